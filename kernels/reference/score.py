@@ -1,0 +1,148 @@
+"""Scoring: what one row of logits says about its point, and how sure the teacher's label is.
+
+Logits are arrays of shape (rows, classes) in float64, float32, float16 or, as NumPy has no bfloat16, uint16 that holds
+the bit patterns of bfloat16. With p = softmax(row), sorted p(1) >= p(2) >= ...:
+
+    margin = p(1) - p(2)     confidence = p(1)     label = the lowest index among equal maxima
+
+A row with NaN, with +inf, or with nothing finite is invalid: its margin and confidence are NaN, its label -1.
+-inf is a class that is ruled out.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+CLIP_BITS = 20
+
+Array = npt.NDArray[Any]
+Float32s = npt.NDArray[np.float32]
+Float64s = npt.NDArray[np.float64]
+Int32s = npt.NDArray[np.int32]
+
+
+class Scores(NamedTuple):
+    """Per row: margin and confidence, label, and the probability of a given label (0 outside the classes)."""
+
+    margin: Float64s
+    confidence: Float64s
+    label: Int32s
+    given_probability: Float64s | None
+
+
+class Kind(IntEnum):
+    """Where the correctness c of a point comes from."""
+
+    CONFIDENCE = 0  # the teacher's p(1)
+    CONSTANT = 1  # one number for all
+    GIVEN = 2  # the caller's array
+    STEPS = 3  # a step function of the teacher's margin (isotonic regression)
+    LOGISTIC = 4  # a logistic model of both models' scores
+
+
+class Rule(NamedTuple):
+    """How to compute correctness: a kind and what that kind needs.
+
+    STEPS: ``levels[k]`` where k of the ascending ``steps`` are at most the margin; one more level than steps.
+    LOGISTIC: sigmoid(w0 + w1 logit(teacher's margin) + w2 logit(student's probability of the teacher's label)
+    + w3 student's margin), logit(x) of x held within [2**-20, 1 - 2**-20].
+    """
+
+    kind: Kind = Kind.CONFIDENCE
+    constant: float = 1.0
+    steps: tuple[float, ...] = ()
+    levels: tuple[float, ...] = (1.0,)
+    weights: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+class Invalid(NamedTuple):
+    """How many rows are invalid, and the first of them (-1: none)."""
+
+    count: int = 0
+    first: int = -1
+
+
+class Points(NamedTuple):
+    """What selection keeps of each point: 12 bytes. Invalid points have gain and correctness NaN, label -1."""
+
+    gain: Float32s
+    correctness: Float32s
+    label: Int32s
+
+
+def widened(logits: Array) -> Float64s:
+    if logits.dtype == np.uint16:
+        return (logits.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+    return logits.astype(np.float64)
+
+
+def score(logits: Array, given: Int32s | None = None) -> Scores:
+    """Margin, confidence and label of every row, and the probability of the label ``given`` for it."""
+    z = widened(logits)
+    rows, classes = z.shape
+    valid = ~np.isnan(z).any(axis=1) & ~np.isposinf(z).any(axis=1) & np.isfinite(z).any(axis=1)
+    z = np.where(valid[:, None], z, 0.0)
+    label = z.argmax(axis=1)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    total = e.sum(axis=1)
+    others = e.copy()
+    others[np.arange(rows), label] = 0.0
+    margin = np.where(valid, (1.0 - others.max(axis=1)) / total, np.nan)
+    confidence = np.where(valid, 1.0 / total, np.nan)
+    probability = None
+    if given is not None:
+        known = (given >= 0) & (given < classes)
+        probability = np.where(known, e[np.arange(rows), np.where(known, given, 0)] / total, 0.0)
+        probability = np.where(valid, probability, np.nan)
+    return Scores(margin, confidence, np.where(valid, label, -1).astype(np.int32), probability)
+
+
+def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Float32s | None) -> Float64s:
+    """The probability that the teacher's label is right, per row."""
+    if rule.kind == Kind.CONSTANT:
+        return np.full(len(teacher.margin), rule.constant)
+    if rule.kind == Kind.GIVEN and given is not None:
+        return given.astype(np.float64)
+    if rule.kind == Kind.STEPS:
+        at = np.searchsorted(np.array(rule.steps), teacher.margin, side="right")
+        return np.array(rule.levels)[np.minimum(at, len(rule.steps))]
+    if rule.kind == Kind.LOGISTIC and student is not None and student.given_probability is not None:
+        w = rule.weights
+        x = w[0] + w[1] * logit(teacher.margin) + w[2] * logit(student.given_probability) + w[3] * student.margin
+        return 1.0 / (1.0 + np.exp(-x))
+    return teacher.confidence
+
+
+def logit(p: Float64s) -> Float64s:
+    clipped = np.clip(p, 2.0**-CLIP_BITS, 1.0 - 2.0**-CLIP_BITS)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def appraise(
+    teacher: Array, student: Array | None, rule: Rule, given: Float32s | None, out: Points
+) -> tuple[Invalid, Invalid]:
+    """Write gain, correctness and label of every point to ``out``; returns the teacher's and the student's bad rows.
+
+    The gain is 1 - margin of the student, or of the teacher where there is no student, computed in float32: it is then
+    a multiple of 2**-24, which makes the game's sums exact.
+    """
+    of_teacher = score(teacher)
+    of_student = None if student is None else score(student, of_teacher.label)
+    c = correctness(rule, of_teacher, of_student, given)
+    margin = (of_teacher if of_student is None else of_student).margin
+    bad = of_teacher.label < 0
+    bad_student = np.zeros_like(bad) if of_student is None else of_student.label < 0
+    out.gain[:] = np.float32(1) - margin.astype(np.float32)
+    out.gain[bad | bad_student] = np.nan
+    out.correctness[:] = np.where(bad | bad_student, np.nan, c)
+    out.label[:] = np.where(bad | bad_student, -1, of_teacher.label)
+    return invalid(bad), invalid(bad_student)
+
+
+def invalid(bad: npt.NDArray[np.bool_]) -> Invalid:
+    count = int(bad.sum())
+    return Invalid(count, int(bad.argmax()) if count else -1)
