@@ -255,7 +255,9 @@ class Game:
         spot = self.search(Base.of(known, 1.0), float(budget), 2.0 * mistakes)
         if not spot.inside:
             return None
-        return self.at_kink(known, budget, mistakes, spot) if spot.kink else self.off_kink(known, budget, mistakes, spot)
+        return (
+            self.at_kink(known, budget, mistakes, spot) if spot.kink else self.off_kink(known, budget, mistakes, spot)
+        )
 
     def off_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium:
         sums = known.add(self.taken(spot.threshold, spot.floor))
@@ -263,9 +265,7 @@ class Game:
         advantage = Fraction(sums.priced_advantage + sums.full_advantage, 1 << GRID_BITS) + sums.full
         threshold = (advantage - 2 * Fraction(mistakes)) / width
         price = (budget - sums.saturated - sums.full) / width
-        return Equilibrium(
-            float(price), float(threshold), 0.0, float(worth(sums, budget, mistakes, price, threshold))
-        )
+        return Equilibrium(float(price), float(threshold), 0.0, float(worth(sums, budget, mistakes, price, threshold)))
 
     def at_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium | None:
         price = Fraction(spot.price)

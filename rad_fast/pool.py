@@ -1,0 +1,80 @@
+"""The points of a game in host memory, in one array or in chunks, as the solver wants to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from .backends import Backend, Float32s
+from .game import Counts
+from .kernels.reference.game import Box, Sums
+from .kernels.reference.score import Points
+
+
+class ArrayPool:
+    """Points in chunks, summed by a backend. Where a chunk ends changes nothing that the solver sees."""
+
+    def __init__(self, chunks: Sequence[tuple[Float32s, Float32s]], backend: Backend) -> None:
+        self.chunks = chunks
+        self.backend = backend
+
+    @classmethod
+    def of(cls, chunks: Sequence[Points], backend: Backend) -> ArrayPool:
+        return cls([(chunk.gain, chunk.correctness) for chunk in chunks], backend)
+
+    @cached_property
+    def size(self) -> int:
+        return sum(len(gain) for gain, _ in self.chunks)
+
+    def peek(self, count: int) -> tuple[Float32s, Float32s]:
+        if count >= self.size:
+            return joined([gain for gain, _ in self.chunks]), joined([c for _, c in self.chunks])
+        chosen = spread(count, self.size)
+        gains, values, begin = [], [], 0
+        for gain, correctness in self.chunks:
+            end = begin + len(gain)
+            here = chosen[np.searchsorted(chosen, begin) : np.searchsorted(chosen, end)] - begin
+            gains.append(gain[here])
+            values.append(correctness[here])
+            begin = end
+        return joined(gains), joined(values)
+
+    def reduce(self, box: Box) -> tuple[Sums, ArrayPool]:
+        total, undecided = Sums(), []
+        for gain, correctness in self.chunks:
+            sums, *rest = self.backend.reduce(gain, correctness, box)
+            total = total.add(sums)
+            if len(rest[0]):
+                undecided.append((rest[0], rest[1]))
+        return total, ArrayPool(undecided, self.backend)
+
+    def distinct(self) -> tuple[Float32s, Float32s, Counts]:
+        keys, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+        for gain, correctness in self.chunks:
+            here, times = np.unique(packed(gain, correctness), return_counts=True)
+            keys, at = np.unique(np.concatenate([keys, here]), return_inverse=True)
+            counts = np.bincount(at, weights=np.concatenate([counts, times]), minlength=len(keys)).astype(np.int64)
+        gain = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+        return gain, keys.astype(np.uint32).view(np.float32), counts
+
+
+def joined(arrays: list[Float32s]) -> Float32s:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.float32)
+
+
+def packed(gain: Float32s, correctness: Float32s) -> npt.NDArray[np.uint64]:
+    """Both numbers of a point in one key: their bits, gain above."""
+    return (gain.view(np.uint32).astype(np.uint64) << np.uint64(32)) | correctness.view(np.uint32)
+
+
+def spread(count: int, size: int) -> npt.NDArray[np.int64]:
+    """One index from each of ``count`` equal stretches of 0..size-1, at random places.
+
+    Random within each stretch: a fixed stride could fall in step with data that repeats. The generator is fixed: the
+    answer does not depend on the sample, only the time to find it does.
+    """
+    places = (np.arange(count) + np.random.Generator(np.random.PCG64(0)).random(count)) * (size / count)
+    return np.minimum(places.astype(np.int64), size - 1)

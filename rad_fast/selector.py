@@ -1,0 +1,302 @@
+"""Select: from logits and a budget to the indices of the points that a student should learn."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import inputs
+from .backends import Backend
+from .backends import backend as _backend
+from .calibration import Calibrator
+from .game import solve
+from .kernels.reference.game import Equilibrium
+from .kernels.reference.sample import start
+from .kernels.reference.score import Invalid, Kind, Points, Rule
+from .pool import ArrayPool
+from .selection import Selection
+
+RAW_MISTAKES = 0.05  # of the points: raw confidences promise too much by about that (DESIGN, mistakes by default)
+
+
+def select(
+    logits: Any,
+    budget: int | float,
+    *,
+    student_logits: Any = None,
+    correctness: Any = None,
+    mistakes: int | float | None = None,
+    exclude: Any = None,
+    seed: int = 0,
+    invalid: str = "raise",
+    backend: str = "auto",
+) -> Any:
+    """Choose the ``budget`` points that are informative for the student and labelled correctly by the teacher.
+
+    A player picks points, an adversary spoils labels; the inclusion probabilities are the equilibrium of that game, the
+    indices a systematic sample with just these probabilities.
+
+    Parameters
+    ----------
+    logits : (N, C) array of float64, float32, float16 or bfloat16
+        The teacher's logits: NumPy, torch, or anything with DLPack. Never modified.
+    budget : int in 1..N, or float in (0, 1]
+        How many points to select, or the fraction of those that can be.
+    student_logits : (N, any C) array, optional
+        The student's logits: the gain is then what the student does not know yet.
+    correctness : None, (N,) array in [0, 1], fitted Calibrator, or float in [0, 1]
+        The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
+        only the teacher's average accuracy.
+    mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
+        How many labels the adversary may spoil beyond what correctness admits. None: what the calibration set cannot
+        exclude with a Calibrator; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the points of highest
+        effective gain, no game.
+    exclude : boolean mask (N,) or indices, optional
+        Points never to select: those already labelled, say.
+    seed : int >= 0
+        The start of the sample. The same scores and seed give the same indices.
+    invalid : {"raise", "exclude"}
+        What to do with rows that have NaN, +inf or nothing finite.
+    backend : {"auto", "cpp", "numba", "reference"}
+
+    Returns
+    -------
+    (budget,) int64 indices, ascending and distinct, of the library and device of ``logits``.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+
+    Warns
+    -----
+    UnreliableTeacherWarning : the value of the game is not positive.
+
+    References
+    ----------
+    Baykal, Trinh, Iliopoulos, Menghani, Vee. Robust Active Distillation. ICLR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10)).astype("float32")
+    >>> rad_fast.select(logits, 5)
+    array([ 75, 275, 458, 699, 894])
+    """
+    selector = Selector(budget, mistakes=mistakes, seed=seed, invalid=invalid, backend=backend)
+    return selector.fit(logits, student_logits=student_logits, correctness=correctness, exclude=exclude).indices
+
+
+class Selector:
+    """The settings of a selection; ``fit`` selects from one array, ``partial_fit`` and ``finalize`` from chunks.
+
+    Parameters are those of ``select``. The indices do not depend on how the points are cut into chunks.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10)).astype("float32")
+    >>> selection = rad_fast.Selector(0.01).fit(logits)
+    >>> print(selection.indices[:3], round(float(selection.weights[0]), 2))
+    [ 65 167 289] 101.17
+    >>> selector = rad_fast.Selector(0.01)
+    >>> for chunk in np.array_split(logits, 7):
+    ...     selector = selector.partial_fit(chunk)
+    >>> bool((selector.finalize().indices == selection.indices).all())
+    True
+    """
+
+    def __init__(
+        self,
+        budget: int | float,
+        *,
+        mistakes: int | float | None = None,
+        seed: int = 0,
+        invalid: str = "raise",
+        backend: str = "auto",
+    ) -> None:
+        inputs.budget_alone(budget)
+        inputs.mistakes(mistakes)
+        self.budget = budget
+        self.mistakes = mistakes
+        self.seed = inputs.seed(seed)
+        self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
+        self.backend = backend
+        self._kernels: Backend = _backend(backend)
+        self._state = _State()
+
+    def fit(
+        self, logits: Any, *, student_logits: Any = None, correctness: Any = None, exclude: Any = None
+    ) -> Selection:
+        """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
+        self._state = _State()
+        return self.partial_fit(
+            logits, student_logits=student_logits, correctness=correctness, exclude=exclude
+        ).finalize()
+
+    def partial_fit(
+        self, logits: Any, *, student_logits: Any = None, correctness: Any = None, exclude: Any = None
+    ) -> Selector:
+        """Score the next points; arguments as in ``select``, for these points alone. 12 bytes of each are kept.
+
+        ``correctness`` must be of one kind in all calls. A call that raises leaves the selector as it was.
+        """
+        teacher = inputs.matrix("logits", logits, empty=True)
+        student = None
+        if student_logits is not None:
+            student = inputs.matrix("student_logits", student_logits, empty=True)
+            inputs.same_rows(teacher, student)
+        mask = inputs.exclude_mask(exclude, teacher.rows)
+        rule, given = _rule(correctness, teacher, student, mask)
+        source = inputs.source(teacher, student, correctness)
+        inputs.same_source(self._state.source, source)
+        points = Points(*(np.empty(teacher.rows, kind) for kind in (np.float32, np.float32, np.int32)))
+        bad = self._kernels.appraise(teacher.data, None if student is None else student.data, rule, given, points)
+        if self.invalid == "raise":
+            self._refuse_invalid(teacher, student, points, mask, bad)
+        invalid = np.isnan(points.gain)
+        excluded = 0 if mask is None else int(np.count_nonzero(mask))
+        if mask is not None:
+            invalid &= ~mask
+            points.gain[mask] = np.nan
+        self._state.add(points, source, excluded, int(np.count_nonzero(invalid)), teacher.wrap)
+        return self
+
+    def finalize(self) -> Selection:
+        """Solve the game on all points given so far and draw the sample."""
+        state = self._state
+        if state.source is None or state.points == 0:
+            raise ValueError("logits: expected at least one row; call partial_fit(logits) first")
+        possible = state.points - state.excluded - state.invalid
+        if possible == 0:
+            raise inputs.none_valid("logits")
+        budget = inputs.budget(self.budget, state.points, state.excluded + state.invalid)
+        mistakes = self._mistakes(state.source, possible)
+        pool = ArrayPool.of(state.chunks, self._kernels)
+        answer = solve(pool, budget, mistakes)
+        indices = self._sample(answer, start(self.seed, budget, state.points), budget)
+        if answer.value <= 0:
+            warnings.warn(inputs.unreliable(answer.value, mistakes, budget), stacklevel=3)
+        points, wrap = state.joined(), state.wrap
+        return Selection(
+            indices=wrap(indices),
+            gain=wrap(points.gain),
+            correctness=wrap(points.correctness),
+            labels=wrap(points.label),
+            budget=budget,
+            value=answer.value,
+            mistakes=mistakes,
+            price=answer.price,
+            threshold=answer.threshold,
+            share=answer.share,
+            seed=self.seed,
+            backend=self._kernels.name,
+            n_points=state.points,
+            n_excluded=state.excluded,
+            n_invalid=state.invalid,
+            _points=points,
+            _kernels=self._kernels,
+            _wrap=wrap,
+        )
+
+    def _refuse_invalid(
+        self,
+        teacher: inputs.Matrix,
+        student: inputs.Matrix | None,
+        points: Points,
+        mask: npt.NDArray[np.bool_] | None,
+        bad: tuple[Invalid, Invalid],
+    ) -> None:
+        """Raise for rows that hold no distribution, unless they are excluded anyway."""
+        if not bad[0].count and not bad[1].count:
+            return
+        if mask is not None:
+            rows = np.flatnonzero((points.label < 0) & ~mask)
+            bad = (self._invalid_among(teacher, rows), self._invalid_among(student, rows))
+        for matrix, found in zip((teacher, student), bad, strict=True):
+            if matrix is not None and found.count:
+                raise inputs.invalid_rows(matrix.name, found.count, self._state.points + found.first)
+
+    def _invalid_among(self, matrix: inputs.Matrix | None, rows: npt.NDArray[np.int64]) -> Invalid:
+        if matrix is None or len(rows) == 0:
+            return Invalid()
+        wrong = rows[self._kernels.score(matrix.data[rows]).label < 0]
+        return Invalid(len(wrong), int(wrong[0])) if len(wrong) else Invalid()
+
+    def _mistakes(self, source: inputs.Source, possible: int) -> float:
+        if self.mistakes is not None:
+            return inputs.mistakes_of(self.mistakes, possible)
+        if isinstance(source.calibrator, Calibrator):
+            return source.calibrator.mistakes(possible)
+        if source.accuracy is not None:
+            return (1.0 - source.accuracy) * possible
+        return RAW_MISTAKES * possible
+
+    def _sample(self, answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:
+        """The indices of one scan over all chunks."""
+        indices, filled, offset = np.empty(budget, np.int64), 0, 0
+        for chunk in self._state.chunks:
+            here, running = self._kernels.sample(chunk.gain, chunk.correctness, answer, running)
+            indices[filled : filled + len(here)] = here + offset
+            filled += len(here)
+            offset += len(chunk.gain)
+        if filled != budget:
+            raise RuntimeError(f"the sample has {filled} points, not {budget}: please report this as a bug")
+        return indices
+
+
+class _State:
+    """The points scored so far."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Points] = []
+        self.source: inputs.Source | None = None
+        self.points = self.excluded = self.invalid = 0
+        self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
+
+    def add(
+        self,
+        points: Points,
+        source: inputs.Source,
+        excluded: int,
+        invalid: int,
+        wrap: Callable[[npt.NDArray[Any]], Any],
+    ) -> None:
+        self.chunks.append(points)
+        self.source, self.wrap = source, wrap
+        self.points += len(points.gain)
+        self.excluded += excluded
+        self.invalid += invalid
+
+    def joined(self) -> Points:
+        """All points in one piece; one field after the other, so that little is held twice."""
+        if len(self.chunks) > 1:
+            gain = np.concatenate([chunk.gain for chunk in self.chunks])
+            correctness = np.concatenate([chunk.correctness for chunk in self.chunks])
+            label = np.concatenate([chunk.label for chunk in self.chunks])
+            self.chunks = [Points(gain, correctness, label)]
+        return self.chunks[0]
+
+
+def _rule(
+    correctness: Any,
+    teacher: inputs.Matrix,
+    student: inputs.Matrix | None,
+    mask: npt.NDArray[np.bool_] | None,
+) -> tuple[Rule, npt.NDArray[np.float32] | None]:
+    """What ``correctness`` means: the rule for the scoring pass, and the caller's own numbers."""
+    if correctness is None:
+        return Rule(), None
+    if isinstance(correctness, Calibrator):
+        correctness.check_fitted()
+        if correctness.needs_student_:
+            inputs.needed_student(teacher, student)
+        return correctness.rule_, None
+    if isinstance(correctness, numbers.Real) and not isinstance(correctness, (bool, np.bool_)):
+        inputs.accuracy(float(correctness))
+        return Rule(Kind.CONSTANT, constant=1.0), None
+    return Rule(Kind.GIVEN), inputs.correctness_array(correctness, teacher.rows, mask)
