@@ -1,7 +1,7 @@
 """The backends: which there are, which are usable here and why others are not, and the one that serves a call.
 
-A backend is the three stages of kernels/reference under their names there. ``cpp`` is the compiled extension, ``numba``
-serves where no compiler was found at install, ``reference`` is the specification itself: slow, and never chosen unasked.
+A backend is the three stages of kernels/reference under their names there. ``cpp`` is the compiled extension; ``numba``
+serves where no compiler was found at install; ``reference`` is the specification itself, slow, and serves as the last.
 """
 
 from __future__ import annotations
@@ -170,8 +170,11 @@ def findings() -> list[Finding]:
 
 LOADED: dict[str, Backend] = {}
 MISSING = {
-    "cpp": 'the compiled extension is not installed ({error}); with a C++ compiler: pip install --force-reinstall "rad-fast"',
-    "numba": 'numba is not installed ({error}); pip install "rad-fast[numba]"',
+    "cpp": (
+        "the compiled extension is not installed ({error}); with a C++ compiler present: "
+        "pip install --force-reinstall --no-cache-dir rad_fast"
+    ),
+    "numba": 'numba is not installed ({error}); pip install "rad_fast[numba]"',
 }
 
 
@@ -247,4 +250,4 @@ def readable_blocks(*matrices: Array) -> Iterator[slice]:
 
 def joined(total: Invalid, part: tuple[int, int], offset: int) -> Invalid:
     count, first = part
-    return Invalid(total.count + count, offset + first if total.count == 0 and count else total.first)
+    return Invalid(total.rows + count, offset + first if total.rows == 0 and count else total.first)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import inputs
 from .backends import Backend, backend
-from .kernels.reference.score import Kind, Points, Rule, Scores, logit
+from .kernels.reference.score import Kind, Rule, Scores, empty_points, logit
 
 Float64s = npt.NDArray[np.float64]
 
@@ -106,11 +106,11 @@ class Calibrator:
         student = None
         if self.needs_student_:
             student = self.student_of(teacher, student_logits)
-        points = Points(*(np.empty(teacher.rows, kind) for kind in (np.float32, np.float32, np.int32)))
+        points = empty_points(teacher.rows)
         bad = kernels.appraise(teacher.data, None if student is None else student.data, self.rule_, None, points)
         for name, invalid in zip(("teacher_logits", "student_logits"), bad, strict=True):
-            if invalid.count:
-                raise inputs.invalid_rows(name, invalid.count, invalid.first)
+            if invalid.rows:
+                raise inputs.invalid_rows(name, invalid.rows, invalid.first)
         return teacher.wrap(points.correctness)
 
     def mistakes(self, points: int) -> float:
@@ -127,8 +127,7 @@ class Calibrator:
     def student_of(teacher: inputs.Matrix, student_logits: Any) -> inputs.Matrix:
         """The student's checked logits: a column for every class of the teacher, whose label is looked up in them."""
         student = None if student_logits is None else inputs.matrix("student_logits", student_logits)
-        inputs.needed_student(teacher, student)
-        return student
+        return inputs.needed_student(teacher, student)
 
 
 def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[np.int32] | None) -> Scores:

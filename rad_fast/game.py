@@ -112,7 +112,7 @@ def estimate(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float, de
 class Base(NamedTuple):
     """What the decided points add, as real numbers, scaled to the part of the pool that is looked at."""
 
-    count: float  # points with q = 1
+    whole: float  # points with q = 1
     advantage: float  # what the price's slope gains from them and from the priced ones
     width: float  # sum of 1 / g over the priced ones
 
@@ -163,7 +163,7 @@ class Game:
 
         Second pieces pay at most 0: while the threshold is positive they need not be looked at.
         """
-        start = base.count + price * base.width
+        start = base.whole + price * base.width
         if start >= budget:
             return self.box.threshold_high
         for all_of_them in (False, True):
@@ -231,7 +231,7 @@ class Game:
         for all_of_them in (False, True):
             pieces = self.pieces(all_of_them)
             count, advantage, width = pieces.running(floor)
-            count, advantage, width = count + base.count, advantage + base.advantage - spend, width + base.width
+            count, advantage, width = count + base.whole, advantage + base.advantage - spend, width + base.width
             slopes = np.append(pieces.slope, self.box.threshold_low)
             rises = advantage - slopes * width >= 0
             at = int(np.argmax(rises)) if rises.any() else len(slopes) - 1

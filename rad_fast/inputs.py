@@ -5,6 +5,7 @@ A message names the argument, what was expected, what came, and what to do. Noth
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import sys
@@ -43,6 +44,11 @@ class Matrix:
         return int(self.data.shape[1])
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is one real number (and no truth value)."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
 def same(array: Array) -> Array:
     return array
 
@@ -70,10 +76,9 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     if not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__"):
         raise ValueError(f"{name}: expected an array in host memory, got one on a CUDA device; {NO_CUDA}")
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
-        try:
+        # bfloat16, or a device NumPy cannot see, is refused here; np.asarray copies it, or says why not.
+        with contextlib.suppress(BufferError, RuntimeError, TypeError, ValueError):
             value = np.from_dlpack(value)
-        except (BufferError, RuntimeError, TypeError, ValueError):
-            pass  # bfloat16, or a device NumPy cannot see: np.asarray copies it, or says why not
     if isinstance(value, (str, bytes, dict, set)) or value is None:
         raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
     try:
@@ -86,7 +91,7 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     return array, dtype, same
 
 
-NO_CUDA = "no CUDA backend is installed; move it with .cpu() or .get(), or install rad-fast[triton]"
+NO_CUDA = "no CUDA backend is installed; move it with .cpu() or .get(), or install rad_fast[triton]"
 
 
 def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], Any]]:
@@ -109,9 +114,7 @@ def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
     """Checked logits: two dimensions, a floating dtype, at least one row (unless ``empty``) and two columns."""
     array, dtype, wrap = host_array(name, value)
     if dtype not in FLOATS:
-        raise TypeError(
-            f"{name}: {EXPECTED_DTYPE}, got {dtype}; logits are real numbers, convert with .astype(float32)"
-        )
+        raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}; logits are real numbers: convert them to float32")
     if array.ndim != 2:
         raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {array.shape}")
     rows, classes = array.shape
@@ -136,17 +139,19 @@ def same_rows(teacher: Matrix, student: Matrix) -> None:
         )
 
 
-def needed_student(teacher: Matrix, student: Matrix | None) -> None:
+def needed_student(teacher: Matrix, student: Matrix | None) -> Matrix:
     if student is None:
         raise ValueError("student_logits: expected the student's logits: the calibrator was fitted with them")
+    same_rows(teacher, student)
     same_classes(teacher, student)
+    return student
 
 
 def same_classes(teacher: Matrix, student: Matrix) -> None:
     if teacher.classes != student.classes:
         raise ValueError(
-            f"{student.name}: expected {teacher.classes} classes as in {teacher.name}, got {student.classes}: a calibrator "
-            "on both models looks up the teacher's label in the student's probabilities"
+            f"{student.name}: expected {teacher.classes} classes as in {teacher.name}, got {student.classes}: a "
+            "calibrator on both models looks up the teacher's label in the student's probabilities"
         )
 
 
@@ -155,10 +160,10 @@ BUDGET = "budget: expected an int from 1 to the number of points, or a float in 
 
 def budget_alone(value: Any) -> None:
     """What can be said of a budget before the number of points is known."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if not is_number(value):
         raise TypeError(f"{BUDGET}; got {value!r}")
     if isinstance(value, numbers.Integral):
-        if value < 1:
+        if int(value) < 1:
             raise ValueError(f"{BUDGET}; got {value}")
         return
     number = float(value)
@@ -173,7 +178,7 @@ def budget(value: Any, points: int, left_out: int) -> int:
     most = points - left_out
     if not isinstance(value, numbers.Integral):
         return min(most, max(1, math.floor(float(value) * most + 0.5)))
-    if value > most:
+    if int(value) > most:
         without = f", {points} points less {left_out} left out" if left_out else ", the number of points"
         raise ValueError(f"budget: expected at most {most}{without}; got {value}")
     return int(value)
@@ -183,7 +188,7 @@ def mistakes(value: Any) -> float | None:
     """A count of mistakes (an int, or a float of at least 1) or a fraction of the points (a float below 1), or None."""
     if value is None:
         return None
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    if not is_number(value):
         raise TypeError(
             "mistakes: expected None, a count (an int, or a float of at least 1) or a float in [0, 1), a fraction of "
             f"the points; got {value!r}"
@@ -201,7 +206,7 @@ def mistakes_of(value: Any, points: int) -> float:
 
 
 def seed(value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+    if not is_number(value) or not isinstance(value, numbers.Integral):
         raise TypeError(f"seed: expected an int of at least 0, got {value!r}")
     if value < 0:
         raise ValueError(f"seed: expected an int of at least 0, got {value}")
@@ -256,7 +261,7 @@ def source(teacher: Matrix, student: Matrix | None, correctness: Any) -> Source:
     kind, calibrator, average = "the teacher's confidence", None, None
     if correctness is not None and hasattr(correctness, "predict"):
         kind, calibrator = "a Calibrator", correctness
-    elif isinstance(correctness, numbers.Real):
+    elif is_number(correctness):
         kind, average = "the average accuracy", float(correctness)
     elif correctness is not None:
         kind = "an array"
@@ -324,16 +329,16 @@ def invalid_rows(name: str, count: int, first: int) -> ValueError:
     """The error for rows that hold no distribution."""
     rows = "1 row has" if count == 1 else f"{count} rows have"
     return ValueError(
-        f"{name}: expected rows of finite numbers or -inf; {rows} NaN, +inf or nothing finite, the first is row {first}; "
-        'mend them, or leave them out with invalid="exclude"'
+        f"{name}: expected rows of finite numbers or -inf; {rows} NaN, +inf or nothing finite, the first is row "
+        f'{first}; mend them, or leave them out with invalid="exclude"'
     )
 
 
 def unreliable(value: float, mistakes: float, budget: int) -> UnreliableTeacherWarning:
     return UnreliableTeacherWarning(
-        f"the value of the game is {value:.6g}: with {mistakes:.6g} more labels wrong than correctness admits, no choice of "
-        f"{budget} points can promise a gain; the points are selected all the same. A Calibrator, fewer mistakes or a "
-        "smaller budget may help"
+        f"the value of the game is {value:.6g}: with {mistakes:.6g} more labels wrong than correctness admits, no "
+        f"choice of {budget} points can promise a gain; the points are selected all the same. A Calibrator, fewer "
+        "mistakes or a smaller budget may help"
     )
 
 

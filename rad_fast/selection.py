@@ -102,14 +102,15 @@ class Selection:
         """The numbers in words, for a terminal."""
         r = self.report()
         left_out = r["excluded"] + r["invalid"]
+        excluded = f" ({left_out:,} left out: {r['excluded']:,} excluded, {r['invalid']:,} invalid)" if left_out else ""
+        classes = len(r["selected_labels"])
         lines = [
-            f"{r['budget']:,} of {r['points']:,} points selected"
-            + (f" ({left_out:,} left out: {r['excluded']:,} excluded, {r['invalid']:,} invalid)" if left_out else ""),
+            f"{r['budget']:,} of {r['points']:,} points selected{excluded}",
             f"{r['worth_querying']:,} points are worth a query: their effective gain exceeds {r['threshold']:.4g}",
-            f"selected: mean gain {r['selected_mean_gain']:.3f}, mean correctness {r['selected_mean_correctness']:.3f}, "
-            f"{len(r['selected_labels']):,} labels",
+            f"selected: mean gain {r['selected_mean_gain']:.3f}, mean correctness "
+            + f"{r['selected_mean_correctness']:.3f}, {classes:,} different labels",
             f"if {r['mistakes']:,.6g} more labels are wrong than correctness admits, the expected gain is at least "
-            f"{r['value']:,.6g} ({r['value_per_query']:.4g} per query)",
+            + f"{r['value']:,.6g} ({r['value_per_query']:.4g} per query)",
         ]
         if self.value <= 0:
             lines.append("that is no promise: the teacher is too unreliable for this budget and so many mistakes")
@@ -118,13 +119,13 @@ class Selection:
     def plot(self, ax: Any = None) -> Any:
         """Draw the points in the gain x correctness plane, the equilibrium over them, and the selected points.
 
-        Needs matplotlib (``pip install "rad-fast[report]"``). Returns the matplotlib Axes, a new one where ``ax`` is
+        Needs matplotlib (``pip install "rad_fast[report]"``). Returns the matplotlib Axes, a new one where ``ax`` is
         None.
         """
         try:
             from matplotlib import pyplot
         except ImportError as error:
-            raise ImportError('plot() needs matplotlib: pip install "rad-fast[report]"') from error
+            raise ImportError('plot() needs matplotlib: pip install "rad_fast[report]"') from error
         if ax is None:
             _, ax = pyplot.subplots(figsize=(7.0, 5.0), layout="constrained")
         gain, correctness = self._points.gain, self._points.correctness

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from .calibration import Calibrator
 from .game import solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
-from .kernels.reference.score import Invalid, Kind, Points, Rule
+from .kernels.reference.score import Invalid, Kind, Points, Rule, empty_points
 from .pool import ArrayPool
 from .selection import Selection
 
@@ -154,7 +153,7 @@ class Selector:
         rule, given = _rule(correctness, teacher, student, mask)
         source = inputs.source(teacher, student, correctness)
         inputs.same_source(self._state.source, source)
-        points = Points(*(np.empty(teacher.rows, kind) for kind in (np.float32, np.float32, np.int32)))
+        points = empty_points(teacher.rows)
         bad = self._kernels.appraise(teacher.data, None if student is None else student.data, rule, given, points)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)
@@ -212,14 +211,14 @@ class Selector:
         bad: tuple[Invalid, Invalid],
     ) -> None:
         """Raise for rows that hold no distribution, unless they are excluded anyway."""
-        if not bad[0].count and not bad[1].count:
+        if not bad[0].rows and not bad[1].rows:
             return
         if mask is not None:
             rows = np.flatnonzero((points.label < 0) & ~mask)
             bad = (self._invalid_among(teacher, rows), self._invalid_among(student, rows))
         for matrix, found in zip((teacher, student), bad, strict=True):
-            if matrix is not None and found.count:
-                raise inputs.invalid_rows(matrix.name, found.count, self._state.points + found.first)
+            if matrix is not None and found.rows:
+                raise inputs.invalid_rows(matrix.name, found.rows, self._state.points + found.first)
 
     def _invalid_among(self, matrix: inputs.Matrix | None, rows: npt.NDArray[np.int64]) -> Invalid:
         if matrix is None or len(rows) == 0:
@@ -296,7 +295,7 @@ def _rule(
         if correctness.needs_student_:
             inputs.needed_student(teacher, student)
         return correctness.rule_, None
-    if isinstance(correctness, numbers.Real) and not isinstance(correctness, (bool, np.bool_)):
+    if inputs.is_number(correctness):
         inputs.accuracy(float(correctness))
         return Rule(Kind.CONSTANT, constant=1.0), None
     return Rule(Kind.GIVEN), inputs.correctness_array(correctness, teacher.rows, mask)

@@ -62,7 +62,7 @@ class Rule(NamedTuple):
 class Invalid(NamedTuple):
     """How many rows are invalid, and the first of them (-1: none)."""
 
-    count: int = 0
+    rows: int = 0
     first: int = -1
 
 
@@ -72,6 +72,10 @@ class Points(NamedTuple):
     gain: Float32s
     correctness: Float32s
     label: Int32s
+
+
+def empty_points(rows: int) -> Points:
+    return Points(np.empty(rows, np.float32), np.empty(rows, np.float32), np.empty(rows, np.int32))
 
 
 def widened(logits: Array) -> Float64s:
@@ -84,7 +88,8 @@ def score(logits: Array, given: Int32s | None = None) -> Scores:
     """Margin, confidence and label of every row, and the probability of the label ``given`` for it."""
     z = widened(logits)
     rows, classes = z.shape
-    valid = ~np.isnan(z).any(axis=1) & ~np.isposinf(z).any(axis=1) & np.isfinite(z).any(axis=1)
+    wrong = np.isnan(z) | np.isposinf(z)
+    valid: npt.NDArray[np.bool_] = ~np.any(wrong, axis=1) & np.any(np.isfinite(z), axis=1)
     z = np.where(valid[:, None], z, 0.0)
     label = z.argmax(axis=1)
     e = np.exp(z - z.max(axis=1, keepdims=True))
