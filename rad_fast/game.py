@@ -18,6 +18,7 @@ Game: Baykal, Trinh, Iliopoulos, Menghani, Vee, Robust Active Distillation, ICLR
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
@@ -98,7 +99,7 @@ def estimate(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float, de
     middle = game.search(base, budget * part, spend)
     fill, slope = game.spread(middle.price, middle.threshold)
     corners = [
-        game.search(base, budget * part + x * deviations * fill, spend + y * deviations * slope)
+        game.search(base, budget * part + x * deviations * fill, spend + y * deviations * slope, middle.price)
         for x in (-1, 1)
         for y in (-1, 1)
     ]
@@ -158,15 +159,17 @@ class Game:
             self.both = self.first.merged_with_second()
         return self.both
 
-    def fill(self, base: Base, budget: float, price: float, floor: float, side: str) -> float:
+    def fill(
+        self, base: Base, budget: float, price: float, floor: float, side: str, passes: tuple[bool, ...] = (False, True)
+    ) -> float:
         """The slope of the piece that is filled in part; an end of the box where it is none of these points'.
 
-        Second pieces pay at most 0: while the threshold is positive they need not be looked at.
+        Second pieces pay at most 0: while the threshold is not negative they need not be looked at.
         """
         start = base.whole + price * base.width
         if start >= budget:
             return self.box.threshold_high
-        for all_of_them in (False, True):
+        for all_of_them in passes:
             pieces = self.pieces(all_of_them)
             filled = start + np.cumsum(pieces.extent(price, floor))
             at = int(np.searchsorted(filled, budget, side="left" if side == "right" else "right"))
@@ -198,17 +201,23 @@ class Game:
         # One point more or less: a spread of zero would leave out points that merely tie with the middle.
         return float(np.std(q)) * root + 1.0, float(np.std(reaction)) * root + 1.0
 
-    def search(self, base: Base, budget: float, spend: float) -> Spot:
-        """The equilibrium by bisection over the gains, where the slope's set of saturated points changes."""
+    def search(self, base: Base, budget: float, spend: float, near: float | None = None) -> Spot:
+        """The equilibrium by bisection over the gains, where the slope's set of saturated points changes.
+
+        ``near`` is a price expected to be close.
+        """
         low, high = self.box.price_low, self.box.price_high
 
         def rises_after(price: float) -> bool:
-            threshold = self.fill(base, budget, price, price, "right")
+            # The slope falls with the threshold: where it is not negative at 0, a threshold below need not be found.
+            threshold = self.fill(base, budget, price, price, "right", (False,))
+            if threshold < 0 and self.slope(base, spend, 0.0, price) < 0:
+                threshold = self.fill(base, budget, price, price, "right")
             return self.slope(base, spend, threshold, price) >= 0
 
         if not rises_after(low):
             return Spot(low, self.fill(base, budget, low, low, "right"), low, True, low == 0.0)
-        first, last = -1, len(self.kinks)  # rises after kinks[first], falls after kinks[last]
+        first, last = self.bracket(near, rises_after)
         while last - first > 1:
             middle = (first + last) // 2
             if rises_after(float(self.kinks[middle])):
@@ -222,6 +231,23 @@ class Game:
             inside = last < len(self.kinks) or high == 1.0
             return Spot(ceiling, self.fill(base, budget, ceiling, ceiling, "right"), ceiling, True, inside)
         return self.between(base, budget, spend, floor, ceiling)
+
+    def bracket(self, near: float | None, rises_after: Callable[[float], bool]) -> tuple[int, int]:
+        """Indices of two gains: the value rises after the first, if there is one, and falls after the last.
+
+        From a price that is near the steps double: a bracket of n gains costs about 2 log n looks, not log of all.
+        """
+        first, last = -1, len(self.kinks)
+        if near is None:
+            return first, last
+        at, step, upwards = min(int(np.searchsorted(self.kinks, near)), last - 1), 32, None
+        while first < at < last:
+            rises = rises_after(float(self.kinks[at]))
+            first, last = (at, last) if rises else (first, at)
+            if upwards is not None and upwards != rises:
+                break
+            upwards, at, step = rises, at + (step if rises else -step), 4 * step
+        return first, last
 
     def between(self, base: Base, budget: float, spend: float, floor: float, ceiling: float) -> Spot:
         """The equilibrium at a price between two gains: the threshold where the slope is zero, the price that fills.

@@ -105,12 +105,12 @@ class Selection:
         excluded = f" ({left_out:,} left out: {r['excluded']:,} excluded, {r['invalid']:,} invalid)" if left_out else ""
         classes = len(r["selected_labels"])
         gain, correctness = r["selected_mean_gain"], r["selected_mean_correctness"]
-        value = f"{r['value']:,.6g} ({r['value_per_query']:.4g} per query)"
+        wrong, value = f"{r['mistakes']:,.6g}", f"{r['value']:,.6g} ({r['value_per_query']:.4g} per query)"
         lines = [
             f"{r['budget']:,} of {r['points']:,} points selected{excluded}",
             f"{r['worth_querying']:,} points are worth a query: their effective gain exceeds {r['threshold']:.4g}",
             f"selected: mean gain {gain:.3f}, mean correctness {correctness:.3f}, {classes:,} different labels",
-            f"if {r['mistakes']:,.6g} more labels are wrong than correctness admits, the expected gain is at least {value}",
+            f"if {wrong} more labels are wrong than correctness admits, the expected gain is at least {value}",
         ]
         if self.value <= 0:
             lines.append("that is no promise: the teacher is too unreliable for this budget and so many mistakes")
