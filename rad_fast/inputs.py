@@ -256,6 +256,13 @@ class Source:
     calibrator: object | None
     accuracy: float | None
 
+    def described(self) -> str:
+        """The same on every rank whose chunks are alike."""
+        rule = "" if self.calibrator is None else f" with {getattr(self.calibrator, 'rule_', None)}"
+        average = "" if self.accuracy is None else f" {self.accuracy}"
+        students = "no student" if self.student_classes is None else f"{self.student_classes} classes of the student"
+        return f"{self.classes} classes, {students}, correctness from {self.kind}{average}{rule}"
+
 
 def source(teacher: Matrix, student: Matrix | None, correctness: Any) -> Source:
     kind, calibrator, average = "the teacher's confidence", None, None

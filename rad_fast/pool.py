@@ -30,13 +30,14 @@ class ArrayPool:
         return sum(len(gain) for gain, _ in self.chunks)
 
     def peek(self, count: int) -> tuple[Float32s, Float32s]:
-        if count >= self.size:
-            return joined([gain for gain, _ in self.chunks]), joined([c for _, c in self.chunks])
-        chosen = spread(count, self.size)
+        return self.at(spread(count, self.size))
+
+    def at(self, places: npt.NDArray[np.int64]) -> tuple[Float32s, Float32s]:
+        """Gain and correctness at ascending places."""
         gains, values, begin = [], [], 0
         for gain, correctness in self.chunks:
             end = begin + len(gain)
-            here = chosen[np.searchsorted(chosen, begin) : np.searchsorted(chosen, end)] - begin
+            here = places[np.searchsorted(places, begin) : np.searchsorted(places, end)] - begin
             gains.append(gain[here])
             values.append(correctness[here])
             begin = end
@@ -52,16 +53,25 @@ class ArrayPool:
         return total, ArrayPool(undecided, self.backend)
 
     def distinct(self) -> tuple[Float32s, Float32s, Counts]:
-        keys, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+        parts = []
         for gain, correctness in self.chunks:
-            here, times = np.unique(packed(gain, correctness), return_counts=True)
-            keys, at = np.unique(np.concatenate([keys, here]), return_inverse=True)
-            counts = np.bincount(at, weights=np.concatenate([counts, times]), minlength=len(keys)).astype(np.int64)
-        gain = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
-        return gain, keys.astype(np.uint32).view(np.float32), counts
+            keys, counts = np.unique(packed(gain, correctness), return_counts=True)
+            parts.append((*unpacked(keys), counts))
+        return counted(parts)
 
 
-def joined(arrays: list[Float32s]) -> Float32s:
+def counted(parts: Sequence[tuple[Float32s, Float32s, Counts]]) -> tuple[Float32s, Float32s, Counts]:
+    """The distinct pairs of several counts, and how often each comes in all."""
+    keys, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+    for gain, correctness, times in parts:
+        keys, at = np.unique(np.concatenate([keys, packed(gain, correctness)]), return_inverse=True)
+        both = np.concatenate([counts, times])
+        counts = np.zeros(len(keys), np.int64)
+        np.add.at(counts, at, both)
+    return *unpacked(keys), counts
+
+
+def joined(arrays: Sequence[Float32s]) -> Float32s:
     return np.concatenate(arrays) if arrays else np.empty(0, np.float32)
 
 
@@ -70,11 +80,17 @@ def packed(gain: Float32s, correctness: Float32s) -> npt.NDArray[np.uint64]:
     return (gain.view(np.uint32).astype(np.uint64) << np.uint64(32)) | correctness.view(np.uint32)
 
 
+def unpacked(keys: npt.NDArray[np.uint64]) -> tuple[Float32s, Float32s]:
+    return (keys >> np.uint64(32)).astype(np.uint32).view(np.float32), keys.astype(np.uint32).view(np.float32)
+
+
 def spread(count: int, size: int) -> npt.NDArray[np.int64]:
-    """One index from each of ``count`` equal stretches of 0..size-1, at random places.
+    """One place from each of ``count`` equal stretches of 0..size-1, at random, ascending; all where they suffice.
 
     Random within each stretch: a fixed stride could fall in step with data that repeats. The generator is fixed: the
     answer does not depend on the sample, only the time to find it does.
     """
+    if count >= size:
+        return np.arange(size)
     places = (np.arange(count) + np.random.Generator(np.random.PCG64(0)).random(count)) * (size / count)
     return np.minimum(places.astype(np.int64), size - 1)

@@ -13,6 +13,7 @@ from . import inputs
 from .backends import Backend
 from .backends import backend as _backend
 from .calibration import Calibrator
+from .distributed import Alone, GroupPool, common, group_of, place, totals
 from .game import solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
@@ -93,7 +94,9 @@ def select(
 class Selector:
     """The settings of a selection; ``fit`` selects from one array, ``partial_fit`` and ``finalize`` from chunks.
 
-    Parameters are those of ``select``. The indices do not depend on how the points are cut into chunks.
+    Parameters are those of ``select``, and ``process_group``: a group of torch.distributed. Every rank then gives its
+    own points, any number of them, and gets its own indices; ``fit`` and ``finalize`` are called by all of them. The
+    indices do not depend on how the points are cut into chunks, nor on how many ranks share them.
 
     Examples
     --------
@@ -117,6 +120,7 @@ class Selector:
         seed: int = 0,
         invalid: str = "raise",
         backend: str = "auto",
+        process_group: Any = None,
     ) -> None:
         inputs.budget_alone(budget)
         inputs.mistakes(mistakes)
@@ -125,7 +129,9 @@ class Selector:
         self.seed = inputs.seed(seed)
         self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
         self.backend = backend
+        self.process_group = process_group
         self._kernels: Backend = _backend(backend)
+        self._group = group_of(process_group)
         self._state = _State()
 
     def fit(
@@ -133,9 +139,14 @@ class Selector:
     ) -> Selection:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
         self._state = _State()
-        return self.partial_fit(
-            logits, student_logits=student_logits, correctness=correctness, exclude=exclude
-        ).finalize()
+        self._group.exchange(
+            lambda: (
+                self.partial_fit(
+                    logits, student_logits=student_logits, correctness=correctness, exclude=exclude
+                )._state.points
+            )
+        )
+        return self.finalize()
 
     def partial_fit(
         self, logits: Any, *, student_logits: Any = None, correctness: Any = None, exclude: Any = None
@@ -167,17 +178,21 @@ class Selector:
 
     def finalize(self) -> Selection:
         """Solve the game on all points given so far and draw the sample."""
-        state = self._state
-        if state.source is None or state.points == 0:
+        state, group = self._state, self._group
+        source = state.source
+        common(group, "settings", (self.budget, self.mistakes, self.seed, self.invalid))
+        common(group, "logits, student_logits and correctness", None if source is None else source.described())
+        count, excluded, invalid = totals(group, (state.points, state.excluded, state.invalid))
+        if source is None or count == 0:
             raise ValueError("logits: expected at least one row; call partial_fit(logits) first")
-        possible = state.points - state.excluded - state.invalid
+        possible = count - excluded - invalid
         if possible == 0:
             raise inputs.none_valid("logits")
-        budget = inputs.budget(self.budget, state.points, state.excluded + state.invalid)
-        mistakes = self._mistakes(state.source, possible)
-        pool = ArrayPool.of(state.chunks, self._kernels)
-        answer = solve(pool, budget, mistakes)
-        indices = self._sample(answer, start(self.seed, budget, state.points), budget)
+        budget = inputs.budget(self.budget, count, excluded + invalid)
+        mistakes = self._mistakes(source, possible)
+        mine = ArrayPool.of(state.chunks, self._kernels)
+        answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, mistakes)
+        indices = self._sample(answer, start(self.seed, budget, count), budget)
         if answer.value <= 0:
             warnings.warn(inputs.unreliable(answer.value, mistakes, budget), stacklevel=3)
         points, wrap = state.joined(), state.wrap
@@ -194,9 +209,9 @@ class Selector:
             share=answer.share,
             seed=self.seed,
             backend=self._kernels.name,
-            n_points=state.points,
-            n_excluded=state.excluded,
-            n_invalid=state.invalid,
+            n_points=count,
+            n_excluded=excluded,
+            n_invalid=invalid,
             _points=points,
             _kernels=self._kernels,
             _wrap=wrap,
@@ -236,15 +251,24 @@ class Selector:
         return RAW_MISTAKES * possible
 
     def _sample(self, answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:
-        """The indices of one scan over all chunks."""
-        indices, filled, offset = np.empty(budget, np.int64), 0, 0
-        for chunk in self._state.chunks:
-            here, running = self._kernels.sample(chunk.gain, chunk.correctness, answer, running)
-            indices[filled : filled + len(here)] = here + offset
-            filled += len(here)
+        """The indices of one scan over all chunks of all ranks, those of this rank."""
+        chunks, kernels = self._state.chunks, self._kernels
+        if not isinstance(self._group, Alone):
+
+            def mass() -> int:
+                return sum(kernels.mass(chunk.gain, chunk.correctness, answer) for chunk in chunks)
+
+            running = place(self._group, mass, running)
+        taken, offset = [], 0
+        for chunk in chunks:
+            here, running = kernels.sample(chunk.gain, chunk.correctness, answer, running)
+            here += offset
+            taken.append(here)
             offset += len(chunk.gain)
-        if filled != budget:
-            raise RuntimeError(f"the sample has {filled} points, not {budget}: please report this as a bug")
+        indices = taken[0] if len(taken) == 1 else np.concatenate([np.empty(0, np.int64), *taken])
+        (sampled,) = totals(self._group, (len(indices),))
+        if sampled != budget:
+            raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
         return indices
 
 
@@ -273,10 +297,11 @@ class _State:
 
     def joined(self) -> Points:
         """All points in one piece; one field after the other, so that little is held twice."""
-        if len(self.chunks) > 1:
-            gain = np.concatenate([chunk.gain for chunk in self.chunks])
-            correctness = np.concatenate([chunk.correctness for chunk in self.chunks])
-            label = np.concatenate([chunk.label for chunk in self.chunks])
+        if len(self.chunks) != 1:
+            none = empty_points(0)
+            gain = np.concatenate([none.gain, *(chunk.gain for chunk in self.chunks)])
+            correctness = np.concatenate([none.correctness, *(chunk.correctness for chunk in self.chunks)])
+            label = np.concatenate([none.label, *(chunk.label for chunk in self.chunks)])
             self.chunks = [Points(gain, correctness, label)]
         return self.chunks[0]
 
