@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .inputs import choice
 from .kernels.reference.game import Box, Equilibrium, Sums
-from .kernels.reference.score import Invalid, Points, Rule, Scores
+from .kernels.reference.score import Invalid, Kind, Points, Rule, Scores
 
 Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
@@ -104,12 +104,7 @@ class Compiled:
     def appraise(
         self, teacher: Array, student: Array | None, rule: Rule, given: Float32s | None, out: Points
     ) -> tuple[Invalid, Invalid]:
-        parameters = (
-            float(rule.constant),
-            np.array(rule.steps, dtype=np.float32),
-            np.array(rule.levels, dtype=np.float32),
-            tuple(float(weight) for weight in rule.weights),
-        )
+        parameters = parameters_of(rule)
         totals = [Invalid(), Invalid()]
         for part in readable_blocks(teacher) if student is None else readable_blocks(teacher, student):
             block = readable(teacher[part])
@@ -212,6 +207,15 @@ def threads() -> int:
             raise ValueError(f"RAD_FAST_THREADS: expected a number of threads of at least 1, got {asked!r}")
         return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parameters_of(rule: Rule) -> tuple[Any, ...]:
+    """What the compiled extension wants for each kind of rule."""
+    if rule.kind == Kind.CONSTANT:
+        return (float(rule.constant),)
+    if rule.kind == Kind.STEPS:
+        return np.array(rule.steps, dtype=np.float32), np.array(rule.levels, dtype=np.float32)
+    return tuple(float(weight) for weight in rule.weights) if rule.kind == Kind.LOGISTIC else ()
 
 
 def address(array: Array | None) -> int:

@@ -77,15 +77,16 @@ class Calibrator:
         truth = inputs.labels("labels", labels, teacher.rows, teacher.classes)
         student = None if student_logits is None else self.student_of(teacher, student_logits)
         of_teacher = checked_scores(kernels, teacher, None)
+        of_student = None if student is None else checked_scores(kernels, student, of_teacher.label)
         right = (of_teacher.label == truth).astype(np.float64)
         self.n_labelled_ = len(right)
         self.error_ = 1.0 - float(right.mean())
         self.needs_student_ = student is not None
         # Where the teacher is always right, or never, both models say that one number.
-        if student is None or right.min() == right.max():
+        if of_student is None or right.min() == right.max():
             self.rule_ = steps(of_teacher.margin, right)
         else:
-            self.rule_ = logistic(of_teacher, checked_scores(kernels, student, of_teacher.label), right)
+            self.rule_ = logistic(of_teacher, of_student, right)
         return self
 
     def predict(self, teacher_logits: Any, student_logits: Any = None) -> Any:

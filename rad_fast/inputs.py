@@ -9,6 +9,7 @@ import contextlib
 import math
 import numbers
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -341,12 +342,17 @@ def invalid_rows(name: str, count: int, first: int) -> ValueError:
     )
 
 
-def unreliable(value: float, mistakes: float, budget: int) -> UnreliableTeacherWarning:
-    return UnreliableTeacherWarning(
+def warn_unreliable(value: float, mistakes: float, budget: int) -> None:
+    """Warn at the line outside this package that asked for the selection."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
+        frame, level = frame.f_back, level + 1
+    text = (
         f"the value of the game is {value:.6g}: with {mistakes:.6g} more labels wrong than correctness admits, no "
         f"choice of {budget} points can promise a gain; the points are selected all the same. A Calibrator, fewer "
         "mistakes or a smaller budget may help"
     )
+    warnings.warn(text, UnreliableTeacherWarning, stacklevel=level)
 
 
 def none_valid(name: str) -> ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -194,7 +193,7 @@ class Selector:
         answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, mistakes)
         indices = self._sample(answer, start(self.seed, budget, count), budget)
         if answer.value <= 0:
-            warnings.warn(inputs.unreliable(answer.value, mistakes, budget), stacklevel=3)
+            inputs.warn_unreliable(answer.value, mistakes, budget)
         points, wrap = state.joined(), state.wrap
         return Selection(
             indices=wrap(indices),

@@ -1,0 +1,128 @@
+"""The Calibrator: the two regressions against scikit-learn's, and that select uses what it predicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rad_fast
+from rad_fast.kernels.reference.score import Kind, logit, score
+
+N, C = 2000, 10
+
+
+@pytest.fixture(scope="module")
+def models():
+    """A teacher, a weaker student that errs elsewhere, and the truth."""
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, C, N)
+    teacher, student = rng.normal(size=(N, C)), rng.normal(size=(N, C))
+    teacher[np.arange(N), truth] += rng.exponential(3, N)
+    student[np.arange(N), truth] += rng.exponential(2, N)
+    return teacher.astype(np.float32), student.astype(np.float32), truth
+
+
+def test_on_the_teacher_alone_it_is_isotonic_regression_on_the_margin(models):
+    isotonic = pytest.importorskip("sklearn.isotonic")
+    teacher, _, truth = models
+    calibrator = rad_fast.Calibrator(backend="reference").fit(teacher, truth)
+    scores = score(teacher)
+    margin = scores.margin.astype(np.float32)
+    theirs = isotonic.IsotonicRegression(out_of_bounds="clip").fit(margin, scores.label == truth).predict(margin)
+    ours = calibrator.predict(teacher)
+    worst = np.abs(ours - theirs).argmax()
+    assert np.abs(ours - theirs).max() < 1e-6, f"point {worst}: {ours[worst]} and {theirs[worst]}"
+    assert calibrator.rule_.kind == Kind.STEPS
+    assert np.all(np.diff(calibrator.rule_.steps) > 0)
+    assert np.all(np.diff(calibrator.rule_.levels) > 0)
+
+
+def test_on_both_models_it_is_logistic_regression_with_a_unit_ridge(models):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    teacher, student, truth = models
+    calibrator = rad_fast.Calibrator(backend="reference").fit(teacher, truth, student)
+    of_teacher = score(teacher)
+    of_student = score(student, of_teacher.label)
+    features = np.column_stack([logit(of_teacher.margin), logit(of_student.given_probability), of_student.margin])
+    theirs = linear_model.LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(features, of_teacher.label == truth)
+    ours = np.array(calibrator.rule_.weights)
+    np.testing.assert_allclose(ours, [theirs.intercept_[0], *theirs.coef_[0]], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        calibrator.predict(teacher, student), theirs.predict_proba(features)[:, 1], rtol=0, atol=1e-5
+    )
+
+
+def test_the_students_disagreement_tells_more_than_the_teachers_margin(models):
+    teacher, student, truth = models
+    half = N // 2
+    right = score(teacher[half:]).label == truth[half:]
+
+    def loss(c):
+        return -np.log(np.where(right, c, 1 - c).clip(1e-6)).mean()
+
+    alone = rad_fast.Calibrator().fit(teacher[:half], truth[:half]).predict(teacher[half:])
+    both = rad_fast.Calibrator().fit(teacher[:half], truth[:half], student[:half])
+    assert loss(both.predict(teacher[half:], student[half:])) < 0.9 * loss(alone)
+
+
+@pytest.mark.parametrize("with_student", [False, True])
+def test_select_uses_what_it_predicts(models, with_student, kernels):
+    teacher, student, truth = models
+    beside = student if with_student else None
+    calibrator = rad_fast.Calibrator(backend=kernels.name).fit(
+        teacher[:500], truth[:500], None if beside is None else beside[:500]
+    )
+    selection = rad_fast.Selector(50, backend=kernels.name).fit(teacher, student_logits=beside, correctness=calibrator)
+    np.testing.assert_array_equal(selection.correctness, calibrator.predict(teacher, beside))
+    assert selection.mistakes == N * np.sqrt(calibrator.error_ * (1 - calibrator.error_) / 500)
+
+
+def test_points_of_equal_margin_get_one_level():
+    logits = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 5.0], [5.0, 0.0]], np.float32)
+    truth = np.array([0, 1, 1, 1, 0])  # two of the three narrow ones and both wide ones are right
+    calibrator = rad_fast.Calibrator(backend="reference").fit(logits, truth)
+    np.testing.assert_allclose(calibrator.predict(logits), [2 / 3, 2 / 3, 2 / 3, 1, 1], atol=1e-7)
+
+
+def test_neighbouring_margins_are_told_apart():
+    margins = np.float32(0.5) + np.arange(4, dtype=np.float32) * np.float32(2.0**-24)
+    from rad_fast.calibration import steps
+
+    rule = steps(margins.astype(np.float64), np.array([0.0, 0.0, 1.0, 1.0]))
+    assert np.float32(rule.steps[0]) == margins[2], "a step between neighbours is the upper one"
+
+
+@pytest.mark.parametrize("with_student", [False, True])
+@pytest.mark.parametrize("always", ["right", "wrong"])
+def test_a_teacher_always_right_or_wrong_gives_one_number(models, with_student, always):
+    teacher, student, _ = models
+    truth = teacher.argmax(axis=1) if always == "right" else (teacher.argmax(axis=1) + 1) % C
+    calibrator = rad_fast.Calibrator().fit(teacher, truth, student if with_student else None)
+    assert np.all(calibrator.predict(teacher, student) == (1.0 if always == "right" else 0.0))
+    assert calibrator.mistakes(1000) == 0.0
+
+
+def test_one_labelled_point_is_enough_to_fit():
+    calibrator = rad_fast.Calibrator().fit(np.array([[3.0, 1.0]]), np.array([0]))
+    assert calibrator.predict(np.array([[1.0, 1.5], [9.0, 0.0]])).tolist() == [1.0, 1.0]
+
+
+def test_predictions_are_of_the_library_of_the_logits(models):
+    torch = pytest.importorskip("torch")
+    teacher, _, truth = models
+    calibrator = rad_fast.Calibrator().fit(torch.from_numpy(teacher), torch.from_numpy(truth))
+    assert isinstance(calibrator.predict(torch.from_numpy(teacher)), torch.Tensor)
+    assert isinstance(calibrator.predict(teacher), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("correctness", "share"),
+    [(None, 0.05), (0.9, 0.1), ("array", 0.05)],  # raw confidences; (1 - accuracy) N; given numbers count as raw
+)
+def test_mistakes_by_default(models, correctness, share):
+    teacher, _, _ = models
+    given = np.full(N, 0.8) if correctness == "array" else correctness
+    selection = rad_fast.Selector(50).fit(teacher * 3, correctness=given, exclude=np.arange(100))
+    assert selection.mistakes == pytest.approx(share * (N - 100), rel=1e-12)
+    if correctness == 0.9:
+        assert np.all(selection.correctness == 1.0), "only an average is known: every label counts as right"

@@ -1,0 +1,116 @@
+"""What a selection says of itself: probabilities, weights, value, words and picture."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+import rad_fast
+
+N, C, BUDGET = 3000, 6, 150
+
+
+@pytest.fixture(scope="module")
+def logits():
+    return np.random.default_rng(5).normal(0, 4, size=(N, C)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def selection(logits):
+    return rad_fast.Selector(BUDGET).fit(logits, exclude=np.arange(10))
+
+
+def test_probabilities_are_within_0_and_1_and_sum_to_the_budget(selection):
+    q = selection.probabilities
+    assert q.shape == (N,)
+    assert q.min() >= 0.0
+    assert q.max() <= 1.0
+    assert q.sum() == pytest.approx(BUDGET, rel=1e-12)
+    assert np.all(q[:10] == 0.0), "excluded points cannot be taken"
+
+
+def test_weights_are_the_inverse_probabilities_of_the_selected(selection):
+    np.testing.assert_array_equal(selection.weights, 1.0 / selection.probabilities[selection.indices])
+
+
+def test_weighted_sums_estimate_the_sum_over_the_points_that_can_be_selected(logits):
+    """Horvitz and Thompson: over all seeds the weighted count is the number of points with q > 0, on average."""
+    estimates, seeds = [], 400
+    for seed in range(seeds):
+        chosen = rad_fast.Selector(BUDGET, seed=seed).fit(logits)
+        estimates.append(float((chosen.weights * chosen.gain[chosen.indices]).sum()))
+    truth = float(chosen.gain[chosen.probabilities > 0].sum(dtype=np.float64))
+    error = np.std(estimates) / np.sqrt(seeds)
+    assert abs(np.mean(estimates) - truth) < 4 * error, f"{np.mean(estimates)} and {truth}, standard error {error}"
+
+
+def test_the_report_is_json_and_agrees_with_the_selection(selection):
+    report = json.loads(json.dumps(selection.report()))
+    assert report["points"] == N
+    assert report["excluded"] == 10
+    assert report["invalid"] == 0
+    assert report["budget"] == len(selection.indices) == BUDGET
+    assert sum(report["selected_labels"].values()) == BUDGET
+    d = (2.0 * selection.correctness.astype(float) - 1.0) * selection.gain
+    assert report["worth_querying"] == np.count_nonzero(d > selection.threshold)
+
+
+def test_the_summary_has_the_numbers_in_words(selection):
+    text = selection.summary()
+    for fragment in ["150 of 3,000 points", "10 left out", "worth a query", f"{selection.value:,.6g}"]:
+        assert fragment in text, text
+
+
+def test_a_value_below_zero_warns_and_still_selects(logits):
+    with pytest.warns(rad_fast.UnreliableTeacherWarning, match="the value of the game is -.*smaller budget"):
+        chosen = rad_fast.Selector(BUDGET, mistakes=N).fit(logits)
+    assert len(chosen.indices) == BUDGET
+    assert "no promise" in chosen.summary()
+
+
+def test_the_warning_points_at_the_callers_line(logits):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rad_fast.select(logits, BUDGET, mistakes=N)
+        rad_fast.Selector(BUDGET, mistakes=N).fit(logits)
+        rad_fast.Selector(BUDGET, mistakes=N).partial_fit(logits).finalize()
+    assert [warning.filename for warning in caught] == [__file__] * 3
+
+
+def test_the_plot_draws_points_thresholds_and_selection(selection):
+    pytest.importorskip("matplotlib")
+    before = selection.gain.copy()
+    axes = selection.plot()
+    assert "gain" in axes.get_xlabel()
+    assert "correctness" in axes.get_ylabel()
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert any("worth a query" in label for label in labels)
+    axes.figure.canvas.draw()
+    np.testing.assert_array_equal(selection.gain, before)
+    assert selection.plot(axes) is axes
+    import matplotlib.pyplot
+
+    matplotlib.pyplot.close(axes.figure)
+
+
+def test_arrays_are_of_the_library_of_the_logits(logits):
+    torch = pytest.importorskip("torch")
+    chosen = rad_fast.Selector(BUDGET).fit(torch.from_numpy(logits))
+    plain = rad_fast.Selector(BUDGET).fit(logits)
+    for name in ["indices", "gain", "correctness", "labels", "weights", "probabilities"]:
+        array = getattr(chosen, name)
+        assert isinstance(array, torch.Tensor), name
+        np.testing.assert_array_equal(array.numpy(), getattr(plain, name), err_msg=name)
+    assert chosen.indices.dtype == torch.int64
+
+
+def test_a_selector_can_be_used_again(logits):
+    selector = rad_fast.Selector(0.05)
+    first = selector.fit(logits)
+    second = selector.fit(logits[:1000])
+    assert (first.budget, second.budget) == (150, 50)
+    np.testing.assert_array_equal(selector.fit(logits).indices, first.indices)
+    np.testing.assert_array_equal(selector.finalize().indices, first.indices)
