@@ -1,0 +1,68 @@
+# Everything happens in .venv, made here and installed from the package index with the versions of constraints.txt.
+#   make          the package, editable: Python edits are seen at once, C++ edits at the next make
+#   make demo     the main job on real data; figure in build/demo/        make test    the whole suite
+#   make bench    benchmarks/                                             make lint    ruff and mypy
+#   PYTHON=python3.12 make ...   another interpreter;   make test ARGS="-k game -x"   arguments for pytest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --constraint constraints.txt
+# The build's own tools: in .venv rather than in an isolated environment, so that they are pinned and a rebuild is short.
+TOOLS := scikit-build-core pybind11 cmake ninja
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f -not -name '*.md')
+
+.DELETE_ON_ERROR:
+.PHONY: install demo test bench lint clean
+
+install: $(VENV)/installed
+
+# Stamps: `python` is a fresh .venv, `installed` the package without extras, `with-EXTRA` what the extra needs besides.
+demo: $(VENV)/with-demo
+	$(BIN)/rad-fast demo --out build/demo
+
+test: $(VENV)/with-test
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/with-bench
+	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
+
+lint: $(VENV)/with-lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict rad_fast
+
+# As the package is installed already, pip adds only what the extra asks for.
+$(VENV)/with-%: $(VENV)/installed
+	@echo "installing rad_fast[$*]"
+	@$(INSTALL) "rad_fast[$*]"
+	@touch $@
+
+# pip keeps the build's output to itself, so what the build left out is said here.
+$(VENV)/installed: $(VENV)/python $(SOURCES)
+	@echo "building and installing rad_fast"
+	@$(INSTALL) $(TOOLS)
+	@$(INSTALL) --no-build-isolation --editable .
+	@$(BIN)/python -c 'import sys, importlib.util as i; sys.exit(i.find_spec("rad_fast._cpu") is None)' || { \
+	  echo "note: the compiled kernels are missing: no C++ compiler, or no Python headers, was found (on Debian and Ubuntu:"; \
+	  echo "      apt-get install g++ python3-dev, then: make clean; make). rad_fast works without them: numba serves."; \
+	  $(INSTALL) "rad_fast[numba]"; }
+	@touch $@
+
+# A .venv of another Python, or of one that is gone, is made anew; any other is kept.
+version_of = $(shell command -v $(1) >/dev/null && $(1) -c 'import sys; print(sys.version_info[:2])')
+ifneq ($(call version_of,$(PYTHON)),$(call version_of,$(BIN)/python))
+.PHONY: $(VENV)/python
+ANEW := --clear
+endif
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "rad_fast needs Python 3.10 or newer, found: $$($(PYTHON) --version 2>&1). Say: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	  || { echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(ANEW) $(VENV)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
