@@ -1,0 +1,395 @@
+// rad_fast._cpu: the CPU kernels as functions on addresses.
+//
+// The Python layer (kernels/cpu, rad_fast/inputs.py) checks arrays, keeps them alive and allocates outputs; what is refused
+// here is what would otherwise read or write where nothing is. Work is cut into blocks of rows that threads take in turn; a
+// row's result does not depend on the cut. The GIL is released while kernels run.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "constants.hpp"
+#include "cpu/dispatch.hpp"
+#include "cpu/game.hpp"
+#include "cpu/parallel.hpp"
+#include "cpu/sample.hpp"
+#include "cpu/score.hpp"
+
+namespace py = pybind11;
+
+namespace rad_fast {
+namespace {
+
+using Count = std::pair<std::int64_t, std::int64_t>;  // how many rows are invalid, and the first (-1: none)
+
+template <class T>
+T* pointer(std::uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+[[noreturn]] void refuse(const std::string& argument, const std::string& expected, const std::string& got) {
+  throw py::value_error(argument + ": expected " + expected + ", got " + got);
+}
+
+void require_positive(const char* argument, std::int64_t value) {
+  if (value < 1) refuse(argument, "at least 1", std::to_string(value));
+}
+
+void require_address(const char* argument, std::uintptr_t address, std::int64_t rows) {
+  if (rows > 0 && address == 0) refuse(argument, "an address", "0");
+}
+
+std::int64_t element_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::float64: return 8;
+    case DType::float32: return 4;
+    case DType::float16:
+    case DType::bfloat16: return 2;
+  }
+  return 0;
+}
+
+Logits make_logits(const char* argument, std::uintptr_t address, int dtype, std::int64_t rows, std::int64_t classes,
+                   std::int64_t row_stride) {
+  if (dtype < 0 || dtype > 3) {
+    refuse(std::string(argument) + " dtype", "0 (float64), 1 (float32), 2 (float16) or 3 (bfloat16)", std::to_string(dtype));
+  }
+  if (rows < 0) refuse("rows", "0 or more", std::to_string(rows));
+  // Labels are int32.
+  if (classes < 2 || classes > INT32_MAX)
+    refuse(std::string(argument) + " classes", "2 to 2147483647", std::to_string(classes));
+  require_address(argument, address, rows);
+  return Logits{pointer<const void>(address), static_cast<DType>(dtype), rows, classes, row_stride};
+}
+
+// Rows a thread takes at a time: enough bytes to make the hand-out cheap, few enough to spread over all threads.
+std::int64_t block_of_rows(std::int64_t bytes_per_row, std::int64_t most) {
+  constexpr std::int64_t bytes = 512 << 10;
+  const std::int64_t rows = bytes / bytes_per_row;
+  if (rows < 16) return std::max<std::int64_t>(1, rows);
+  return std::min(most, rows / 16 * 16);  // whole tiles of the widest level
+}
+
+Count total(const std::vector<Invalid>& parts) {
+  Count sum{0, -1};
+  for (const Invalid& part : parts) {
+    if (part.count == 0) continue;
+    if (sum.first == 0 || part.first < sum.second) sum.second = part.first;
+    sum.first += part.count;
+  }
+  return sum;
+}
+
+// Blocks reach a thread in rising order, so the first invalid row a thread meets is its lowest.
+Count score(std::uintptr_t logits_address, int dtype, std::int64_t rows, std::int64_t classes, std::int64_t row_stride,
+            std::uintptr_t given, std::uintptr_t margin, std::uintptr_t confidence, std::uintptr_t label,
+            std::uintptr_t given_probability, int threads) {
+  const Logits logits = make_logits("logits", logits_address, dtype, rows, classes, row_stride);
+  require_positive("threads", threads);
+  require_address("margin", margin, rows);
+  require_address("confidence", confidence, rows);
+  require_address("label", label, rows);
+  if ((given == 0) != (given_probability == 0)) {
+    refuse("given and given_probability", "both or neither", "one of them");
+  }
+  const ScoreKernels& kernels = *level().score;
+  const std::int64_t row_bytes = classes * element_bytes(logits.dtype);
+  const std::int64_t block = block_of_rows(row_bytes, 4096);
+  const std::int64_t blocks = (rows + block - 1) / block;
+  threads = useful_threads(threads, blocks, rows * row_bytes);
+  std::vector<Invalid> invalid(static_cast<std::size_t>(threads), Invalid{0, -1});
+  {
+    py::gil_scoped_release release;
+    for_each_block(threads, blocks, [&](int thread, std::int64_t index) {
+      const std::int64_t first = index * block;
+      const Scores out{pointer<float>(margin) + first, pointer<float>(confidence) + first,
+                       pointer<std::int32_t>(label) + first,
+                       given_probability ? pointer<float>(given_probability) + first : nullptr};
+      kernels.score(logits, first, std::min(block, rows - first), given ? pointer<const std::int32_t>(given) + first : nullptr,
+                    out, invalid[static_cast<std::size_t>(thread)]);
+    });
+  }
+  return total(invalid);
+}
+
+Logits logits_from(const char* argument, const py::tuple& description, std::int64_t rows) {
+  if (description.size() != 4)
+    refuse(argument, "(address, dtype, classes, row_stride)", std::to_string(description.size()) + " items");
+  return make_logits(argument, description[0].cast<std::uintptr_t>(), description[1].cast<int>(), rows,
+                     description[2].cast<std::int64_t>(), description[3].cast<std::int64_t>());
+}
+
+const float* floats(const char* argument, const py::buffer_info& info) {
+  if (info.format != py::format_descriptor<float>::format() || info.ndim != 1 || (info.size > 1 && info.strides[0] != 4))
+    refuse(argument, "a contiguous one-dimensional float32 buffer",
+           "format '" + info.format + "', " + std::to_string(info.ndim) + " dimensions");
+  return static_cast<const float*>(info.ptr);
+}
+
+std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& student, std::int64_t rows, int model,
+                                 const py::tuple& parameters, std::uintptr_t given_correctness, std::uintptr_t gain,
+                                 std::uintptr_t correctness, std::uintptr_t label, int threads) {
+  Appraisal task{};
+  task.teacher = logits_from("teacher", teacher, rows);
+  if (!student.is_none()) task.student = logits_from("student", student.cast<py::tuple>(), rows);
+  require_positive("threads", threads);
+  require_address("gain", gain, rows);
+  require_address("correctness", correctness, rows);
+  require_address("label", label, rows);
+  task.gain = pointer<float>(gain);
+  task.probability_correct = pointer<float>(correctness);
+  task.label = pointer<std::int32_t>(label);
+
+  Correctness& c = task.correctness;
+  if (model < 0 || model > 4)
+    refuse("model", "0 (confidence), 1 (constant), 2 (given), 3 (steps) or 4 (logistic)", std::to_string(model));
+  c.model = static_cast<CorrectnessModel>(model);
+  const std::size_t wanted[] = {0, 1, 0, 2, 4};
+  if (parameters.size() != wanted[model])
+    refuse("parameters", std::to_string(wanted[model]) + " items for this model", std::to_string(parameters.size()));
+  py::buffer_info thresholds, values;  // hold the caller's buffers until the end
+  switch (c.model) {
+    case CorrectnessModel::confidence: break;
+    case CorrectnessModel::constant: c.constant = parameters[0].cast<float>(); break;
+    case CorrectnessModel::given:
+      require_address("given_correctness", given_correctness, rows);
+      c.given = pointer<const float>(given_correctness);
+      break;
+    case CorrectnessModel::steps:
+      thresholds = parameters[0].cast<py::buffer>().request();
+      values = parameters[1].cast<py::buffer>().request();
+      c.thresholds = floats("thresholds", thresholds);
+      c.values = floats("values", values);
+      c.steps = thresholds.size;
+      if (values.size != thresholds.size + 1)
+        refuse("values", std::to_string(thresholds.size + 1) + " items, one more than thresholds", std::to_string(values.size));
+      break;
+    case CorrectnessModel::logistic:
+      if (student.is_none()) refuse("student", "logits, which the logistic model reads", "None");
+      for (std::size_t k = 0; k < 4; ++k) c.weights[k] = parameters[k].cast<float>();
+      break;
+  }
+
+  const ScoreKernels& kernels = *level().score;
+  std::int64_t row_bytes = task.teacher.classes * element_bytes(task.teacher.dtype);
+  if (!student.is_none()) row_bytes += task.student.classes * element_bytes(task.student.dtype);
+  const std::int64_t block = block_of_rows(row_bytes, appraise_rows);
+  const std::int64_t blocks = (rows + block - 1) / block;
+  threads = useful_threads(threads, blocks, rows * row_bytes);
+  std::vector<Invalid> teacher_invalid(static_cast<std::size_t>(threads), Invalid{0, -1});
+  std::vector<Invalid> student_invalid = teacher_invalid;
+  {
+    py::gil_scoped_release release;
+    for_each_block(threads, blocks, [&](int thread, std::int64_t index) {
+      const std::int64_t first = index * block;
+      kernels.appraise(task, first, std::min(block, rows - first), teacher_invalid[static_cast<std::size_t>(thread)],
+                       student_invalid[static_cast<std::size_t>(thread)]);
+    });
+  }
+  return {total(teacher_invalid), total(student_invalid)};
+}
+
+double stream_sum(std::uintptr_t address, std::int64_t bytes, int threads) {
+  require_positive("threads", threads);
+  require_address("ptr", address, bytes);
+  if (bytes < 0 || bytes % 4 != 0) refuse("bytes", "a multiple of 4, as of float32", std::to_string(bytes));
+  const ScoreKernels& kernels = *level().score;
+  constexpr std::int64_t block = 128 << 10;  // floats: 512 KiB, as in score
+  const std::int64_t count = bytes / 4;
+  const std::int64_t blocks = (count + block - 1) / block;
+  threads = useful_threads(threads, blocks, bytes);
+  std::vector<double> sums(static_cast<std::size_t>(threads), 0.0);
+  {
+    py::gil_scoped_release release;
+    for_each_block(threads, blocks, [&](int thread, std::int64_t index) {
+      const std::int64_t first = index * block;
+      sums[static_cast<std::size_t>(thread)] +=
+          kernels.stream_sum(pointer<const float>(address) + first, std::min(block, count - first));
+    });
+  }
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
+// ------------------------------------------------------------------------------------------------- game and sample
+
+using Floats = py::array_t<float>;
+
+struct PointArrays {
+  const float *gain, *correctness;
+  std::int64_t count;
+};
+
+const float* points_of(const char* argument, const py::array& array) {
+  if (!py::isinstance<Floats>(array) || array.ndim() != 1 || (array.size() > 1 && array.strides(0) != 4))
+    refuse(argument, "a contiguous one-dimensional float32 array",
+           py::str(array.dtype()).cast<std::string>() + " of " + std::to_string(array.ndim()) + " dimensions");
+  return static_cast<const float*>(array.data());
+}
+
+PointArrays points_of(const py::array& gain, const py::array& correctness) {
+  const PointArrays points{points_of("gain", gain), points_of("correctness", correctness), gain.size()};
+  if (correctness.size() != points.count)
+    refuse("correctness", std::to_string(points.count) + " numbers, as in gain", std::to_string(correctness.size()));
+  if (points.count > std::int64_t{1} << 32) refuse("gain", "at most 2^32 points a call", std::to_string(points.count));
+  return points;
+}
+
+py::int_ joined(std::int64_t high, std::int64_t low, int bits) {  // high 2^bits + low, which need not fit 64 bits
+  return py::int_((py::int_(high) << py::int_(bits)) + py::int_(low));
+}
+
+py::tuple reduce(const py::array& gain, const py::array& correctness, const std::array<double, 4>& edges, int threads) {
+  require_positive("threads", threads);
+  const PointArrays points = points_of(gain, correctness);
+  const Box box{edges[0], edges[1], edges[2], edges[3]};
+  // Room for all, shrunk at the end: memory that is never written is never backed by the system.
+  Floats undecided_gain(points.count), undecided_correctness(points.count);
+  float *const out_gain = undecided_gain.mutable_data(), *const out_correctness = undecided_correctness.mutable_data();
+  Sums sums{};
+  std::int64_t count;
+  {
+    py::gil_scoped_release release;
+    count = reduce_all(threads, points.gain, points.correctness, points.count, box, sums, out_gain, out_correctness);
+  }
+  undecided_gain.resize({count}, false);
+  undecided_correctness.resize({count}, false);
+  return py::make_tuple(
+      py::make_tuple(sums.saturated, joined(sums.value_high, sums.value_low, 24), sums.full, sums.full_advantage,
+                     sums.full_gain, sums.advantage, joined(sums.width_high, sums.width_low, 31)),
+      undecided_gain, undecided_correctness);
+}
+
+Equilibrium equilibrium_of(const std::array<double, 3>& numbers) { return {numbers[0], numbers[1], numbers[2]}; }
+
+py::array_t<double> probabilities(const py::array& gain, const py::array& correctness,
+                                  const std::array<double, 3>& equilibrium, int threads) {
+  require_positive("threads", threads);
+  const PointArrays points = points_of(gain, correctness);
+  py::array_t<double> q(points.count);
+  double* const out = q.mutable_data();
+  {
+    py::gil_scoped_release release;
+    probabilities_all(threads, points.gain, points.correctness, points.count, equilibrium_of(equilibrium), out);
+  }
+  return q;
+}
+
+std::uint64_t mass(const py::array& gain, const py::array& correctness, const std::array<double, 3>& equilibrium, int threads) {
+  require_positive("threads", threads);
+  const PointArrays points = points_of(gain, correctness);
+  py::gil_scoped_release release;
+  return mass_all(threads, points.gain, points.correctness, points.count, equilibrium_of(equilibrium));
+}
+
+py::tuple sample(const py::array& gain, const py::array& correctness, const std::array<double, 3>& numbers,
+                 std::uint64_t running, int threads) {
+  require_positive("threads", threads);
+  const PointArrays points = points_of(gain, correctness);
+  const Equilibrium equilibrium = equilibrium_of(numbers);
+  py::array_t<std::int64_t> indices(points.count);  // shrunk at the end, as in reduce
+  std::int64_t* const out = indices.mutable_data();
+  Position end;
+  {
+    py::gil_scoped_release release;
+    end = sample_all(threads, points.gain, points.correctness, points.count, equilibrium, running, out);
+  }
+  indices.resize({end.taken}, false);
+  return py::make_tuple(indices, end.running);
+}
+
+py::dict constants_dict() {
+  using namespace constants;
+  py::dict all;
+#define RAD_FAST_CONSTANT(name) all[#name] = name;
+  RAD_FAST_CONSTANT(log2_e_double)
+  RAD_FAST_CONSTANT(log2_e)
+  RAD_FAST_CONSTANT(log2_e_low)
+  RAD_FAST_CONSTANT(ln_2)
+  RAD_FAST_CONSTANT(ln_2_high)
+  RAD_FAST_CONSTANT(ln_2_low)
+  RAD_FAST_CONSTANT(exp2_1)
+  RAD_FAST_CONSTANT(exp2_2)
+  RAD_FAST_CONSTANT(exp2_3)
+  RAD_FAST_CONSTANT(exp2_4)
+  RAD_FAST_CONSTANT(exp2_5)
+  RAD_FAST_CONSTANT(exp2_6)
+  RAD_FAST_CONSTANT(exp2_underflow)
+  RAD_FAST_CONSTANT(log_3)
+  RAD_FAST_CONSTANT(log_5)
+  RAD_FAST_CONSTANT(log_7)
+  RAD_FAST_CONSTANT(log_9)
+  RAD_FAST_CONSTANT(sqrt_half)
+  RAD_FAST_CONSTANT(logit_clip)
+#undef RAD_FAST_CONSTANT
+  return all;
+}
+
+// ------------------------------------------------------------------------------------------------- registration, by stage
+
+void bind_score(py::module_& module) {
+  using namespace py::literals;
+  module.def("score", &score, "logits_ptr"_a, "dtype"_a, "rows"_a, "classes"_a, "row_stride"_a, "given_ptr"_a, "margin_ptr"_a,
+             "confidence_ptr"_a, "label_ptr"_a, "given_probability_ptr"_a, "threads"_a,
+             "Margin, confidence, label (and the given label's probability) of every row.\n\n"
+             "dtype: 0 float64, 1 float32, 2 float16, 3 bfloat16. row_stride: in elements. given_ptr (int32) and\n"
+             "given_probability_ptr (float32) are both addresses or both 0. Invalid rows (NaN, +inf, nothing finite) get\n"
+             "NaN and label -1. Returns (number of invalid rows, the first or -1).");
+  module.def("appraise", &appraise, "teacher"_a, "student"_a, "rows"_a, "model"_a, "parameters"_a, "given_correctness_ptr"_a,
+             "gain_ptr"_a, "correctness_ptr"_a, "label_ptr"_a, "threads"_a,
+             "Gain, correctness and the teacher's label of every point, in one pass.\n\n"
+             "teacher, student: (address, dtype, classes, row_stride); student may be None. model and its parameters:\n"
+             "0 confidence (), 1 constant (value,), 2 given () with given_correctness_ptr, 3 steps (thresholds, values):\n"
+             "float32 buffers of K ascending and K + 1, 4 logistic (intercept, teacher, agreement, student).\n"
+             "Points invalid in either get NaN and label -1. Returns one (count, first) for the teacher, one for the student.");
+  module.def("stream_sum", &stream_sum, "ptr"_a, "bytes"_a, "threads"_a,
+             "The sum of float32 values: a plain streaming read, the yardstick of the benchmarks.");
+}
+
+void bind_game(py::module_& module) {
+  using namespace py::literals;
+  module.def("reduce", &reduce, "gain"_a, "correctness"_a, "box"_a, "threads"_a,
+             "Exact sums over the points that the box decides (7 integers, in the order of Sums), and the gain and correctness\n"
+             "of the others, in their order. box: (price_low, price_high, threshold_low, threshold_high).");
+}
+
+void bind_sample(py::module_& module) {
+  using namespace py::literals;
+  module.def("probabilities", &probabilities, "gain"_a, "correctness"_a, "equilibrium"_a, "threads"_a,
+             "Inclusion probabilities, float64. equilibrium: (price, threshold, share), here and below.");
+  module.def("mass", &mass, "gain"_a, "correctness"_a, "equilibrium"_a, "threads"_a,
+             "The sum of the inclusion probabilities, in units of 2^-62, modulo 2^64.");
+  module.def("sample", &sample, "gain"_a, "correctness"_a, "equilibrium"_a, "running"_a, "threads"_a,
+             "Indices (int64, ascending) where the running sum, started at `running`, passes a whole number; and the running\n"
+             "sum after the last point. Both in units of 2^-62 modulo 2^64.");
+}
+
+}  // namespace
+}  // namespace rad_fast
+
+PYBIND11_MODULE(_cpu, module) {
+  using namespace rad_fast;
+  module.doc() = "The CPU kernels of rad_fast, on raw addresses; use the package's functions instead.";
+  module.def("level", [] { return level().name; }, "The SIMD level in use.");
+  module.def("set_level", &set_level, "Use this SIMD level from now on (for tests).", py::arg("name"));
+  module.def("levels", [] {
+    py::list names;
+    for (const Level& candidate : levels())
+      if (candidate.supported) names.append(candidate.name);
+    return names;
+  }, "The SIMD levels that this processor supports, best first.");
+  module.def("constants", &constants_dict, "The numbers of csrc/constants.hpp.");
+  module.def("hardware_threads", [] { return std::max(1u, std::thread::hardware_concurrency()); },
+             "Processors this machine reports, at least 1.");
+  bind_score(module);
+  bind_game(module);
+  bind_sample(module);
+}

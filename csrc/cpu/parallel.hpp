@@ -1,0 +1,46 @@
+// Threads for one call: started when it begins, joined before it returns. Nothing lives between calls, so a process may
+// fork at any time; a start costs some 20 microseconds, which small inputs avoid by running inline. Baseline code alone:
+// not for translation units compiled per SIMD level (see dispatch.hpp).
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace rad_fast {
+
+// Below this many bytes of input a call runs in the caller's thread: 512 KiB are read in about the time of a thread's start.
+constexpr std::int64_t inline_bytes = 512 << 10;
+
+// Threads worth starting for `blocks` pieces of work that read `bytes` in all.
+inline int useful_threads(int threads, std::int64_t blocks, std::int64_t bytes) {
+  if (bytes < inline_bytes) return 1;
+  return static_cast<int>(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, blocks)));
+}
+
+// Calls work(thread, block) for every block in 0..blocks-1, once each, in any order, from `threads` threads (the caller is
+// thread 0). Blocks are handed out one at a time: cores that are slower, or busy elsewhere, take fewer. `work` must not throw.
+template <class Work>
+void for_each_block(int threads, std::int64_t blocks, const Work& work) {
+  std::atomic<std::int64_t> next{0};
+  const auto run = [&](int thread) {
+    for (std::int64_t block; (block = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) work(thread, block);
+  };
+  std::vector<std::thread> helpers;
+  helpers.reserve(static_cast<std::size_t>(std::max(0, threads - 1)));
+  for (int thread = 1; thread < threads; ++thread) {
+    try {
+      helpers.emplace_back(run, thread);
+    } catch (const std::system_error&) {
+      break;  // no more threads to be had: those that run share the work
+    }
+  }
+  run(0);
+  for (std::thread& helper : helpers) helper.join();
+}
+
+}  // namespace rad_fast

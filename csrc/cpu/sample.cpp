@@ -1,0 +1,129 @@
+// Inclusion probabilities and systematic sampling: kernels/reference/game.py, probabilities, and sample.py, bit for bit.
+//
+// Bytes per point: 8 read for a mass or for the indices, and 8 written for each index. The operations of a probability
+// and their order are the reference's; nothing is contracted (-ffp-contract=off). The running sum is an integer, so that it
+// does not matter where the blocks are cut.
+
+#include "sample.hpp"
+
+#include "dispatch.hpp"
+
+namespace rad_fast {
+namespace RAD_FAST_LEVEL {
+namespace {
+
+constexpr double half_unit = 0x1p31;  // units of 2^-62 are handled in two halves of 31 bits
+
+RAD_FAST_INLINE Double taken(Double slope, const Equilibrium& at) {
+  const Double threshold = doubles(at.threshold), one = doubles(1.0);
+  return choose(greater(slope, threshold), one, keep(equal(slope, threshold), doubles(at.share)));
+}
+
+RAD_FAST_INLINE Double probability(const float* gain, const float* correctness, const Equilibrium& at) {
+  const Terms t = terms(gain, correctness);
+  const Double one = doubles(1.0), price = doubles(at.price);
+  const Double priced = price * (width_units(t.gain) * 0x1p-38);
+  // A gain up to the price, zero among them, is saturated; NaN stays to the end.
+  const Mask reacting = both(greater(t.gain, price), greater(one, priced));
+  const Double cap = choose(reacting, priced, one);
+  const Double q = taken(t.effective, at) * cap + taken(-t.gain, at) * (one - cap);
+  return keep(equal(t.gain, t.gain), q);
+}
+
+// The two halves of a probability in units of 2^-62, truncated.
+struct Halves {
+  Double high, low;
+};
+RAD_FAST_INLINE Halves halves(Double q) {
+  const Double scaled = q * half_unit, high = round_down(scaled);
+  return {high, round_down((scaled - high) * half_unit)};
+}
+
+// A whole number from 0 to 2^51 as an integer: added to 2^52 it is the lower bits of the float64.
+RAD_FAST_INLINE Long integer(Double x) { return (Long)(x + doubles(0x1p52)) ^ (Long)doubles(0x1p52); }
+
+void probabilities(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, double* out) {
+  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int used) __attribute__((always_inline)) {
+    const Double q = probability(g, c, at);
+    if (used == half_lanes) store(out + i, q);
+    else __builtin_memcpy(out + i, &q, static_cast<unsigned>(used) * sizeof(double));
+  });
+}
+
+Mass mass(const float* gain, const float* correctness, int64_t count, const Equilibrium& at) {
+  Double high{}, low{};  // 2^14 numbers of 31 bits: exact
+  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
+    const Halves unit = halves(probability(g, c, at));
+    high += unit.high;
+    low += unit.low;
+  });
+  return {static_cast<int64_t>(sum(high)), static_cast<int64_t>(sum(low))};
+}
+
+Mass units(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, std::uint64_t* units) {
+  Double high{}, low{};
+  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int) __attribute__((always_inline)) {
+    const Halves unit = halves(probability(g, c, at));
+    high += unit.high;
+    low += unit.low;
+    store(units + i, (integer(unit.high) << 31) + integer(unit.low));  // past `count`: zeros, of points left out
+  });
+  return {static_cast<int64_t>(sum(high)), static_cast<int64_t>(sum(low))};
+}
+
+// Adds the steps of half_lanes points, from point `first` on, to the running sum; writes the points where it passes a whole
+// number and returns how many those are. May write half_lanes numbers: without branches, as who is taken cannot be foreseen.
+// A step is at most 1: where a whole number is passed it is one, and bit 62, which counts them, flips.
+#if defined(__AVX512F__)
+typedef Long Running;  // in every lane: through a general register the way from one vector to the next would be twice as long
+RAD_FAST_INLINE Running running_from(std::uint64_t start) { return (Long)_mm512_set1_epi64(static_cast<int64_t>(start)); }
+RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, int64_t* to) {
+  const __m512i none = _mm512_setzero_si512(), step = (__m512i)steps;
+  __m512i after = _mm512_add_epi64(step, _mm512_alignr_epi64(step, none, 7));
+  after = _mm512_add_epi64(after, _mm512_alignr_epi64(after, none, 6));
+  after = _mm512_add_epi64(after, _mm512_alignr_epi64(after, none, 4));
+  after = _mm512_add_epi64(after, (__m512i)running);
+  running = (Long)_mm512_permutexvar_epi64(_mm512_set1_epi64(half_lanes - 1), after);
+  const __m512i flips = _mm512_xor_si512(after, _mm512_sub_epi64(after, step));
+  const __mmask8 passed = _mm512_test_epi64_mask(flips, _mm512_set1_epi64(int64_t{1} << probability_bits));
+  const __m512i index = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+  _mm512_storeu_si512(to, _mm512_maskz_compress_epi64(passed, index));
+  return __builtin_popcount(passed);
+}
+#else
+typedef std::uint64_t Running;
+RAD_FAST_INLINE Running running_from(std::uint64_t start) { return start; }
+RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, int64_t* to) {
+  int64_t found = 0;
+  for (int k = 0; k < half_lanes; ++k) {
+    const std::uint64_t after = running + static_cast<std::uint64_t>(steps[k]);
+    to[found] = first + k;
+    found += (after ^ running) >> probability_bits & 1;
+    running = after;
+  }
+  return found;
+}
+#endif
+
+void scan(const std::uint64_t* units, int64_t count, std::uint64_t start, int64_t first, int64_t* out, int64_t room) {
+  constexpr int64_t piece = 512;
+  int64_t indices[piece + half_lanes];  // what scan_lanes overshoots must not fall into the next block's part of `out`
+  Running running = running_from(start);
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t end = count - begin < piece ? count : begin + piece;
+    int64_t found = 0;
+    for (int64_t i = begin; i < end; i += half_lanes)
+      found += scan_lanes(load<Long>(units + i), running, first + i, indices + found);
+    if (found > room) found = room;
+    __builtin_memcpy(out, indices, static_cast<std::uint64_t>(found) * sizeof(int64_t));
+    out += found;
+    room -= found;
+  }
+}
+
+}  // namespace
+
+const SampleKernels sample_kernels = {probabilities, mass, units, scan};
+
+}  // namespace RAD_FAST_LEVEL
+}  // namespace rad_fast

@@ -1,0 +1,104 @@
+// Rows into columns: `lanes` rows of logits become vectors in which lane r holds row r. The unit is 16 bytes of a row, at any
+// alignment: 16-byte loads put the rows where one in-lane transposition of 4 x 4 leaves them in order, half the shuffles of
+// a transposition of whole registers. For translation units compiled per SIMD level.
+#pragma once
+
+#include "simd.hpp"
+
+namespace rad_fast {
+namespace RAD_FAST_LEVEL {
+
+// 16 bytes each from `from`, from + stride, from + 2 stride, ...: as many as a register holds.
+RAD_FAST_INLINE Float gather_quads(const char* from, int64_t stride) {
+#if defined(__AVX512F__)
+  // A masked broadcast is a load and a blend; insertion would take the shuffle unit, which the transposition needs.
+  const auto quad = [=](int k) { return _mm_loadu_ps(reinterpret_cast<const float*>(from + k * stride)); };
+  __m512 v = _mm512_castps128_ps512(quad(0));
+  v = _mm512_mask_broadcast_f32x4(v, 0x00f0, quad(1));
+  v = _mm512_mask_broadcast_f32x4(v, 0x0f00, quad(2));
+  return (Float)_mm512_mask_broadcast_f32x4(v, 0xf000, quad(3));
+#elif defined(__AVX2__)
+  return (Float)_mm256_set_m128(_mm_loadu_ps(reinterpret_cast<const float*>(from + stride)),
+                                _mm_loadu_ps(reinterpret_cast<const float*>(from)));
+#else
+  (void)stride;
+  return load<Float>(from);
+#endif
+}
+
+// Within each 16 bytes: the lower (upper) halves of a and b, interleaved by 4 or by 8 bytes.
+#if defined(__AVX512F__)
+#define RAD_FAST_UNPACK(V, name, type, suffix) \
+  RAD_FAST_INLINE V name(V a, V b) { return (V)_mm512_##suffix((type)a, (type)b); }
+RAD_FAST_UNPACK(Float, unpack_low, __m512, unpacklo_ps)
+RAD_FAST_UNPACK(Float, unpack_high, __m512, unpackhi_ps)
+RAD_FAST_UNPACK(Double, unpack_low, __m512d, unpacklo_pd)
+RAD_FAST_UNPACK(Double, unpack_high, __m512d, unpackhi_pd)
+#elif defined(__AVX2__)
+#define RAD_FAST_UNPACK(V, name, type, suffix) \
+  RAD_FAST_INLINE V name(V a, V b) { return (V)_mm256_##suffix((type)a, (type)b); }
+RAD_FAST_UNPACK(Float, unpack_low, __m256, unpacklo_ps)
+RAD_FAST_UNPACK(Float, unpack_high, __m256, unpackhi_ps)
+RAD_FAST_UNPACK(Double, unpack_low, __m256d, unpacklo_pd)
+RAD_FAST_UNPACK(Double, unpack_high, __m256d, unpackhi_pd)
+#else
+RAD_FAST_INLINE Float unpack_low(Float a, Float b) { return Float{a[0], b[0], a[1], b[1]}; }
+RAD_FAST_INLINE Float unpack_high(Float a, Float b) { return Float{a[2], b[2], a[3], b[3]}; }
+RAD_FAST_INLINE Double unpack_low(Double a, Double b) { return Double{a[0], b[0]}; }
+RAD_FAST_INLINE Double unpack_high(Double a, Double b) { return Double{a[1], b[1]}; }
+#endif
+
+// Four 4-byte columns of `lanes` rows, `stride` bytes apart: out[j] holds column j, lane r row r.
+RAD_FAST_INLINE void transpose_quads(const char* from, int64_t stride, Float out[4]) {
+  const Float a = gather_quads(from, 4 * stride), b = gather_quads(from + stride, 4 * stride);
+  const Float c = gather_quads(from + 2 * stride, 4 * stride), d = gather_quads(from + 3 * stride, 4 * stride);
+  const Double ab_low = (Double)unpack_low(a, b), ab_high = (Double)unpack_high(a, b);
+  const Double cd_low = (Double)unpack_low(c, d), cd_high = (Double)unpack_high(c, d);
+  out[0] = (Float)unpack_low(ab_low, cd_low);
+  out[1] = (Float)unpack_high(ab_low, cd_low);
+  out[2] = (Float)unpack_low(ab_high, cd_high);
+  out[3] = (Float)unpack_high(ab_high, cd_high);
+}
+
+// 16 bytes of every row into columns: 4 of float32, 8 of 16 bits (of these no more than hold `count`), 2 of float64.
+// Column j starts at columns + j lanes.
+RAD_FAST_INLINE void transpose_group(const float* from, int64_t stride, int, float* columns) {
+  Float out[4];
+  transpose_quads(reinterpret_cast<const char*>(from), stride * 4, out);
+  for (int j = 0; j < 4; ++j) store(columns + j * lanes, out[j]);
+}
+RAD_FAST_INLINE void transpose_group(const bfloat16* from, int64_t stride, int count, float* columns) {
+  Float out[4];
+  transpose_quads(reinterpret_cast<const char*>(from), stride * 2, out);
+  for (int j = 0; j < 4 && 2 * j < count; ++j) {  // each 4-byte unit is two elements, the first in the lower half (little endian)
+    store(columns + (2 * j) * lanes, (Bits)out[j] << 16);
+    store(columns + (2 * j + 1) * lanes, (Bits)out[j] & 0xffff0000u);
+  }
+}
+RAD_FAST_INLINE void transpose_group(const float16* from, int64_t stride, int count, float* columns) {
+  Float out[4];
+  transpose_quads(reinterpret_cast<const char*>(from), stride * 2, out);
+  for (int j = 0; j < 4 && 2 * j < count; ++j) {
+    store(columns + (2 * j) * lanes, from_half_units((Bits)out[j] & 0xffffu));
+    store(columns + (2 * j + 1) * lanes, from_half_units((Bits)out[j] >> 16));
+  }
+}
+RAD_FAST_INLINE void transpose_group(const double* from, int64_t stride, int, double* columns) {
+  const char* bytes = reinterpret_cast<const char*>(from);
+  for (int half = 0; half < 2; ++half) {
+    const char* row = bytes + half * half_lanes * stride * 8;
+    const Double a = (Double)gather_quads(row, 2 * stride * 8), b = (Double)gather_quads(row + stride * 8, 2 * stride * 8);
+    store(columns + half * half_lanes, unpack_low(a, b));
+    store(columns + lanes + half * half_lanes, unpack_high(a, b));
+  }
+}
+
+// The first `count` columns of `lanes` rows. Reads each row up to the next 16 bytes, and writes that many columns.
+template <class T>
+RAD_FAST_INLINE void transpose(const T* from, int64_t stride, int count, typename Compared<T>::Scalar* columns) {
+  constexpr int group = 16 / sizeof(T);
+  for (int j = 0; j < count; j += group) transpose_group(from + j, stride, count - j, columns + j * lanes);
+}
+
+}  // namespace RAD_FAST_LEVEL
+}  // namespace rad_fast
