@@ -1,0 +1,424 @@
+"""The command line: rad-fast select, info, demo.
+
+A subcommand is an entry of COMMANDS: a name, a function that adds its arguments, and one that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import rad_fast
+
+from . import backends, inputs
+from .io import check_writable, open_npy, write_npy, write_text, write_together
+
+Array = npt.NDArray[Any]
+
+CHUNK_BYTES = 64 << 20  # of logits scored at a time: enough for all threads, and a progress bar that moves
+
+
+class UsageError(Exception):
+    """Arguments that do not go together: exit status 2, as for those that argparse refuses."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 for a bad input, 2 for bad usage (as SystemExit)."""
+    arguments = parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = tell_warning  # type: ignore[assignment]
+            arguments.run(arguments)
+            sys.stdout.flush()  # here, where a closed pipe can still be told from success
+    except UsageError as error:
+        arguments.parser.error(str(error))
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return 130
+    except BrokenPipeError:  # `rad-fast info | head -1`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        tell(f"out of memory ({error})" if str(error) else "out of memory")
+        return 1
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        tell(one_line(error))
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="rad-fast",
+        description="Robust active distillation: from the logits of a teacher, the points a student should learn.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action=Version, nargs=0, default=argparse.SUPPRESS, help="print the version and exit")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run, parser=sub)
+    return top
+
+
+class Version(argparse.Action):
+    """--version; the package's metadata is only read when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"rad-fast {rad_fast.__version__}")
+        parser.exit()
+
+
+class Command(NamedTuple):
+    """A subcommand."""
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+# ------------------------------------------------------------------------------------------------------------- select
+
+
+def add_select_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("logits", metavar="LOGITS", type=Path, help="the teacher's logits, (points, classes), .npy")
+    sub.add_argument(
+        "--budget",
+        metavar="B",
+        type=number,
+        required=True,
+        help="how many points to select: 500, or 0.05 or 5%% of them",
+    )
+    sub.add_argument("--student", metavar="FILE", type=Path, help="the student's logits of the same points, .npy")
+    labelled = sub.add_argument_group("correctness", "the teacher's own confidence where nothing is given")
+    labelled.add_argument(
+        "--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points"
+    )
+    labelled.add_argument(
+        "--labels", metavar="FILE", type=Path, help="the true classes of these points, integers, .npy"
+    )
+    labelled.add_argument("--labelled-student", metavar="FILE", type=Path, help="the student's logits of these points")
+    labelled.add_argument(
+        "--correctness",
+        metavar="FILE|NUMBER",
+        type=file_or_number,
+        help="instead: the probability that each point's label is right, .npy, or the teacher's average accuracy",
+    )
+    labelled.add_argument(
+        "--mistakes",
+        metavar="M",
+        type=number,
+        help="how many more labels may be wrong: a count, or a fraction below 1 (default: from the correctness)",
+    )
+    sub.add_argument("--exclude", metavar="FILE", type=Path, help="points never to select: a mask or indices, .npy")
+    sub.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="where the indices go, .npy, and the report beside it, .json (default: beside LOGITS, .selected.npy)",
+    )
+    sub.add_argument("--seed", metavar="S", type=int, default=0, help="the same scores and seed: the same indices (0)")
+    sub.add_argument(
+        "--backend", choices=backends.NAMES, default="auto", help="which kernels (auto: the fastest usable)"
+    )
+    sub.add_argument(
+        "--invalid", choices=("raise", "exclude"), default="raise", help="what to do with rows of NaN or +inf"
+    )
+
+
+def number(text: str) -> int | float:
+    """500 is a count, 0.05 and 5% are fractions."""
+    bare = text.strip()
+    try:
+        if bare.endswith("%"):
+            percent = float(bare[:-1])
+            if not 0.0 <= percent <= 100.0:
+                raise argparse.ArgumentTypeError(f"expected 0% to 100%, got {text!r}")
+            return percent / 100.0
+        return int(bare)
+    except ValueError:
+        pass
+    try:
+        return float(bare)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a number such as 500, 0.05 or 5%, got {text!r}") from error
+
+
+def file_or_number(text: str) -> Path | float:
+    try:
+        return float(number(text))
+    except argparse.ArgumentTypeError:
+        return Path(text)
+
+
+def select(arguments: argparse.Namespace) -> None:
+    """rad-fast select: score the file in chunks, select, write the indices and the report."""
+    check_combinations(arguments)
+    out: Path = arguments.out or arguments.logits.with_name(arguments.logits.stem + ".selected.npy")
+    report_path = out.with_suffix(".json")
+    check_outputs((out, report_path), arguments)
+
+    with said_of(options(arguments)):
+        selection, about = selected(arguments)
+    report = {
+        **selection.report(),
+        **about,
+        "indices": out.name,
+        "arguments": plain(arguments),
+        "versions": {"rad_fast": rad_fast.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+    write_together({report_path: write_text(text), out: write_npy(np.asarray(selection.indices))})
+    print(selection.summary())
+    print(f"indices in {out}, the report in {report_path}")
+
+
+def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[str, Any]]:
+    """The selection from the files, and what the report says about them."""
+    selector = rad_fast.Selector(
+        arguments.budget,
+        mistakes=arguments.mistakes,
+        seed=arguments.seed,
+        invalid=arguments.invalid,
+        backend=arguments.backend,
+    )
+    teacher = open_npy(arguments.logits)
+    student = None if arguments.student is None else open_npy(arguments.student)
+    rows = len(teacher) if teacher.ndim else 0
+    # All that can be said without reading the logits is said before hours may be spent on reading them.
+    checked = inputs.matrix("logits", as_native(teacher))
+    if student is not None:
+        inputs.same_rows(checked, inputs.matrix("student_logits", as_native(student)))
+    mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
+    inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
+    correctness = given_correctness(arguments, rows, mask)
+
+    row_bytes = teacher.nbytes // rows + (0 if student is None else student.nbytes // rows)
+    step = max(1, CHUNK_BYTES // row_bytes)
+    with progress(rows) as advance:
+        for begin in range(0, rows, step):
+            part = slice(begin, min(rows, begin + step))
+            selector.partial_fit(
+                teacher[part],
+                student_logits=None if student is None else student[part],
+                correctness=correctness[part] if isinstance(correctness, np.ndarray) else correctness,
+                exclude=None if mask is None else mask[part],
+            )
+            advance(part.stop - part.start)
+    selection = selector.finalize()
+
+    return selection, {
+        "classes": checked.classes,
+        "dtype": checked.dtype,
+        "correctness_from": source(correctness),
+    }
+
+
+def check_combinations(arguments: argparse.Namespace) -> None:
+    if (arguments.labelled_logits is None) != (arguments.labels is None):
+        raise UsageError("--labelled-logits and --labels: expected both or neither")
+    if arguments.labelled_student is not None and (arguments.labels is None or arguments.student is None):
+        raise UsageError("--labelled-student: expected --labelled-logits, --labels and --student with it")
+    if arguments.correctness is not None and arguments.labels is not None:
+        raise UsageError("--correctness and --labels: expected one of them, given or calibrated")
+    if arguments.out is not None and arguments.out.suffix != ".npy":
+        raise UsageError(f"--out: expected a name that ends in .npy, got {arguments.out}")
+
+
+def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> None:
+    """Refuse what could not be written, or would overwrite an input."""
+    given = [path for path in vars(arguments).values() if isinstance(path, Path) and path is not arguments.out]
+    for output in outputs:
+        for path in given:
+            if os.path.realpath(path) == os.path.realpath(output) or (
+                path.exists() and output.exists() and path.samefile(output)
+            ):
+                raise ValueError(f"{output}: expected a place other than the inputs', choose one with --out")
+        check_writable(output)
+
+
+def as_native(array: Array) -> Array:
+    """The same shape in this machine's byte order, without a copy: to check the shape, not the numbers."""
+    return array.view(array.dtype.newbyteorder("="))
+
+
+def given_correctness(arguments: argparse.Namespace, rows: int, mask: npt.NDArray[np.bool_] | None) -> Any:
+    """None, a number, a checked array, or a Calibrator fitted on the labelled points."""
+    if arguments.labelled_logits is not None:
+        calibrator = rad_fast.Calibrator(backend=arguments.backend)
+        teacher, labels = open_npy(arguments.labelled_logits), open_npy(arguments.labels)
+        student = None if arguments.labelled_student is None else open_npy(arguments.labelled_student)
+        names = ("labelled_logits", "labels", "labelled_student")
+        said = dict(zip(("teacher_logits", "labels", "student_logits"), names, strict=True))
+        with said_of({name: option(arguments, value) for name, value in said.items()}):
+            return calibrator.fit(teacher, labels, student)
+    if isinstance(arguments.correctness, Path):
+        return inputs.correctness_array(open_npy(arguments.correctness), rows, mask)
+    return arguments.correctness
+
+
+def source(correctness: Any) -> str:
+    """Where the correctness came from, for the report."""
+    if correctness is None:
+        return "the teacher's confidence"
+    if isinstance(correctness, rad_fast.Calibrator):
+        models = "both models" if correctness.needs_student_ else "the teacher alone"
+        labelled, error = correctness.n_labelled_, correctness.error_
+        return f"calibration on {models}, {labelled} labelled points, the teacher's error on them {error:.4g}"
+    return "a file" if isinstance(correctness, np.ndarray) else f"the teacher's average accuracy, {correctness:g}"
+
+
+def options(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the arguments that messages name are called on this command line."""
+    names = {"logits": "logits", "student_logits": "student"}
+    names |= {name: name for name in ("budget", "mistakes", "correctness", "exclude", "seed", "backend", "invalid")}
+    return {name: option(arguments, given) for name, given in names.items()}
+
+
+def option(arguments: argparse.Namespace, name: str) -> str:
+    value = getattr(arguments, name)
+    if name == "logits":
+        return str(value)
+    flag = "--" + name.replace("_", "-")
+    return f"{flag} {value}" if isinstance(value, Path) else flag
+
+
+@contextlib.contextmanager
+def said_of(names: dict[str, str]) -> Iterator[None]:
+    """Errors about arguments of the library as errors about options and files."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        name, colon, rest = str(error).partition(":")
+        rest = rest.replace('invalid="exclude"', "--invalid exclude")
+        if colon and name in names:
+            raise ValueError(f"{names[name]}:{rest}") from error
+        raise
+
+
+def plain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments as JSON holds them; of files the names alone, so that a report says nothing about the machine."""
+    kept = {name: value for name, value in vars(arguments).items() if name not in ("run", "parser")}
+    return {name: value.name if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+@contextlib.contextmanager
+def progress(rows: int) -> Iterator[Callable[[int], object]]:
+    """A bar with rows a second and the time left, where tqdm is installed and someone looks at a terminal."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        tqdm = None
+    if tqdm is None or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    with tqdm(total=rows, desc="scoring", unit=" rows", unit_scale=True, leave=False) as bar:
+        yield bar.update
+
+
+# --------------------------------------------------------------------------------------------------------------- info
+
+
+def info(_: argparse.Namespace) -> None:
+    """rad-fast info: versions, backends and why others are not usable, threads, SIMD level, GPU."""
+    import scipy
+
+    torch, why_no_torch = imported_torch()
+    versions = [f"Python {platform.python_version()}", f"NumPy {np.__version__}", f"SciPy {scipy.__version__}"]
+    versions.append(f"torch {torch.__version__}" if torch else f"no torch ({why_no_torch})")
+    print(f"rad_fast  {rad_fast.__version__}")
+    print(f"with      {', '.join(versions)}")
+    chosen = backends.backend("auto").name
+    for head, finding in zip(["backends", *[""] * len(backends.CPU)], backends.findings(), strict=False):
+        state = "usable" if finding.usable else f"not usable: {finding.why}"
+        print(f"{head:9} {finding.name:10} {state}{', the default here' if finding.name == chosen else ''}")
+    print(f"threads   {backends.threads()} (RAD_FAST_THREADS sets another number)")
+    print(f"SIMD      {simd()}")
+    print(f"GPU       {gpu(torch)}")
+
+
+def imported_torch() -> tuple[Any, str]:
+    try:
+        import torch
+    except ImportError as error:
+        return None, 'not installed; pip install "rad-fast[torch]"' if error.name == "torch" else one_line(error)
+    except OSError as error:  # a library of its own that does not load
+        return None, one_line(error)
+    return torch, ""
+
+
+def simd() -> str:
+    try:
+        cpu = importlib.import_module("rad_fast._cpu")
+    except ImportError:
+        return "chosen by the compiled extension, which is not installed"
+    return f"{cpu.level()} (this processor supports {', '.join(cpu.levels())})"
+
+
+def gpu(torch: Any) -> str:
+    if torch is None:
+        return "not looked for: torch, which would see it, is not installed"
+    if not torch.cuda.is_available():
+        return "none that torch sees"
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+
+
+# --------------------------------------------------------------------------------------------------------------- demo
+
+
+def add_demo_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", metavar="DIR", type=Path, default=Path("build/demo"), help="where the figure goes")
+    sub.add_argument("--seeds", metavar="N", type=int, help="how many repetitions are averaged")
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """rad-fast demo: the main job on real data."""
+    from .demo import run
+
+    settings = {} if arguments.seeds is None else {"seeds": arguments.seeds}
+    run(arguments.out, print, **settings)
+
+
+COMMANDS = (
+    Command("select", "choose points from the logits in a file", add_select_arguments, select),
+    Command("info", "say what is installed and what this machine offers", lambda sub: None, info),
+    Command("demo", "show the main job on handwritten digits", add_demo_arguments, demo),
+)
+
+# ----------------------------------------------------------------------------------------------------------- messages
+
+
+def tell(message: str) -> None:
+    print(f"rad-fast: {message}", file=sys.stderr)
+
+
+def tell_warning(message: Warning | str, *_: Any) -> None:
+    tell(f"warning: {one_line(message)}")
+
+
+def one_line(error: object) -> str:
+    """An error's text in one line; of an OSError the file and the reason."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
