@@ -8,7 +8,6 @@ points' place in the whole, every rank finds the very answer that one process wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -88,14 +87,8 @@ class GroupPool:
     def __init__(self, mine: ArrayPool, group: Group) -> None:
         self.mine = mine
         self.group = group
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        return self.group.exchange(lambda: self.mine.size)
-
-    @property
-    def size(self) -> int:
-        return sum(self.sizes)
+        self.sizes = group.exchange(lambda: mine.size)
+        self.size = sum(self.sizes)
 
     def peek(self, count: int) -> tuple[Float32s, Float32s]:
         begin = sum(self.sizes[: self.group.rank])

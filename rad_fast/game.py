@@ -94,6 +94,8 @@ def estimate(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float, de
     """A box that holds the equilibrium but for bad luck: solved on a sample, budget and mistakes moved both ways."""
     game = Game(*pool.peek(SAMPLE), None, box)
     part = game.points / pool.size
+    if len(game.gain) == 0:
+        return box  # nearly all points are left out: adding up within the same box drops them
     base = Base.of(known, part)
     spend = 2.0 * mistakes * part
     middle = game.search(base, budget * part, spend)
@@ -104,7 +106,10 @@ def estimate(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float, de
         for y in (-1, 1)
     ]
     prices = [corner.price for corner in (middle, *corners)]
-    thresholds = [corner.threshold for corner in (middle, *corners)]
+    # Undecided points can have slopes outside the box; only what lies inside it is consistent with the sums so far.
+    thresholds = [
+        min(max(corner.threshold, box.threshold_low), box.threshold_high) for corner in (middle, *corners)
+    ]
     # A price is often a gain itself: one unit of the grid further out that gain is undecided, and can be the answer.
     low, high = max(min(prices) - GRID, box.price_low), min(max(prices) + GRID, box.price_high)
     return Box(low, high, min(thresholds), max(thresholds))
@@ -261,8 +266,9 @@ class Game:
             slopes = np.append(pieces.slope, self.box.threshold_low)
             rises = advantage - slopes * width >= 0
             at = int(np.argmax(rises)) if rises.any() else len(slopes) - 1
-            if width[at] <= 0:
-                return Spot(ceiling, self.box.threshold_high, floor, False, False)
+            if width[at] <= 0:  # no point is priced, the slope is zero as far as that is so: from the floor on
+                inside = floor > self.box.price_low or floor == 0.0
+                return Spot(floor, self.fill(base, budget, floor, floor, "right"), floor, True, inside)
             threshold = float(advantage[at] / width[at])
             if threshold >= 0 or self.box.threshold_low >= 0:
                 break
@@ -285,13 +291,21 @@ class Game:
             self.at_kink(known, budget, mistakes, spot) if spot.kink else self.off_kink(known, budget, mistakes, spot)
         )
 
-    def off_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium:
+    def off_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium | None:
         sums = known.add(self.taken(spot.threshold, spot.floor))
+        if sums.priced_width == 0:  # but for rounding no point is priced: as in ``between``
+            return self.at_kink(known, budget, mistakes, spot._replace(price=spot.floor))
         width = Fraction(sums.priced_width, 1 << WIDTH_BITS)
         advantage = Fraction(sums.priced_advantage + sums.full_advantage, 1 << GRID_BITS) + sums.full
         threshold = (advantage - 2 * Fraction(mistakes)) / width
+        if self.above(float(threshold)) != self.above(spot.threshold):  # on a slope, but for rounding: points share it
+            return self.at_kink(known, budget, mistakes, spot)
         price = (budget - sums.saturated - sums.full) / width
         return Equilibrium(float(price), float(threshold), 0.0, float(worth(sums, budget, mistakes, price, threshold)))
+
+    def above(self, threshold: float) -> tuple[int, int]:
+        """How many first and second pieces pay more than the threshold."""
+        return int(np.count_nonzero(self.effective > threshold)), int(np.count_nonzero(-self.gain > threshold))
 
     def at_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium | None:
         price = Fraction(spot.price)

@@ -131,7 +131,10 @@ class Selection:
         gain, correctness = self._points.gain, self._points.correctness
         shown = slice(None, None, max(1, math.ceil(len(gain) / PLOTTED)))
         kept = ~np.isnan(gain[shown])
-        low = min(0.5, float(np.nanmin(correctness[shown][kept], initial=1.0)))
+        at = np.asarray(self.indices)
+        # Down to all that is selected, and to all points but the least correct: a few would flatten the rest.
+        lowest = np.quantile(correctness[shown][kept], 0.01) if kept.any() else 1.0
+        low = 0.95 * min(0.9, float(lowest), float(correctness[at].min()))
         ax.hexbin(
             gain[shown][kept],
             correctness[shown][kept],
@@ -143,7 +146,6 @@ class Selection:
             linewidths=0,
             extent=(0.0, 1.0, low, 1.0),
         )
-        at = np.asarray(self.indices)
         some = at[:: max(1, math.ceil(len(at) / 2000))]
         ax.scatter(gain[some], correctness[some], s=9, color="#d1495b", linewidths=0, label="selected", zorder=3)
         g = np.linspace(max(abs(self.threshold), 1e-3), 1.0, 400)
@@ -154,7 +156,9 @@ class Selection:
             linewidth=2,
             label=f"worth a query: effective gain > {self.threshold:.3g}",
         )
-        if self.price < 1.0:
+        if 0.0 < self.price <= self.threshold:  # no point that is worth a query has so little gain
+            ax.plot([], [], " ", label=f"taken with probability {self.price:.3g} / gain")
+        elif self.price < 1.0:
             ax.axvline(
                 self.price,
                 color="#edae49",
@@ -162,7 +166,7 @@ class Selection:
                 linestyle="--",
                 label=f"taken for sure below gain {self.price:.3g}, with {self.price:.3g} / gain above",
             )
-        ax.set(xlim=(0.0, 1.0), ylim=(low, 1.01), xlabel="gain: 1 - margin of the student")
+        ax.set(xlim=(0.0, 1.0), ylim=(low, 1.0 + 0.02 * (1.0 - low)), xlabel="gain: 1 - margin of the student")
         ax.set(ylabel="correctness: probability that the label is right")
         ax.set_title(f"{self.budget:,} of {self.n_points:,} points", loc="left")
         ax.legend(loc="lower left", framealpha=0.9)

@@ -191,6 +191,7 @@ class Selector:
         mistakes = self._mistakes(source, possible)
         mine = ArrayPool.of(state.chunks, self._kernels)
         answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, mistakes)
+        del mine  # it holds the chunks, which are joined below
         indices = self._sample(answer, start(self.seed, budget, count), budget)
         if answer.value <= 0:
             inputs.warn_unreliable(answer.value, mistakes, budget)
@@ -297,11 +298,9 @@ class _State:
     def joined(self) -> Points:
         """All points in one piece; one field after the other, so that little is held twice."""
         if len(self.chunks) != 1:
-            none = empty_points(0)
-            gain = np.concatenate([none.gain, *(chunk.gain for chunk in self.chunks)])
-            correctness = np.concatenate([none.correctness, *(chunk.correctness for chunk in self.chunks)])
-            label = np.concatenate([none.label, *(chunk.label for chunk in self.chunks)])
-            self.chunks = [Points(gain, correctness, label)]
+            fields = [list(parts) for parts in zip(empty_points(0), *self.chunks, strict=True)]
+            self.chunks = []  # a field's parts are freed as soon as they are joined
+            self.chunks = [Points(*(np.concatenate(fields.pop(0)) for _ in Points._fields))]
         return self.chunks[0]
 
 

@@ -81,7 +81,7 @@ def empty_points(rows: int) -> Points:
 def widened(logits: Array) -> Float64s:
     if logits.dtype == np.uint16:
         return (logits.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
-    return logits.astype(np.float64)
+    return logits.astype(np.float64, order="C")  # NumPy's sums depend on how an array lies in memory
 
 
 def score(logits: Array, given: Int32s | None = None) -> Scores:
@@ -92,7 +92,8 @@ def score(logits: Array, given: Int32s | None = None) -> Scores:
     valid: npt.NDArray[np.bool_] = ~np.any(wrong, axis=1) & np.any(np.isfinite(z), axis=1)
     z = np.where(valid[:, None], z, 0.0)
     label = z.argmax(axis=1)
-    e = np.exp(z - z.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # a difference beyond float64: e is 0
+        e = np.exp(z - z.max(axis=1, keepdims=True))
     total = e.sum(axis=1)
     others = e.copy()
     others[np.arange(rows), label] = 0.0

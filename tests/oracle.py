@@ -1,0 +1,188 @@
+"""What the tests compare with, none of it from the package: the game as a linear program, the adversary's best answer,
+a certificate by weak duality, generated games, and comparisons that say where two results differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import linprog
+
+
+class Game(NamedTuple):
+    """A game, with correctness such that 2c - 1 is exact in float32."""
+
+    name: str
+    gain: np.ndarray
+    correctness: np.ndarray
+    budget: int
+    mistakes: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: N={len(self.gain)} budget={self.budget} mistakes={self.mistakes!r}"
+
+
+def lp_value(game: Game) -> float:
+    """The value of the game: the optimum of a linear program in q, the price, and each point's excess over it."""
+    gain, c = game.gain.astype(float), game.correctness.astype(float)
+    n = len(gain)
+    cost = np.concatenate([-(2 * c - 1) * gain, [2 * game.mistakes], 2 * c])
+    excess = sparse.hstack([sparse.diags(gain), -np.ones((n, 1)), -sparse.eye(n)]).tocsr()
+    total = np.concatenate([np.ones(n), np.zeros(n + 1)])[None]
+    result = linprog(
+        cost,
+        A_ub=excess,
+        b_ub=np.zeros(n),
+        A_eq=total,
+        b_eq=[game.budget],
+        bounds=[(0, 1)] * n + [(0, None)] * (n + 1),
+        method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    if result.status != 0:
+        raise RuntimeError(f"HiGHS: {result.message} in {game}")
+    return -float(result.fun)
+
+
+def adversary_value(game: Game, q: np.ndarray) -> float:
+    """What q is worth against the adversary's best answer: he spoils the points of highest q g first."""
+    v, c = q * game.gain, game.correctness.astype(float)
+    order = np.argsort(-v, kind="stable")
+    v, c = v[order], c[order]
+    before = np.concatenate([[0.0], np.cumsum(c)[:-1]])
+    spoilt = np.clip(game.mistakes - before, 0.0, c)
+    return float(np.sum(v * (2 * (c - spoilt) - 1)))
+
+
+def ceiling_value(game: Game, price: float, threshold: float) -> float:
+    """An upper bound on the value of the game: the player's best q against one adversary who stays within ``mistakes``.
+
+    He lowers the points above the price until they are worth the threshold, and those at the price as far as what he
+    has left reaches. No q does better than the bound: together with ``adversary_value`` it certifies an equilibrium at
+    any size, without a solver. Where the player's fill ends just between two pieces a range of thresholds is as good,
+    and he takes the one that spends all he has.
+    """
+    gain, c = game.gain.astype(float), game.correctness.astype(float)
+    advantage, positive = 2 * c - 1, np.where(gain > 0, gain, np.inf)
+
+    def answer(mu: float) -> np.ndarray:
+        return np.clip((advantage - np.maximum(mu / positive, -1.0)) / 2, 0.0, c) * (gain > 0)
+
+    def ceiling(mu: float) -> float:
+        whole = answer(mu)
+        above, at = gain > price, gain == price
+        left, there = game.mistakes - whole[above].sum(), whole[at].sum()
+        part = min(1.0, max(0.0, left) / there) if there > 0 else 0.0
+        spoilt = np.where(above, whole, np.where(at, whole * part, 0.0))
+        if spoilt.sum() > game.mistakes:
+            spoilt *= game.mistakes / spoilt.sum()  # by rounding alone where the equilibrium is right
+        worth = gain * (2 * (c - spoilt) - 1)
+        return float(np.sort(worth)[::-1][: game.budget].sum())
+
+    def spending(chosen: np.ndarray) -> float:
+        low, high = -1.0, 1.0
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (middle, high) if answer(middle)[chosen].sum() >= game.mistakes else (low, middle)
+        return low
+
+    if len(gain) > 1000:  # large generated games have no such ranges
+        return ceiling(threshold)
+    return min(ceiling(threshold), ceiling(spending(gain >= price)), ceiling(spending(gain > price)))
+
+
+def random_game(rng: np.random.Generator, points: int, kind: int) -> Game:
+    """One game of every kind that has broken a solver, or could."""
+    name, points_of = list(KINDS.items())[kind % len(KINDS)]
+    gain, c = points_of(rng, points)
+    gain, c = gain.astype(np.float32), exact(c)
+    # 1: every point matters. N: nothing is left to choose. N - 1: mu may be negative. Else anything between.
+    budget = int(rng.choice([1, points, max(1, points - 1), *rng.integers(1, points + 1, 5)]))
+    mistakes = float(
+        rng.choice(
+            [
+                0.0,  # greedy
+                1e-6,  # nearly so: the price stays at its end
+                rng.random() * 3,
+                rng.random() * points,
+                rng.integers(0, points + 1),  # a count: sums of c = 1 tie with it
+                c.astype(float).sum(),  # just all that can be spoilt
+                3.0 * points,  # more than can be spoilt
+                0.05 * points,  # the package's default
+            ]
+        )
+    )
+    return Game(name, gain, c, budget, mistakes)
+
+
+def exact(correctness: np.ndarray) -> np.ndarray:
+    """Correctness in steps of 2**-25, so that 2c - 1 is exact in float32."""
+    advantage = np.float32(2) * correctness.astype(np.float32) - np.float32(1)
+    return ((advantage.astype(np.float64) + 1) / 2).astype(np.float32)
+
+
+def gains(rng: np.random.Generator, n: int) -> np.ndarray:
+    """1 - margin in float32, as the scoring stage makes it."""
+    margin = (rng.random(n) ** rng.choice([0.3, 1.0, 3.0])).astype(np.float32)
+    return np.float32(1) - margin
+
+
+def confident(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and correctness of a trained network's points: most are nearly certain."""
+    margin = rng.beta(0.6, 0.2, n).astype(np.float32)
+    return np.float32(1) - margin, 0.5 + 0.5 * margin
+
+
+KINDS = {
+    "any": lambda rng, n: (gains(rng, n), rng.random(n)),
+    "labels certain (the paper's game)": lambda rng, n: (gains(rng, n), np.ones(n)),
+    "good teacher": lambda rng, n: (gains(rng, n), 0.5 + 0.5 * rng.random(n)),
+    "confident network": confident,
+    "ties in gain": lambda rng, n: (np.round(gains(rng, n) * 4) / 4, rng.random(n)),
+    "ties in effective gain": lambda rng, n: (np.round(gains(rng, n) * 4) / 4, np.round(rng.random(n) * 4) / 4),
+    "ties in correctness": lambda rng, n: (gains(rng, n), rng.choice([0.25, 0.5, 0.75, 1.0], n)),
+    "bad teacher (threshold negative)": lambda rng, n: (gains(rng, n), 0.4 * rng.random(n)),
+    "every label wrong": lambda rng, n: (gains(rng, n), np.zeros(n)),
+    "all points equal": lambda rng, n: (np.full(n, gains(rng, 1)[0]), np.full(n, rng.random())),
+    "no gain anywhere": lambda rng, n: (np.zeros(n), rng.random(n)),
+    "some without gain": lambda rng, n: (gains(rng, n) * rng.integers(0, 2, n), rng.random(n)),
+    "tiny gains": lambda rng, n: (rng.integers(0, 4, n) * 2.0**-24, rng.random(n)),
+    "tiny gains among large": lambda rng, n: (np.where(rng.random(n) < 0.5, 2.0**-24, gains(rng, n)), rng.random(n)),
+    "gain 1 everywhere": lambda rng, n: (np.ones(n), rng.random(n)),
+}
+
+
+def games(count: int, seed: int, most_points: int = 60) -> Iterator[Game]:
+    """Generated games, every kind in turn; 60 points are enough for every case of the solver, and quick for the LP."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        yield random_game(rng, int(rng.integers(1, most_points + 1)), number)
+
+
+def assert_same(actual: object, expected: object, what: str = "") -> None:
+    """Equal bit for bit (NaN equals NaN); else the first differing places and their values."""
+    a, b = np.asarray(actual), np.asarray(expected)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        raise AssertionError(f"{what}: {a.dtype}{a.shape} is not {b.dtype}{b.shape}")
+    both_nan = (a != a) & (b != b)
+    places = np.argwhere(~((a == b) | both_nan))
+    if len(places):
+        shown = "\n".join(f"  at {tuple(map(int, p))}: {a[tuple(p)]!r}, not {b[tuple(p)]!r}" for p in places[:10])
+        raise AssertionError(f"{what}: {len(places)} of {a.size} differ\n{shown}")
+
+
+def assert_within(actual: object, expected: object, tolerance: float, what: str = "") -> None:
+    """Absolute differences of at most ``tolerance`` (NaN equals NaN); else the worst places and their values."""
+    a, b = np.asarray(actual, dtype=float), np.asarray(expected, dtype=float)
+    if a.shape != b.shape:
+        raise AssertionError(f"{what}: shape {a.shape} is not {b.shape}")
+    error = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b)).ravel()
+    error = np.where(np.isnan(error), np.inf, error)
+    if error.size and error.max() > tolerance:
+        worst = np.argsort(-error)[:10]
+        shown = "\n".join(f"  at {i}: {a.ravel()[i]!r}, not {b.ravel()[i]!r}, off by {error[i]:.3g}" for i in worst)
+        raise AssertionError(
+            f"{what}: {(error > tolerance).sum()} of {a.size} are off by more than {tolerance}\n{shown}"
+        )
