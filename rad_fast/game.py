@@ -107,9 +107,7 @@ def estimate(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float, de
     ]
     prices = [corner.price for corner in (middle, *corners)]
     # Undecided points can have slopes outside the box; only what lies inside it is consistent with the sums so far.
-    thresholds = [
-        min(max(corner.threshold, box.threshold_low), box.threshold_high) for corner in (middle, *corners)
-    ]
+    thresholds = [min(max(corner.threshold, box.threshold_low), box.threshold_high) for corner in (middle, *corners)]
     # A price is often a gain itself: one unit of the grid further out that gain is undecided, and can be the answer.
     low, high = max(min(prices) - GRID, box.price_low), min(max(prices) + GRID, box.price_high)
     return Box(low, high, min(thresholds), max(thresholds))

@@ -108,7 +108,10 @@ def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], A
         return tensor.view(torch.int16).numpy().view(np.uint16), dtype, as_torch
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
-    return tensor.numpy(), dtype, as_torch
+    try:
+        return tensor.numpy(), dtype, as_torch
+    except TypeError as error:  # float8, say, which NumPy does not have
+        raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}") from error
 
 
 def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:

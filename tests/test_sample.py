@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -112,6 +112,7 @@ def test_starts_of_neighbouring_seeds_are_uniform() -> None:
     assert abs(np.corrcoef(starts[:-1], starts[1:])[0, 1]) < 0.05
 
 
+@settings(max_examples=50)
 @given(cuts=st.lists(st.integers(0, 500), max_size=6), seed=st.integers(0, 10**6), running=st.integers(0, 2**64 - 1))
 def test_scans_of_parts_are_the_scan_of_the_whole_and_sums_are_modulo_2_to_64(
     kernels: Backend, cuts: list[int], seed: int, running: int

@@ -35,7 +35,6 @@ constexpr int block_classes = 4096;    // 16 KiB of float32: the block and the o
 // errors: each addition to the maximum's 1 may err by 2^-24, and PyTorch's error is to be met at every length and level.
 constexpr int batch_chain = 4 * lanes;
 constexpr int long_chain = (lanes == 16 ? 16 : 4) * lanes;
-
 constexpr int padded_bytes = lane_classes * 8;  // of a row in the copy for the array's last rows
 
 // What remains of `lanes` rows once their logits have been read.
@@ -48,7 +47,6 @@ struct Tile {
 };
 
 constexpr int32_t no_label = 0x3fffffff;  // above every label of a batch, and with room for a position to be added
-
 constexpr float infinity = __builtin_inff();
 
 // The two largest of two disjoint sets, from each one's two largest.
@@ -106,8 +104,7 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
   odd2 = top2;
   set(label, 0);
   set(odd_label, 1);
-  j = odd_label;
-  one = odd_label;
+  j = one = odd_label;
   for (int at = 2; at < classes; at += 2) {
     load_lanes(columns + at * lanes, x);
     j = plus(j, one);
@@ -131,10 +128,8 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
   Sum sum;  // by fours: each plain addition to the maximum's 1 may err by 2^-24, so there are two of them, not C
   int c = 0;
   for (; c + 8 <= classes; c += 8) {
-    const Float low = (e(c) + e(c + 1)) + (e(c + 2) + e(c + 3));
-    const Float high = (e(c + 4) + e(c + 5)) + (e(c + 6) + e(c + 7));
-    sum.add(low);
-    sum.add(high);
+    sum.add((e(c) + e(c + 1)) + (e(c + 2) + e(c + 3)));
+    sum.add((e(c + 4) + e(c + 5)) + (e(c + 6) + e(c + 7)));
   }
   if (classes & 4) {
     sum.add((e(c) + e(c + 1)) + (e(c + 2) + e(c + 3)));

@@ -80,7 +80,7 @@ def empty_points(rows: int) -> Points:
 
 def widened(logits: Array) -> Float64s:
     if logits.dtype == np.uint16:
-        return (logits.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+        logits = (logits.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return logits.astype(np.float64, order="C")  # NumPy's sums depend on how an array lies in memory
 
 
