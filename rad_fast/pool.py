@@ -13,6 +13,8 @@ from .game import Counts
 from .kernels.reference.game import Box, Sums
 from .kernels.reference.score import Points
 
+COUNTED = 1 << 20  # points sorted at a time where they are counted: all at once took 26 bytes a point
+
 
 class ArrayPool:
     """Points in chunks, summed by a backend. Where a chunk ends changes nothing that the solver sees."""
@@ -55,8 +57,10 @@ class ArrayPool:
     def distinct(self) -> tuple[Float32s, Float32s, Counts]:
         parts = []
         for gain, correctness in self.chunks:
-            keys, counts = np.unique(packed(gain, correctness), return_counts=True)
-            parts.append((*unpacked(keys), counts))
+            for begin in range(0, len(gain), COUNTED):
+                part = slice(begin, begin + COUNTED)
+                keys, counts = np.unique(packed(gain[part], correctness[part]), return_counts=True)
+                parts.append((*unpacked(keys), counts))
         return counted(parts)
 
 
