@@ -60,9 +60,20 @@ class Kernels:
         score, game, sample = (
             importlib.import_module(f"rad_fast.kernels.{name}.{stage}") for stage in ("score", "game", "sample")
         )
-        self.score, self.appraise = score.score, score.appraise
+        self.stage = score
         self.reduce, self.probabilities = game.reduce, game.probabilities
         self.mass, self.sample = sample.mass, sample.sample
+
+    def score(self, logits: Array, given: npt.NDArray[np.int32] | None = None) -> Scores:
+        scores: Scores = self.stage.score(native(logits), given)
+        return scores
+
+    def appraise(
+        self, teacher: Array, student: Array | None, rule: Rule, given: Float32s | None, out: Points
+    ) -> tuple[Invalid, Invalid]:
+        beside = None if student is None else native(student)
+        bad: tuple[Invalid, Invalid] = self.stage.appraise(native(teacher), beside, rule, given, out)
+        return bad
 
 
 class Compiled:
@@ -232,13 +243,19 @@ def layout(block: Array) -> tuple[int, int, int, int]:
 
 
 def in_place(logits: Array) -> bool:
-    """Whether the kernels can read an array where it lies: neighbouring columns, aligned, rows whole elements apart."""
+    """Whether the kernels can read an array where it lies: neighbouring columns, aligned, rows whole elements apart, in
+    this machine's byte order."""
     size = logits.itemsize
-    return logits.strides[1] == size and logits.strides[0] % size == 0 and logits.flags.aligned
+    rows, columns = logits.strides
+    return columns == size and rows % size == 0 and logits.flags.aligned and logits.dtype.isnative
 
 
 def readable(block: Array) -> Array:
-    return block if in_place(block) else np.ascontiguousarray(block)
+    return block if in_place(block) else np.ascontiguousarray(native(block))
+
+
+def native(logits: Array) -> Array:
+    return logits if logits.dtype.isnative else logits.astype(logits.dtype.newbyteorder("="))
 
 
 def readable_blocks(*matrices: Array) -> Iterator[slice]:

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,6 @@ def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
         )
     if classes >= 2**31 or rows >= 2**40:
         raise ValueError(f"{name}: expected fewer than 2**31 classes and 2**40 rows, got shape {array.shape}")
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
     return Matrix(name, array, dtype, wrap)
 
 
@@ -347,7 +346,8 @@ def invalid_rows(name: str, count: int, first: int) -> ValueError:
 
 def warn_unreliable(value: float, mistakes: float, budget: int) -> None:
     """Warn at the line outside this package that asked for the selection."""
-    frame, level = sys._getframe(1), 2
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
         frame, level = frame.f_back, level + 1
     text = (
