@@ -23,7 +23,8 @@ Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
 
 CPU = ("cpp", "numba", "reference")
-NAMES = ("auto", *CPU)
+DEVICE = ("triton",)
+NAMES = ("auto", *CPU, *DEVICE)
 DTYPE_CODES = {"float64": 0, "float32": 1, "float16": 2, "uint16": 3}  # uint16: the bits of bfloat16
 COPY_BYTES = 4 << 20  # rows that the kernels cannot read in place are copied in blocks of this size, within L3
 
@@ -195,9 +196,12 @@ def load(name: str) -> Backend:
 
 
 def backend(name: Any) -> Backend:
-    """The backend that a call asks for; "auto" is the first usable one of cpp, numba and reference."""
+    """The backend for arrays in host memory; "auto" is the first usable one of cpp, numba and reference.
+
+    Where a backend for CUDA memory is asked for, points that are kept in host memory are served as by "auto".
+    """
     choice("backend", name, NAMES)
-    if name != "auto":
+    if name != "auto" and name not in DEVICE:
         try:
             return load(name)
         except ImportError as error:

@@ -93,7 +93,8 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     return array, dtype, same
 
 
-NO_CUDA = "no CUDA backend is installed; move it with .cpu() or .get(), or install rad_fast[triton]"
+NO_CUDA = "give arrays of one call on one device, moved with .cpu() or .get() where the other is not to be had"
+NO_TRITON = 'pip install "rad_fast[triton]", or move the array to host memory with .cpu() or .get()'
 
 
 def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], Any]]:
@@ -118,21 +119,25 @@ def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], A
 def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
     """Checked logits: two dimensions, a floating dtype, at least one row (unless ``empty``) and two columns."""
     array, dtype, wrap = host_array(name, value)
+    check_logits(name, dtype, array.shape, empty=empty)
+    return Matrix(name, array, dtype, wrap)
+
+
+def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) -> None:
     if dtype not in FLOATS:
         raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}; logits are real numbers: convert them to float32")
-    if array.ndim != 2:
-        raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {array.shape}")
-    rows, classes = array.shape
+    if len(shape) != 2:
+        raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {shape}")
+    rows, classes = shape
     if rows == 0 and not empty:
-        raise ValueError(f"{name}: expected at least one row, got shape {array.shape}")
+        raise ValueError(f"{name}: expected at least one row, got shape {shape}")
     if classes < 2:
         raise ValueError(
-            f"{name}: expected at least 2 columns, one a class, got shape {array.shape}; "
+            f"{name}: expected at least 2 columns, one a class, got shape {shape}; "
             "for a single logit z of a binary model give [0, z]"
         )
     if classes >= 2**31 or rows >= 2**40:
-        raise ValueError(f"{name}: expected fewer than 2**31 classes and 2**40 rows, got shape {array.shape}")
-    return Matrix(name, array, dtype, wrap)
+        raise ValueError(f"{name}: expected fewer than 2**31 classes and 2**40 rows, got shape {shape}")
 
 
 def same_rows(teacher: Matrix, student: Matrix) -> None:
@@ -202,10 +207,10 @@ def mistakes(value: Any) -> float | None:
     return number
 
 
-def mistakes_of(value: Any, points: int) -> float:
-    """The count that a checked, given ``mistakes`` means for so many points."""
+def mistakes_rate(value: Any) -> tuple[float, float]:
+    """Checked, given ``mistakes`` as a count, and a number for each point that can be selected."""
     number = float(value)
-    return number if isinstance(value, numbers.Integral) or number >= 1.0 else number * points
+    return (number, 0.0) if isinstance(value, numbers.Integral) or number >= 1.0 else (0.0, number)
 
 
 def seed(value: Any) -> int:
@@ -222,6 +227,22 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def host_backend(name: str) -> None:
+    if name == "triton":
+        raise ValueError(
+            f"backend: {name!r} serves arrays on a CUDA device, and the logits are in host memory; "
+            "move them with .cuda(), or take 'auto'"
+        )
+
+
+def device_backend(name: str) -> None:
+    if name not in ("auto", "triton"):
+        raise ValueError(
+            f"backend: {name!r} serves arrays in host memory, and the logits are on a CUDA device; "
+            "move them with .cpu() or .get(), or take 'auto'"
+        )
+
+
 def accuracy(value: float) -> float:
     """A correctness given as one number: the teacher's average accuracy."""
     number = float(value)
@@ -233,10 +254,7 @@ def accuracy(value: float) -> float:
 def correctness_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32]:
     """Checked probabilities that the labels are right, one a point; what is excluded may hold anything."""
     array, dtype, _ = host_array("correctness", value)
-    if dtype not in FLOATS and array.dtype.kind not in "bui":
-        raise TypeError(f"correctness: expected None, numbers in [0, 1], a float or a Calibrator, got dtype {dtype}")
-    if array.shape != (points,):
-        raise ValueError(f"correctness: expected one number a point, shape ({points},), got shape {array.shape}")
+    check_correctness(dtype, array.shape, points)
     if dtype == "bfloat16":
         result = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
     else:
@@ -292,6 +310,13 @@ def same_source(before: Source | None, now: Source) -> None:
     raise ValueError(
         f"correctness: expected {before.kind} as for the chunks before, the same in every call; got {now.kind}"
     )
+
+
+def check_correctness(dtype: str, shape: tuple[int, ...], points: int) -> None:
+    if dtype not in FLOATS and not dtype.startswith(("bool", "int", "uint")):
+        raise TypeError(f"correctness: expected None, numbers in [0, 1], a float or a Calibrator, got dtype {dtype}")
+    if shape != (points,):
+        raise ValueError(f"correctness: expected one number a point, shape ({points},), got shape {shape}")
 
 
 def refuse_elements(name: str, expected: str, array: Array, dtype: str, wrong: npt.NDArray[np.bool_]) -> None:

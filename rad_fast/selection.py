@@ -14,6 +14,7 @@ import numpy.typing as npt
 from .backends import Backend
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.score import Points
+from .on_device import Kernels
 
 PLOTTED = 200_000  # points in the density; more cost time and change nothing that is seen
 
@@ -55,9 +56,11 @@ class Selection:
     n_points: int
     n_excluded: int
     n_invalid: int
-    _points: Points = field(repr=False)
-    _kernels: Backend = field(repr=False)
-    _wrap: Callable[[npt.NDArray[Any]], Any] = field(repr=False)
+    # As the backend has them: NumPy arrays, or torch tensors on the device.
+    _indices: Any = field(repr=False)
+    _points: Any = field(repr=False)
+    _kernels: Backend | Kernels = field(repr=False)
+    _wrap: Callable[[Any], Any] = field(repr=False)
 
     @property
     def equilibrium(self) -> Equilibrium:
@@ -69,14 +72,18 @@ class Selection:
 
     @cached_property
     def weights(self) -> Any:
-        at = np.asarray(self.indices)
-        gain, correctness = self._points.gain[at], self._points.correctness[at]
+        gain, correctness = self._points.gain[self._indices], self._points.correctness[self._indices]
         return self._wrap(1.0 / self._kernels.probabilities(gain, correctness, self.equilibrium))
+
+    def _on_host(self) -> tuple[npt.NDArray[np.int64], Any]:
+        """Indices and points as NumPy arrays."""
+        if isinstance(self._indices, np.ndarray):
+            return self._indices, self._points
+        return self._indices.cpu().numpy(), Points(*(field.cpu().numpy() for field in self._points))
 
     def report(self) -> dict[str, Any]:
         """The numbers of the selection, as JSON can hold them."""
-        at = np.asarray(self.indices)
-        points = self._points
+        at, points = self._on_host()
         worth = int(np.count_nonzero(effective(points.gain, points.correctness) > self.threshold))
         classes, counts = np.unique(points.label[at], return_counts=True)
         return {
@@ -128,10 +135,9 @@ class Selection:
             raise ImportError('plot() needs matplotlib: pip install "rad_fast[report]"') from error
         if ax is None:
             _, ax = pyplot.subplots(figsize=(7.0, 5.0), layout="constrained")
-        gain, correctness = self._points.gain, self._points.correctness
+        at, (gain, correctness, _) = self._on_host()
         shown = slice(None, None, max(1, math.ceil(len(gain) / PLOTTED)))
         kept = ~np.isnan(gain[shown])
-        at = np.asarray(self.indices)
         # Down to all that is selected, and to all points but the least correct: a few would flatten the rest.
         lowest = np.quantile(correctness[shown][kept], 0.01) if kept.any() else 1.0
         low = 0.95 * min(0.9, float(lowest), float(correctness[at].min()))

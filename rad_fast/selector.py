@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs
+from . import inputs, on_device
 from .backends import Backend
 from .backends import backend as _backend
 from .calibration import Calibrator
@@ -138,6 +138,8 @@ class Selector:
     ) -> Selection:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
         self._state = _State()
+        if isinstance(self._group, Alone) and on_device.is_on_device(logits):
+            return self._fit_on_device(logits, student_logits, correctness, exclude)
         self._group.exchange(
             lambda: (
                 self.partial_fit(
@@ -154,13 +156,17 @@ class Selector:
 
         ``correctness`` must be of one kind in all calls. A call that raises leaves the selector as it was.
         """
+        if on_device.is_on_device(logits):
+            return self._partial_fit_on_device(logits, student_logits, correctness, exclude)
+        inputs.host_backend(self.backend)
         teacher = inputs.matrix("logits", logits, empty=True)
         student = None
         if student_logits is not None:
             student = inputs.matrix("student_logits", student_logits, empty=True)
             inputs.same_rows(teacher, student)
         mask = inputs.exclude_mask(exclude, teacher.rows)
-        rule, given = _rule(correctness, teacher, student, mask)
+        rule = _rule(correctness, teacher, student)
+        given = inputs.correctness_array(correctness, teacher.rows, mask) if rule.kind == Kind.GIVEN else None
         source = inputs.source(teacher, student, correctness)
         inputs.same_source(self._state.source, source)
         points = empty_points(teacher.rows)
@@ -188,14 +194,28 @@ class Selector:
         if possible == 0:
             raise inputs.none_valid("logits")
         budget = inputs.budget(self.budget, count, excluded + invalid)
-        mistakes = self._mistakes(source, possible)
+        count_of, each = self._mistakes(source)
+        mistakes = count_of + each * possible
         mine = ArrayPool.of(state.chunks, self._kernels)
         answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, mistakes)
         del mine  # it holds the chunks, which are joined below
         indices = self._sample(answer, start(self.seed, budget, count), budget)
         if answer.value <= 0:
             inputs.warn_unreliable(answer.value, mistakes, budget)
-        points, wrap = state.joined(), state.wrap
+        counts = (count, excluded, invalid)
+        return self._selection(indices, answer, budget, mistakes, counts, state.joined(), self._kernels, state.wrap)
+
+    def _selection(
+        self,
+        indices: Any,
+        answer: Equilibrium,
+        budget: int,
+        mistakes: float,
+        counts: tuple[int, int, int],
+        points: Points,
+        kernels: Backend | on_device.Kernels,
+        wrap: Callable[[Any], Any],
+    ) -> Selection:
         return Selection(
             indices=wrap(indices),
             gain=wrap(points.gain),
@@ -208,12 +228,13 @@ class Selector:
             threshold=answer.threshold,
             share=answer.share,
             seed=self.seed,
-            backend=self._kernels.name,
-            n_points=count,
-            n_excluded=excluded,
-            n_invalid=invalid,
+            backend=kernels.name,
+            n_points=counts[0],
+            n_excluded=counts[1],
+            n_invalid=counts[2],
+            _indices=indices,
             _points=points,
-            _kernels=self._kernels,
+            _kernels=kernels,
             _wrap=wrap,
         )
 
@@ -241,14 +262,48 @@ class Selector:
         wrong = rows[self._kernels.score(matrix.data[rows]).label < 0]
         return Invalid(len(wrong), int(wrong[0])) if len(wrong) else Invalid()
 
-    def _mistakes(self, source: inputs.Source, possible: int) -> float:
+    def _mistakes(self, source: inputs.Source) -> tuple[float, float]:
+        """How many mistakes the adversary has: a count, and a number for each point that can be selected."""
         if self.mistakes is not None:
-            return inputs.mistakes_of(self.mistakes, possible)
+            return inputs.mistakes_rate(self.mistakes)
         if isinstance(source.calibrator, Calibrator):
-            return source.calibrator.mistakes(possible)
-        if source.accuracy is not None:
-            return (1.0 - source.accuracy) * possible
-        return RAW_MISTAKES * possible
+            return 0.0, source.calibrator.mistakes(1)
+        return 0.0, RAW_MISTAKES if source.accuracy is None else 1.0 - source.accuracy
+
+    def _fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selection:
+        """The whole selection in CUDA memory, with one wait for the device."""
+        inputs.device_backend(self.backend)
+        kernels = on_device.Kernels()
+        with on_device.current_stream(kernels, logits):
+            asked = on_device.task(kernels, _rule, logits, student_logits, correctness, exclude)
+            source = inputs.source(asked.teacher, asked.student, correctness)
+            keep_out = self.invalid == "exclude"
+            done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self.seed, keep_out)
+        if done.answer.value <= 0:
+            inputs.warn_unreliable(done.answer.value, done.mistakes, done.budget)
+        return self._selection(
+            done.indices,
+            done.answer,
+            done.budget,
+            done.mistakes,
+            (asked.teacher.rows, done.excluded, done.invalid),
+            Points(*done.points[:3]),
+            kernels,
+            asked.teacher.wrap,
+        )
+
+    def _partial_fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selector:
+        """Score a chunk where it is; its points are kept in host memory."""
+        inputs.device_backend(self.backend)
+        kernels = on_device.Kernels()
+        with on_device.current_stream(kernels, logits):
+            asked = on_device.task(kernels, _rule, logits, student_logits, correctness, exclude)
+            source = inputs.source(asked.teacher, asked.student, correctness)
+            inputs.same_source(self._state.source, source)
+            fields, excluded, invalid = on_device.scored(kernels, asked, self.invalid == "exclude", self._state.points)
+        back = on_device.to_device(asked.teacher.data.device, asked.teacher.wrap)
+        self._state.add(Points(*fields), source, excluded, invalid, back)
+        return self
 
     def _sample(self, answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:
         """The indices of one scan over all chunks of all ranks, those of this rank."""
@@ -308,17 +363,16 @@ def _rule(
     correctness: Any,
     teacher: inputs.Matrix,
     student: inputs.Matrix | None,
-    mask: npt.NDArray[np.bool_] | None,
-) -> tuple[Rule, npt.NDArray[np.float32] | None]:
-    """What ``correctness`` means: the rule for the scoring pass, and the caller's own numbers."""
+) -> Rule:
+    """The rule for the scoring pass that ``correctness`` stands for."""
     if correctness is None:
-        return Rule(), None
+        return Rule()
     if isinstance(correctness, Calibrator):
         correctness.check_fitted()
         if correctness.needs_student_:
             inputs.needed_student(teacher, student)
-        return correctness.rule_, None
+        return correctness.rule_
     if inputs.is_number(correctness):
         inputs.accuracy(float(correctness))
-        return Rule(Kind.CONSTANT, constant=1.0), None
-    return Rule(Kind.GIVEN), inputs.correctness_array(correctness, teacher.rows, mask)
+        return Rule(Kind.CONSTANT, constant=1.0)
+    return Rule(Kind.GIVEN)

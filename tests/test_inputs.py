@@ -177,4 +177,5 @@ def test_a_fraction_is_of_the_points_that_can_be_selected(given, points, count):
     [(0, 0.0), (1, 1.0), (1.0, 1.0), (2.5, 2.5), (0.1, 20.0), (0.0, 0.0)],  # a float below 1 is a fraction of 200
 )
 def test_mistakes_are_a_count_or_a_fraction(given, meaning):
-    assert inputs.mistakes_of(inputs.mistakes(given) if given is None else given, 200) == meaning
+    count, each = inputs.mistakes_rate(given)
+    assert count + each * 200 == meaning
