@@ -172,7 +172,19 @@ def findings() -> list[Finding]:
             found.append(Finding(name, True, ""))
         except ImportError as error:
             found.append(Finding(name, False, str(error)))
-    return found
+    return [*found, triton()]
+
+
+def triton() -> Finding:
+    """Whether arrays in CUDA memory are served. Imports torch where it is installed."""
+    try:
+        torch: Any = importlib.import_module("torch")
+        importlib.import_module("triton.language")
+    except ImportError as error:
+        return Finding("triton", False, f'Triton is not installed ({error}); pip install "rad_fast[triton]"')
+    if not torch.cuda.is_available():
+        return Finding("triton", False, "no CUDA device: torch.cuda.is_available() is False")
+    return Finding("triton", True, "")
 
 
 LOADED: dict[str, Backend] = {}

@@ -1,0 +1,74 @@
+"""Inputs that the kernels' tests share, and where they lie: on the CPU for the interpreter, else on the GPU."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+from rad_fast.kernels.reference.game import Float32s
+
+Array = np.ndarray[Any, Any]
+
+DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
+DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+def logits(rows: int, classes: int, dtype: torch.dtype, seed: int = 0, scale: float = 3.0) -> torch.Tensor:
+    """Random rows in which ties of the maximum are frequent, also across blocks."""
+    random = np.random.default_rng(seed)
+    z = random.standard_normal((rows, classes)) * scale
+    for row in range(0, rows, 3):
+        z[row, random.integers(classes)] = z[row].max()
+    return torch.tensor(z).to(dtype).to(DEVICE)
+
+
+def on_device(array: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A copy where the kernels read."""
+    return torch.tensor(array, dtype=dtype, device=DEVICE)
+
+
+def host(tensor: torch.Tensor) -> Array:
+    """The same numbers as the reference reads them: bfloat16 as its bits."""
+    tensor = tensor.cpu()
+    return tensor.contiguous().view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+
+
+def points(random: np.random.Generator, count: int) -> tuple[Float32s, Float32s]:
+    """Gains and correctness of a game: continuous, alike, quantised, hopeless."""
+    kind = random.integers(8)
+    gain = np.float32(1) - (random.random(count) ** random.choice([0.3, 1, 3])).astype(np.float32)
+    correctness = random.random(count).astype(np.float32)
+    if kind == 1:
+        correctness[:] = 1
+    if kind == 2:
+        correctness = np.float32(0.5) + np.float32(0.5) * correctness
+    if kind in (3, 4):
+        gain = np.round(gain * 4) / np.float32(4)
+    if kind == 4:
+        correctness = np.round(correctness * 4) / np.float32(4)
+    if kind == 5:
+        correctness *= np.float32(0.4)
+    if kind == 6:
+        gain[:] = gain[0]
+    if kind == 7:
+        correctness[:] = 0
+    return gain, correctness
+
+
+def game(random: np.random.Generator, most: int, least: int = 1) -> tuple[Float32s, Float32s, int, float]:
+    """Points, budget and mistakes, some points left out; mistakes are multiples of 2^-25, as the device rounds them."""
+    while True:
+        count = int(random.integers(least, most + 1))
+        gain, correctness = points(random, count)
+        if random.random() < 0.3:
+            gain[random.random(count) < 0.1] = np.nan
+        valid = int(np.count_nonzero(~np.isnan(gain)))
+        if valid:
+            break
+    budget = int(random.integers(1, valid + 1))
+    choices = [0.0, random.random() * count, random.integers(0, count + 1), random.random() * 3, 3 * count]
+    mistakes = float(random.choice(choices))
+    return gain, correctness, budget, np.floor(mistakes * 2**25 + 0.5) / 2**25

@@ -1,0 +1,126 @@
+"""Compiles every kernel for every target and prints what was found, as JSON. A script: see aot.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import aot
+import torch
+
+from rad_fast.kernels.reference.score import Kind, Rule
+from rad_fast.kernels.triton import equilibrium, game, sample, score, settle, solver
+
+F32, F64, I32, I64 = torch.float32, torch.float64, torch.int32, torch.int64
+POINTS = 10**6
+Case = tuple[str, Any, tuple[Any, ...], dict[str, Any]]
+
+
+def array(dtype: torch.dtype, *shape: int) -> torch.Tensor:
+    return torch.empty(shape or (POINTS,), dtype=dtype, device="meta")
+
+
+def scoring(classes: int, dtype: torch.dtype, rule: Rule, stage: int, stride: int | None = None) -> Case:
+    logits = torch.empty_strided((POINTS, classes), (stride or classes, 1), dtype=dtype, device="meta")
+    out = (array(F32), array(F32), array(I32), None, None)
+    labels = array(I32) if stage == score.STUDENT.value else None
+    steps = score.DeviceRule(rule, *((array(F32, 100), array(F32, 101)) if rule.kind == Kind.STEPS else (None, None)))
+    given = array(F32) if rule.kind == Kind.GIVEN and stage != score.STUDENT.value else None
+    kernel, _, arguments, options = score.plan(logits, labels, out, steps, given, array(I64, 4), stage, 0)
+    name = f"{kernel.__name__} {classes} {str(dtype)[6:]} {rule.kind.name.lower()} stage {stage} stride {stride}"
+    return name, kernel, arguments, options
+
+
+def scoring_cases(every: bool) -> list[Case]:
+    points, teacher, student = score.POINTS.value, score.TEACHER.value, score.STUDENT.value
+    logistic = Rule(Kind.LOGISTIC, weights=(0.1, 0.2, 0.3, 0.4))
+    cases = [
+        scoring(classes, dtype, Rule(), points)
+        for classes in ((2, 10, 40, 100, 1000, 4096, 16384, 131072) if every else (10, 1000, 131072))
+        for dtype in ((torch.bfloat16, F32, F64, torch.float16) if every else (torch.bfloat16, F32))
+    ]
+    rules = (logistic, Rule(Kind.STEPS), Rule(Kind.GIVEN), Rule(Kind.CONSTANT)) if every else (logistic,)
+    cases += [scoring(1000, torch.bfloat16, rule, teacher) for rule in rules]
+    cases += [scoring(classes, torch.bfloat16, logistic, student) for classes in (10, 1000, 131072)]
+    cases.append(scoring(1000, torch.bfloat16, Rule(), points, stride=1024))
+    return cases
+
+
+def game_cases() -> list[Case]:
+    shape = equilibrium.Shape()
+    pieces = array(I64, 2 * shape.sample), array(I64, 2 * shape.sample), array(I32), array(I32)
+    state, account, answer, kinks, rises, thresholds = (array(d) for d in (I64, I64, F64, I32, I32, I64))
+    sampled = {"SAMPLE": shape.sample, "SAMPLE_BITS": shape.sample.bit_length() - 1}
+    fan = {"FAN": shape.fan, "BLOCK": shape.block, "num_warps": 8}
+    points = array(F32), array(F32)
+    search = (state, answer, account, 12345, *pieces, kinks, rises, thresholds, 0, 0)
+    return [
+        (
+            "reduce_kernel",
+            game.reduce_kernel,
+            (*points, state, state, state, account, *points, state, POINTS),
+            {"BLOCK": game.BLOCK, "num_warps": 8},
+        ),
+        (
+            "probabilities_kernel",
+            game.probabilities_kernel,
+            (*points, POINTS, answer, array(F64)),
+            {"BLOCK": 1024, "num_warps": 4},
+        ),
+        (
+            "weights_kernel",
+            game.weights_kernel,
+            (*points, array(I64), POINTS, answer, array(F64)),
+            {"BLOCK": 1024, "num_warps": 4},
+        ),
+        (
+            "mass_kernel",
+            sample.mass_kernel,
+            (*points, POINTS, answer, state, state),
+            {"BLOCK": sample.TILE, "num_warps": 8},
+        ),
+        ("scan_kernel", sample.scan_kernel, (state, state, 9, 9, 9), {"BLOCK": sample.SCAN, "num_warps": 8}),
+        (
+            "take_kernel",
+            sample.take_kernel,
+            (*points, POINTS, answer, state, state, 0, state, 9),
+            {"BLOCK": sample.TILE, "num_warps": 8},
+        ),
+        (
+            "order_kernel",
+            solver.order_kernel,
+            (*points, POINTS, state, account, 2**40, 2**40, *pieces, kinks, 0),
+            {**sampled, "ROWS": shape.rows, "BLOCK": shape.against, "num_warps": 4},
+        ),
+        *(
+            (
+                f"search_kernel {level}",
+                solver.search_kernel,
+                search,
+                {"LEVEL": level, "SAMPLE": shape.sample, "PRICES": shape.prices, **fan, "num_warps": 4},
+            )
+            for level in (0, 1)
+        ),
+        (
+            "settle_kernel",
+            settle.settle_kernel,
+            (*points, state, answer, account, 9, *pieces, kinks, rises, thresholds, state, 0, 0),
+            {**sampled, **fan},
+        ),
+        (
+            "narrow_kernel",
+            settle.narrow_kernel,
+            (state, state, 0),
+            {"CORNERS": equilibrium.CORNERS, "SAMPLE": shape.sample, "num_warps": 1},
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    capability = int(sys.argv[1])
+    found = [
+        (name, aot.compiled(kernel, arguments, options, capability)._asdict())
+        for name, kernel, arguments, options in (*scoring_cases(capability == 90), *game_cases())
+    ]
+    sys.stdout.write(json.dumps(found))

@@ -1,0 +1,118 @@
+"""The public interface on the device: the same selection as the specification's, and the same errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from cases import DEVICE
+
+import rad_fast
+from rad_fast import on_device
+
+N, C, BUDGET = 3000, 10, 100
+TEACHER = np.random.default_rng(0).normal(0, 5, (N, C)).astype(np.float32)
+STUDENT = np.random.default_rng(1).normal(0, 5, (N, C)).astype(np.float32)
+TRUTH = np.where(np.arange(N) % 7 == 0, (TEACHER.argmax(axis=1) + 1) % C, TEACHER.argmax(axis=1))
+ALONE = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500])
+BOTH = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500], STUDENT[:500])
+
+
+@pytest.fixture(autouse=True)
+def device_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreted kernels read host memory: every tensor stands for one on the device."""
+    if torch.device(DEVICE).type == "cpu":
+        monkeypatch.setattr(on_device, "is_on_device", lambda value: isinstance(value, torch.Tensor))
+
+
+def there(value):
+    return torch.from_numpy(value).to(DEVICE) if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"student_logits": STUDENT},
+        {"student_logits": STUDENT[:, :4]},
+        {"correctness": 0.9},
+        {"correctness": np.linspace(0.5, 1, N, dtype=np.float32)},
+        {"correctness": ALONE},
+        {"student_logits": STUDENT, "correctness": ALONE},
+        {"student_logits": STUDENT, "correctness": BOTH},
+        {"exclude": np.arange(30)},
+        {"exclude": np.arange(N) % 3 == 0},
+    ],
+    ids=lambda arguments: " ".join(f"{name}={type(value).__name__}" for name, value in arguments.items()) or "plain",
+)
+def test_selects_as_the_specification_does(arguments):
+    chosen = rad_fast.Selector(BUDGET).fit(there(TEACHER), **{k: there(v) for k, v in arguments.items()})
+    wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
+    assert chosen.indices.device.type == torch.device(DEVICE).type
+    assert chosen.backend == "triton"
+    # Scores differ by roundings: at most a point or two fall on the other side of a whole number.
+    both = np.intersect1d(chosen.indices.cpu().numpy(), wanted.indices)
+    assert len(both) >= BUDGET - 2, np.setxor1d(chosen.indices.cpu().numpy(), wanted.indices)
+    assert chosen.value == pytest.approx(wanted.value, rel=1e-5)
+    assert chosen.mistakes == wanted.mistakes
+    assert chosen.n_excluded == wanted.n_excluded
+    np.testing.assert_allclose(chosen.weights.cpu(), 1 / chosen.probabilities[chosen.indices].cpu(), rtol=1e-12)
+    assert float(chosen.probabilities.sum()) == pytest.approx(BUDGET, rel=1e-12)
+    assert chosen.report()["budget"] == BUDGET
+    assert "100 of 3,000" in chosen.summary()
+
+
+def test_chunks_select_as_the_whole():
+    selector = rad_fast.Selector(BUDGET)
+    for begin in range(0, N, 1300):
+        selector.partial_fit(there(TEACHER[begin : begin + 1300]))
+    whole = rad_fast.Selector(BUDGET).fit(there(TEACHER))
+    chunked = selector.finalize()
+    assert chunked.indices.device.type == torch.device(DEVICE).type
+    assert torch.equal(chunked.indices, whole.indices)
+
+
+@pytest.mark.parametrize("budget", [50, 0.1])  # a count is known at once, a fraction once the valid rows are counted
+def test_invalid_rows_are_left_out_when_asked(budget):
+    poisoned = TEACHER.copy()
+    poisoned[[5, 70]] = np.nan
+    chosen = rad_fast.Selector(budget, invalid="exclude").fit(there(poisoned), exclude=[9])
+    assert chosen.n_invalid == 2
+    assert chosen.n_excluded == 1
+    assert len(chosen.indices) == (50 if budget == 50 else 300)
+    assert not set(chosen.indices.tolist()) & {5, 9, 70}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        ({"logits": np.where(np.arange(N)[:, None] == 77, np.nan, TEACHER)}, ["logits", "1 row has", "row 77"]),
+        ({"student_logits": np.where(np.arange(N)[:, None] == 3, np.inf, STUDENT)}, ["student_logits", "row 3"]),
+        ({"student_logits": STUDENT[:10]}, ["student_logits", "3000", "10"]),
+        ({"correctness": np.full(N, 1.5, np.float32)}, ["correctness", "3000 are not"]),
+        ({"correctness": np.ones(7, np.float32)}, ["correctness", "(3000,)", "(7,)"]),
+        ({"correctness": BOTH}, ["student_logits", "calibrator"]),
+        ({"exclude": np.zeros(5, bool)}, ["exclude", "3000", "(5,)"]),
+        ({"budget": N + 1}, ["budget", "at most 3000"]),
+        ({"logits": TEACHER[:, :1]}, ["logits", "at least 2 columns"]),
+        ({"backend": "reference"}, ["backend", "'reference'", "host memory"]),
+    ],
+)
+def test_wrong_input_is_named(arguments, fragments):
+    given = {"logits": TEACHER, "budget": BUDGET, **arguments}
+    with pytest.raises(ValueError, match=r"\S") as raised:
+        rad_fast.select(**{name: there(value) for name, value in given.items()})
+    missing = [fragment for fragment in fragments if fragment not in str(raised.value)]
+    assert not missing, f"{missing} not in: {raised.value}"
+
+
+def test_more_rows_wanted_than_are_valid_is_said():
+    poisoned = TEACHER.copy()
+    poisoned[4] = np.nan
+    with pytest.raises(ValueError, match="at most 2999"):
+        rad_fast.select(there(poisoned), N, invalid="exclude")
+
+
+def test_host_arrays_are_not_for_this_backend():
+    with pytest.raises(ValueError, match="host memory"):
+        rad_fast.select(TEACHER, BUDGET, backend="triton")

@@ -1,0 +1,184 @@
+"""Scoring kernels against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from cases import DEVICE, DTYPES, host, logits, on_device
+
+from rad_fast.kernels.reference import score as reference
+from rad_fast.kernels.reference.score import Kind, Rule, empty_points
+from rad_fast.kernels.triton import score as kernels
+
+TOLERANCE = 2e-6  # the interpreter adds float32 one after the other
+
+
+def assert_scores(z: torch.Tensor, given: torch.Tensor | None = None) -> None:
+    before = z.clone()
+    got = kernels.score(z, given)
+    want = reference.score(host(z), None if given is None else host(given))
+    assert np.array_equal(host(got.label), want.label)
+    pairs = [(got.margin, want.margin), (got.confidence, want.confidence)]
+    if given is not None and got.given_probability is not None and want.given_probability is not None:
+        pairs.append((got.given_probability, want.given_probability))
+    for mine, theirs in pairs:
+        np.testing.assert_allclose(host(mine), theirs, atol=TOLERANCE, rtol=0, equal_nan=True)
+    assert kernels.invalid(got.status) == (reference.invalid(want.label < 0), (0, -1))
+    assert torch.equal(z.contiguous().view(torch.uint8), before.contiguous().view(torch.uint8)), "the input was changed"
+
+
+@pytest.mark.parametrize("classes", [*range(1, 41), 63, 64, 65, 100, 1000, 4097])
+def test_scores_equal_the_references(classes: int) -> None:
+    for seed, dtype in enumerate(DTYPES):
+        rows = 150 if classes < 2000 else 5
+        given = on_device(np.random.default_rng(seed).integers(-1, classes + 1, rows).astype(np.int32))
+        assert_scores(logits(rows, classes, dtype, seed), given)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_long_rows_are_streamed(dtype: torch.dtype) -> None:
+    for classes in (16385, 32768):
+        z = logits(4, classes, dtype)
+        z[1, 3] = z[1, classes - 1] = 60  # a tie between the first block and the last
+        z[2, :] = -float("inf")
+        z[2, classes - 2] = -5
+        z[3, :20000] = -float("inf")
+        assert_scores(z, on_device([3, classes - 1, classes - 2, 5], torch.int32))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100, 1000, 20000])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_invalid_rows_are_found_wherever_the_number_is(classes: int, dtype: torch.dtype) -> None:
+    bad = [float("nan"), float("inf")]
+    places = sorted({0, 1, classes // 2, classes - 2, classes - 1})
+    z = logits(3 + 2 * len(places), classes, dtype)
+    row = 2  # the first two and the last are fine
+    for place in places:
+        for number in bad:
+            z[row, place] = number
+            row += 1
+    z[2] = -float("inf")  # nothing finite
+    assert_scores(z)
+    z[1, :] = float("nan")
+    assert_scores(z)
+
+
+@pytest.mark.parametrize("classes", [3, 100, 17000])
+def test_a_row_with_one_finite_number_is_sure(classes: int) -> None:
+    z = torch.full((2, classes), -float("inf"), device=DEVICE)
+    z[0, 1] = -3e38
+    z[1, classes - 1] = torch.finfo(torch.float32).min
+    assert_scores(z)
+    assert kernels.score(z).margin.tolist() == [1, 1]
+
+
+def test_any_strides_are_read() -> None:
+    for dtype in DTYPES:
+        wide = logits(40, 130, dtype)
+        for view in (
+            wide[:, :100],
+            wide[:, 1:11],
+            wide[::3, :10],
+            wide[3:, 5:130:5],
+            wide.T[:, :33],
+            wide[:1].expand(7, 130),
+        ):
+            assert_scores(view)
+
+
+def test_a_base_off_16_bytes_and_no_rows() -> None:
+    flat = logits(1, 1001, torch.bfloat16)[0]
+    assert_scores(flat[1:].view(100, 10))
+    assert_scores(flat[1:].view(1, 1000))
+    none = kernels.score(torch.empty((0, 10), device=DEVICE))
+    assert len(none.label) == 0
+    assert kernels.invalid(none.status) == ((0, -1), (0, -1))
+
+
+RULES = [
+    Rule(),
+    Rule(Kind.CONSTANT, constant=0.75),
+    Rule(Kind.GIVEN),
+    Rule(Kind.STEPS, steps=(0.1, 0.25, 0.25, 0.6, 0.9), levels=(0.2, 0.4, 0.5, 0.6, 0.8, 0.95)),
+    Rule(Kind.STEPS, steps=(), levels=(0.5,)),
+    Rule(Kind.STEPS, steps=tuple(np.linspace(0, 1, 130)), levels=tuple(np.linspace(0, 1, 131))),
+    Rule(Kind.LOGISTIC, weights=(0.3, 0.6, 0.2, -1.5)),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind.name.lower())
+@pytest.mark.parametrize("classes", [10, 100, 16500])
+def test_points_equal_the_references(rule: Rule, classes: int) -> None:
+    rows = 200 if classes < 1000 else 6
+    teacher, student = logits(rows, classes, torch.float32, 1), logits(rows, classes + 3, torch.bfloat16, 2, 1.0)
+    teacher[2, 1] = float("nan")
+    student[4, classes] = float("inf")
+    random = np.random.default_rng(0)
+    given = on_device(random.random(rows).astype(np.float32)) if rule.kind == Kind.GIVEN else None
+    exclude = on_device(random.random(rows) < 0.3)
+    exclude[2], exclude[4] = False, False
+    for beside in (student, None) if rule.kind != Kind.LOGISTIC else (student,):
+        want = empty_points(rows)
+        values = None if given is None else host(given)
+        beside_numpy = None if beside is None else host(beside)
+        bad = reference.appraise(host(teacher), beside_numpy, rule, values, want)
+        for mask in (None, exclude):
+            got = kernels.appraise(teacher, beside, rule, given, mask)
+            gain = want.gain.copy()
+            if mask is not None:
+                gain[host(mask)] = np.nan
+            assert np.array_equal(host(got.label), want.label)
+            np.testing.assert_allclose(host(got.gain), gain, atol=TOLERANCE, rtol=0, equal_nan=True)
+            margin = reference.score(host(teacher)).margin
+            sure = np.full(rows, True)
+            for step in rule.steps:  # a margin on a step may fall on either side of it
+                sure &= ~(np.abs(margin - step) < TOLERANCE)
+            tolerance = 1e-4 if rule.kind == Kind.LOGISTIC else TOLERANCE
+            np.testing.assert_allclose(
+                host(got.correctness)[sure], want.correctness[sure], atol=tolerance, rtol=0, equal_nan=True
+            )
+            assert kernels.invalid(got.status) == bad
+            on_grid = host(got.gain).astype(np.float64) * 2**24
+            assert np.array_equal(on_grid[~np.isnan(on_grid)], np.round(on_grid[~np.isnan(on_grid)]))
+
+
+def test_excluded_rows_are_not_counted_as_invalid() -> None:
+    z = logits(50, 10, torch.float32)
+    z[7], z[9] = float("nan"), float("nan")
+    exclude = torch.zeros(50, dtype=torch.bool, device=DEVICE)
+    exclude[7] = True
+    assert kernels.invalid(kernels.appraise(z, exclude=exclude).status)[0] == (1, 9)
+
+
+def test_chunks_share_their_counts_and_write_in_place() -> None:
+    z = logits(300, 10, torch.float32)
+    z[150], z[299] = float("nan"), float("inf")
+    whole = kernels.appraise(z)
+    gain, correctness = torch.empty((2, 300), device=DEVICE)
+    label, status = torch.empty(300, dtype=torch.int32, device=DEVICE), kernels.new_status(z.device)
+    for start in range(0, 300, 70):
+        part = slice(start, start + 70)
+        out = kernels.Points(gain[part], correctness[part], label[part], status)
+        kernels.appraise(z[part], out=out, first_row=start)
+    assert torch.equal(label, whole.label)
+    assert torch.equal(gain.view(torch.int32), whole.gain.view(torch.int32))
+    assert kernels.invalid(status) == kernels.invalid(whole.status) == ((2, 150), (0, -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"teacher": torch.zeros(3)}, ValueError, r"logits: expected a tensor of shape \(points, classes\)"),
+        ({"teacher": torch.zeros(3, 0)}, ValueError, "logits: expected a tensor of shape"),
+        ({"teacher": torch.zeros(3, 2, dtype=torch.int32)}, TypeError, "logits: expected float64, float32, float16"),
+        ({"teacher": torch.zeros(3, 2), "student": torch.zeros(4, 2)}, ValueError, "student_logits: expected 3 rows"),
+        ({"teacher": torch.zeros(3, 2), "rule": Rule(Kind.LOGISTIC)}, ValueError, "student_logits: this Calibrator"),
+        ({"teacher": torch.zeros(3, 2), "rule": Rule(Kind.GIVEN)}, ValueError, "correctness: expected one number"),
+        ({"teacher": torch.zeros(3, 2), "exclude": torch.zeros(3)}, ValueError, "exclude: expected torch.bool"),
+    ],
+)
+def test_what_cannot_be_is_said(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    moved = {name: value.to(DEVICE) if isinstance(value, torch.Tensor) else value for name, value in arguments.items()}
+    with pytest.raises(error, match=message):
+        kernels.appraise(**moved)  # type: ignore[arg-type]

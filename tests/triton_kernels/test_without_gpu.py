@@ -1,0 +1,56 @@
+"""The Triton kernels on a machine without a GPU: interpreted against the reference, and compiled ahead of time.
+
+Both need processes of their own: see conftest.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+# find_spec of a submodule: a folder that happens to be called triton is not Triton.
+try:
+    MISSING = importlib.util.find_spec("triton.language") is None
+except ModuleNotFoundError:
+    MISSING = True
+
+pytestmark = pytest.mark.skipif(MISSING, reason="Triton is not installed (pip install 'rad_fast[triton]')")
+
+
+def run(arguments: list[str], interpret: bool) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
+    environment["TRITON_INTERPRET"] = "1" if interpret else "0"
+    if "TRITON_CACHE_DIR" in os.environ:
+        environment["TRITON_CACHE_DIR"] = os.environ["TRITON_CACHE_DIR"]
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=HERE, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("stage", ["score", "game", "sample", "public"])
+def test_interpreted(stage: str) -> None:
+    result = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", f"kernels_{stage}.py"], interpret=True)
+    assert result.returncode == 0, result.stdout[-10000:] + result.stderr[-2000:]
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100])
+def test_compiled(capability: int) -> None:
+    """No kernel spills registers; what streams through memory loads 128 bits at once; float64 is not fused."""
+    result = run([str(HERE / "compiled.py"), str(capability)], interpret=False)
+    assert result.returncode == 0, result.stderr[-10000:]
+    for name, report in json.loads(result.stdout):
+        assert report["spills"] == 0, f"{name}: {report}"
+        assert report["stack"] == 0, f"{name}: {report}"
+        assert report["fused"] == 0, f"{name}: {report}"
+        if name.startswith(("packed", "tile", "stream", "reduce", "probabilities", "mass", "take")):
+            # A row of 100 bfloat16 begins on 8 bytes only.
+            width = "64" if "tile_kernel 100 bfloat16" in name or "tile_kernel 100 float16" in name else "128"
+            assert report["loads"].get(width, 0) > 0, f"{name}: {report}"
