@@ -1,0 +1,52 @@
+"""Active distillation with PyTorch: the loop, its strategies, data sets of soft labels, and losses.
+
+``rad_fast.distill`` needs torch (``pip install "rad_fast[torch]"``); ``import rad_fast`` does not.
+"""
+
+from __future__ import annotations
+
+try:
+    import torch as torch  # for the message alone
+except ImportError as error:
+    raise ImportError('rad_fast.distill needs torch: pip install "rad_fast[torch]"') from error
+
+from .data import SelectionSampler, SoftLabelDataset, soft_targets
+from .distiller import ActiveDistiller, RoundReport
+from .inputs import BudgetWarning, TeacherError
+from .losses import (
+    DebiasingWeights,
+    DistillationKL,
+    MixingEstimator,
+    SoftCrossEntropy,
+    StudentLabelMixing,
+    WeightedDistillation,
+    distillation_kl,
+    soft_cross_entropy,
+    student_label_mixing,
+)
+from .strategies import STRATEGIES, Choice, Round
+from .training import Fit, predict
+
+__all__ = [
+    "STRATEGIES",
+    "ActiveDistiller",
+    "BudgetWarning",
+    "Choice",
+    "DebiasingWeights",
+    "DistillationKL",
+    "Fit",
+    "MixingEstimator",
+    "Round",
+    "RoundReport",
+    "SelectionSampler",
+    "SoftCrossEntropy",
+    "SoftLabelDataset",
+    "StudentLabelMixing",
+    "TeacherError",
+    "WeightedDistillation",
+    "distillation_kl",
+    "predict",
+    "soft_cross_entropy",
+    "soft_targets",
+    "student_label_mixing",
+]

@@ -1,0 +1,147 @@
+"""What an own training loop needs: a data set of the points that were selected, and a sampler over a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from . import inputs
+
+
+def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
+    """(n, C) float32 probabilities of (n, C) logits: tensor, array or nested lists.
+
+    >>> soft_targets([[0.0, 0.0]])
+    tensor([[0.5000, 0.5000]])
+    """
+    values = torch.from_numpy(inputs.matrix("logits", logits, None, None))
+    return torch.softmax(values / inputs.positive("temperature", temperature), dim=1)
+
+
+def first_of(item: Any) -> Any:
+    """The input of a data set's item: its first part where it has parts."""
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
+    """Points of a data set with a teacher's labels: items (input, target (C,), weight ()).
+
+    Parameters
+    ----------
+    data : a data set, tensor or array of N points; of items that are tuples the first part is the input.
+    targets : (n, C) probabilities, or (n,) integer labels with ``n_classes``: one a selected point, in their order.
+    indices : (n,) the selected points; None: all of them.
+    weights : (n,) how much each point counts, at least 0; None: 1.
+    n_classes : C, needed where targets are labels.
+    input_of : what makes the input of an item, where the default does not.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.arange(12.0).reshape(6, 2)
+    >>> data = SoftLabelDataset(x, torch.tensor([[0.9, 0.1], [0.2, 0.8]]), indices=[4, 1], weights=[1.0, 0.5])
+    >>> len(data), data[1]
+    (2, (tensor([2., 3.]), tensor([0.2000, 0.8000]), tensor(0.5000)))
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        targets: Any,
+        *,
+        indices: Any = None,
+        weights: Any = None,
+        n_classes: int | None = None,
+        input_of: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.data = data
+        self.indices = np.arange(len(data)) if indices is None else inputs.indices("indices", indices, len(data))
+        self.targets = inputs.soft_or_hard("targets", targets, len(self.indices), n_classes)
+        self.weights = inputs.row_weights("weights", weights, len(self.indices))
+        inputs.callable_or_none("input_of", input_of, "of one item")
+        self.input_of = input_of or first_of
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, at: int) -> tuple[Any, Tensor, Tensor]:
+        return self.input_of(self.data[int(self.indices[at])]), self.targets[at], self.weights[at]
+
+
+class SelectionSampler(Sampler[int]):
+    """Runs through the selected points of a data set, in a new order every epoch.
+
+    Parameters
+    ----------
+    selection : a ``rad_fast.Selection``, or the indices of the selected points.
+    shuffle : False keeps the order of the indices.
+    seed : the order is that of the pair (seed, epoch), on every machine.
+    replicas, rank : of several processes each runs through its own part, all of them equally long: the first few
+        points are seen twice where they do not divide.
+
+    ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch.
+    ``state_dict`` and ``load_state_dict`` hold the epoch and the place in it, so that a loader can resume in the
+    middle. With worker processes the sampler is ahead of the loop by the batches that the loader has asked for.
+
+    Examples
+    --------
+    >>> sampler = SelectionSampler([7, 3, 9], seed=1)
+    >>> sorted(sampler), len(sampler)
+    ([3, 7, 9], 3)
+    >>> run = iter(sampler)
+    >>> first, state = next(run), sampler.state_dict()
+    >>> other = SelectionSampler([7, 3, 9], seed=1)
+    >>> other.load_state_dict(state)
+    >>> list(other) == list(run)
+    True
+    """
+
+    def __init__(
+        self, selection: Any, *, shuffle: bool = True, seed: int = 0, replicas: int = 1, rank: int = 0
+    ) -> None:
+        chosen = getattr(selection, "indices", selection)
+        if not isinstance(chosen, Sized):
+            raise TypeError(f"selection: expected a Selection or indices, got {type(selection).__name__}")
+        self.indices = inputs.indices("selection", chosen, None)
+        self.shuffle = shuffle
+        self.seed = inputs.seed(seed)
+        self.replicas = inputs.positive_int("replicas", replicas)
+        self.rank = inputs.positive_int("rank", rank, 0)
+        if self.rank >= self.replicas:
+            raise ValueError(f"rank: expected less than the {replicas} replicas, got {rank}")
+        self.epoch = self.place = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.replicas)
+
+    def __iter__(self) -> Iterator[int]:
+        order = self.indices
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        if len(order):
+            order = np.resize(order, len(self) * self.replicas)[self.rank :: self.replicas]
+        while self.place < len(order):
+            self.place += 1
+            yield int(order[self.place - 1])
+        self.epoch, self.place = self.epoch + 1, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start that epoch from its beginning, unless the sampler is in the middle of it (after load_state_dict)."""
+        epoch = inputs.positive_int("epoch", epoch, 0)
+        if epoch != self.epoch:
+            self.epoch, self.place = epoch, 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "place": self.place, "seed": self.seed, "points": len(self.indices)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        if state.get("points") != len(self.indices) or state.get("seed") != self.seed:
+            raise ValueError(
+                f"state: expected that of a sampler over {len(self.indices)} points with seed {self.seed}, got {state}"
+            )
+        self.epoch, self.place = int(state["epoch"]), int(state["place"])

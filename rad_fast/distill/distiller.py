@@ -1,0 +1,382 @@
+"""Active distillation, whole: choose, ask, train, round by round; interrupted at any point it goes on where it was."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+import os
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import ConcatDataset, default_collate
+
+import rad_fast.inputs
+from rad_fast import Calibrator
+
+from . import inputs
+from .ledger import Ledger, bar
+from .pairs import Mixed, Pairs, Part, Rows
+from .querying import Answers, Asker
+from .strategies import Round, Strategy, strategy
+from .training import Fit, logits_of, predict
+
+Float32s = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
+HELD_OUT = 5  # without a hold-out one labelled point in five becomes it
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What one round did. Round 0 trains on the labelled set alone.
+
+    Attributes
+    ----------
+    number, selected : the round, and how many points it chose.
+    queries : points the teacher has been asked for in the whole run so far, the hold-out included.
+    seconds_selecting : in the strategy.
+    holdout_accuracy : the student's, after the round.
+    mean_weight : of the points chosen in the round.
+    value : the value of the game, where the strategy played one.
+    measured : what ``evaluate`` returned.
+    """
+
+    number: int
+    selected: int
+    queries: int
+    seconds_selecting: float
+    holdout_accuracy: float
+    mean_weight: float | None = None
+    value: float | None = None
+    measured: dict[str, float] = field(default_factory=dict)
+
+
+class ActiveDistiller:
+    """Trains a student on a labelled set and on those points of a pool that are worth asking a teacher about.
+
+    Each round: the student's logits for the pool, a choice of ``budget`` points by the strategy, the teacher's answers
+    for these points, training on the labelled points and all answered ones. ``run()`` does it all and returns the
+    student; called again after an interruption, in this process or another with the same ``journal``, it goes on
+    without asking the teacher twice.
+
+    Parameters
+    ----------
+    student : a torch module, or anything that ``train`` and ``call`` understand. It is copied, never modified.
+    teacher : a callable on a batch of inputs that returns logits (rows, C); only asked for chosen points and, once, for
+        the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
+    labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
+    pool : a data set, tensor or array of inputs; of items that are tuples the first part is the input.
+    budget : points a round: an int, or a float in (0, 1], that fraction of the pool. The last round takes what is left,
+        with a ``BudgetWarning``.
+    rounds : how many; fewer where the pool is used up.
+    holdout : labelled as above: calibrates correctness, stops training early; never trained on. None: a random fifth
+        of ``labelled``.
+    pool_logits, holdout_logits : the teacher's logits where they are known already: (N, C), (n, C).
+    strategy : a name in ``STRATEGIES``, or a callable of a ``Round`` that returns a ``Choice``.
+    train : a callable (student, dataset) that returns the trained student, or None where it trains it in place; items
+        are (input, target (C,), weight ()). Default: ``Fit(holdout=holdout)``.
+    labels : "soft", the teacher's probabilities, or "hard", its top class.
+    temperature : of the soft labels.
+    weights : "correctness" weights the points in the loss by the probability that the teacher is right; None does not.
+    features : a callable (student, batch) to (rows, D), where strategies measure distances. None: the logits.
+    restart : every round trains from the initial weights (True), or goes on with the student as it is.
+    evaluate : a callable (student) to a dictionary of numbers, kept in each round's report.
+    call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
+    collate : a list of inputs to a batch.
+    journal : a path. Every choice and answer is appended to it as it comes, and the student is kept beside it. None
+        keeps them in memory alone.
+    query_batch, retries, backoff : points a teacher call; how often a call that raises is repeated; the first wait in
+        seconds, doubled every time.
+    invalid : what to do with answers of NaN: "raise", or "skip" those points.
+    batch_size : for the student's logits.
+    sleep : waits between retries.
+    progress : show progress bars, where tqdm is installed.
+    seed : of everything random.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rad_fast.distill import ActiveDistiller, Fit
+    >>> x = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    >>> y = (x[:, 0] > 0).long()
+    >>> distiller = ActiveDistiller(
+    ...     torch.nn.Linear(2, 2), lambda batch: torch.stack([-9 * batch[:, 0], 9 * batch[:, 0]], 1),
+    ...     labelled=(x[:20], y[:20]), holdout=(x[20:100], y[20:100]), pool=x[100:],
+    ...     budget=10, rounds=2, progress=False)
+    >>> student = distiller.run()
+    >>> [(report.selected, report.queries) for report in distiller.history]
+    [(0, 80), (10, 90), (10, 100)]
+    """
+
+    def __init__(
+        self,
+        student: Any,
+        teacher: Callable[[Any], Any] | None,
+        labelled: Any,
+        pool: Any,
+        *,
+        budget: int | float,
+        rounds: int = 1,
+        holdout: Any = None,
+        pool_logits: Any = None,
+        holdout_logits: Any = None,
+        strategy: str | Strategy = "rad",
+        train: Callable[[Any, Any], Any] | None = None,
+        labels: str = "soft",
+        temperature: float = 1.0,
+        weights: str | None = "correctness",
+        features: Callable[[Any, Any], Any] | None = None,
+        restart: bool = True,
+        evaluate: Callable[[Any], dict[str, float]] | None = None,
+        call: Callable[[Any, Any], Any] = logits_of,
+        collate: Callable[[list[Any]], Any] = default_collate,
+        journal: str | os.PathLike[str] | None = None,
+        query_batch: int = 64,
+        retries: int = 5,
+        backoff: float = 1.0,
+        invalid: str = "raise",
+        batch_size: int = 256,
+        sleep: Callable[[float], None] = time.sleep,
+        progress: bool = True,
+        seed: int = 0,
+    ) -> None:
+        for name, value, what in (
+            ("teacher", teacher, "on a batch"),
+            ("train", train, "(student, dataset)"),
+            ("features", features, "(student, batch)"),
+            ("evaluate", evaluate, "(student)"),
+        ):
+            inputs.callable_or_none(name, value, what)
+        inputs.pool_size(len(pool))
+        self.pool = Mixed(pool)
+        whole = isinstance(budget, numbers.Integral)
+        rad_fast.inputs.budget_alone(budget)
+        self.budget = int(budget) if whole else rad_fast.inputs.budget(budget, len(pool), 0)
+        self.rounds = inputs.positive_int("rounds", rounds)
+        self.seed = inputs.seed(seed)
+        self.call, self.collate = call, collate
+        self.batch_size = inputs.positive_int("batch_size", batch_size)
+        self.labelled: Pairs | Part = Pairs("labelled", labelled)
+        self.holdout: Pairs | Part = self._hold_out() if holdout is None else Pairs("holdout", holdout)
+        self._initial, self.student = copy.deepcopy(student), student
+        self.classes = predict(student, [self.labelled[0][0]], call=call, collate=collate).shape[1]
+        self.labelled.check("labelled", self.classes)
+        self.holdout.check("holdout", self.classes)
+        self.strategy, self._strategy_name = self._strategy(strategy)
+        self.train = train or Fit(holdout=self.holdout, seed=self.seed, collate=collate)
+        self.labels = inputs.choice("labels", labels, ("soft", "hard"))
+        self.temperature = inputs.positive("temperature", temperature)
+        self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
+        self.features, self.restart, self.evaluate = features, restart, evaluate
+        self.progress = progress
+        self._asker = Asker(
+            teacher,
+            batch=inputs.positive_int("query_batch", query_batch),
+            retries=inputs.positive_int("retries", retries, 0),
+            backoff=inputs.positive("backoff", backoff, zero=True),
+            invalid=inputs.choice("invalid", invalid, ("raise", "skip")),
+            sleep=sleep,
+            collate=collate,
+        )
+        self.pool_logits = self._given("pool_logits", pool_logits, len(pool))
+        self.holdout_logits = self._given("holdout_logits", holdout_logits, len(self.holdout))
+        if teacher is None and (self.pool_logits is None or self.holdout_logits is None):
+            raise TypeError("teacher: expected a callable on a batch; None needs both pool_logits= and holdout_logits=")
+        run = {
+            "version": 1,
+            "pool": len(self.pool),
+            "holdout": len(self.holdout),
+            "classes": self.classes,
+            "budget": self.budget,
+            "strategy": self._strategy_name,
+            "seed": self.seed,
+        }
+        self._ledger = Ledger(journal, run, self.pool, self.pool_logits)
+        self._memory: dict[str, Any] = {}
+        self.history: list[RoundReport] = []
+        self._restore()
+
+    # What a user calls.
+
+    def run(self) -> Any:
+        """Run the rounds that are not done yet; returns the trained student."""
+        if not self.history:
+            self._teacher_on_holdout()
+            self._train(0)
+        with bar("rounds", self.rounds, self.progress, stays=True) as step:
+            step(len(self.history) - 1)
+            while len(self.history) <= self.rounds and self._round(len(self.history)):
+                step(1)
+        return self.student
+
+    def dataset(self) -> ConcatDataset[Any]:
+        """The labelled points and every answered one: items (input, target (C,), weight ())."""
+        return self._dataset(len(self._ledger.choices))
+
+    @property
+    def selected(self) -> Int64s:
+        """Indices of all points chosen so far, in the order of the rounds."""
+        return self._ledger.selected
+
+    @property
+    def queries(self) -> int:
+        """Points the teacher has answered for in the whole run, the hold-out included."""
+        return self._ledger.queries
+
+    # A round.
+
+    def _round(self, number: int) -> bool:
+        """Choose, ask, weigh, train: from where the ledger ends. False where the pool is used up."""
+        ledger, at = self._ledger, number - 1
+        if len(ledger.choices) < number:
+            if len(ledger.selected) == len(self.pool):
+                return False
+            self._choose(number)
+        self._ask("queries", self.pool, ledger.points(at), ledger.answers)
+        if ledger.weights(at) is None:
+            ledger.weigh(number, self._weights(ledger.answered(at)))
+        self._train(number)
+        return True
+
+    def _choose(self, number: int) -> None:
+        available = np.ones(len(self.pool), bool)
+        available[self.selected] = False
+        left = int(available.sum())
+        if left < self.budget:
+            warnings.warn(inputs.fewer_left(number, self.budget, left), stacklevel=4)
+        round_ = self._what_is_known(number, available, min(self.budget, left))
+        started = time.perf_counter()
+        choice = self.strategy(round_)
+        seconds = time.perf_counter() - started
+        inputs.choice_of(choice.indices, available, round_.budget)
+        self._ledger.choose(number, choice, seconds)
+
+    def _what_is_known(self, number: int, available: npt.NDArray[np.bool_], budget: int) -> Round:
+        logits, known = self._predict(self.pool.pool, "pool"), self._predict(self.labelled)
+        known_logits = np.concatenate([known, logits[self.selected]])
+        features, known_features = logits, known_logits
+        if self.features is not None:
+            features, known = (self._predict(data, call=self.features) for data in (self.pool.pool, self.labelled))
+            known_features = np.concatenate([known, features[self.selected]])
+        return Round(
+            budget=budget,
+            available=available,
+            student_logits=logits,
+            teacher_logits=self.pool_logits,
+            features=features,
+            seed=self.seed,
+            number=number - 1,
+            holdout_labels=self.holdout.labels,
+            holdout_teacher=self._teacher_on_holdout(),
+            holdout_student=self._predict(self.holdout),
+            known_features=known_features,
+            known_logits=known_logits,
+            memory=self._memory,
+        )
+
+    def _ask(self, title: str, data: Any, points: Int64s, answers: Answers) -> None:
+        if (answers.known | answers.skipped)[points].all():
+            return
+        if self._asker.teacher is None:
+            raise inputs.needs(self._strategy_name, "a teacher", "it mixes points, whose labels are not in pool_logits")
+        with bar(title, len(points), self.progress) as step:
+            self._asker.ask(data, points, answers, progress=step)
+
+    def _teacher_on_holdout(self) -> Float32s:
+        if self.holdout_logits is not None:
+            return self.holdout_logits
+        answers = self._ledger.of_holdout
+        self._ask("hold-out", self.holdout, np.arange(len(self.holdout)), answers)
+        # What was skipped counts as a teacher that cannot decide.
+        return np.where(answers.skipped[:, None], np.float32(0), answers.logits)
+
+    def _weights(self, points: Int64s) -> Float32s:
+        """How likely the teacher's labels are right, judged with a student that has not learned them yet."""
+        if self.weights is None or len(points) == 0:
+            return np.ones(len(points), np.float32)
+        calibrator = Calibrator().fit(self._teacher_on_holdout(), self.holdout.labels, self._predict(self.holdout))
+        said = self._predict(Rows(self.pool, points))
+        return np.asarray(calibrator.predict(self._ledger.answers.logits[points], said), np.float32)
+
+    def _train(self, number: int) -> None:
+        """Train on all that is known after a round, and write down that it is done."""
+        start = copy.deepcopy(self._initial if self.restart or number == 0 else self.student)
+        self.student = self._trained(start, number)
+        right = self._predict(self.holdout).argmax(1) == self.holdout.labels
+        choice = self._ledger.choices[number - 1] if number else {"points": [], "seconds": 0.0, "value": None}
+        weights = self._ledger.weights(number - 1) if number else None
+        report = RoundReport(
+            number=number,
+            selected=len(choice["points"]),
+            queries=self.queries,
+            seconds_selecting=choice["seconds"],
+            holdout_accuracy=float(right.mean()),
+            mean_weight=None if weights is None or len(weights) == 0 else float(weights.mean()),
+            value=choice["value"],
+            measured={} if self.evaluate is None else inputs.measured(self.evaluate(self.student)),
+        )
+        self._ledger.keep_student(self.student, asdict(report))
+        self.history.append(report)
+        self._ledger.journal.append("trained", report=asdict(report))
+
+    def _trained(self, student: Any, number: int) -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed * 1009 + number)
+            found = self.train(student, self._dataset(number))
+        return student if found is None else found
+
+    def _dataset(self, rounds: int) -> ConcatDataset[Any]:
+        return self._ledger.dataset(self.labelled, rounds, self.classes, self.labels, self.temperature)
+
+    # Going on after an interruption, and small things.
+
+    def _restore(self) -> None:
+        journal = self._ledger.journal
+        self.history = [RoundReport(**record["report"]) for record in journal.of("trained")]
+        student = copy.deepcopy(self._initial)
+        report = self._ledger.kept_student(student)
+        if report is not None:
+            self.student = student
+            if report["number"] == len(self.history):  # killed after the student was kept, before the journal said so
+                self.history.append(RoundReport(**report))
+                journal.append("trained", report=report)
+        elif self.history:  # the student was not kept: train it again on what was paid for
+            self.student = self._trained(student, len(self.history) - 1)
+
+    def _hold_out(self) -> Part:
+        pairs = self.labelled
+        if not isinstance(pairs, Pairs) or len(pairs) < 2:
+            raise ValueError(
+                f"labelled: expected at least 2 points to hold one out, got {len(pairs)}; or give holdout="
+            )
+        order = np.random.default_rng(self.seed).permutation(len(pairs))
+        few = max(1, len(pairs) // HELD_OUT)
+        self.labelled = pairs.part(np.sort(order[few:]))
+        return pairs.part(np.sort(order[:few]))
+
+    def _strategy(self, given: str | Strategy) -> tuple[Strategy, str]:
+        name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+        return strategy(given), name
+
+    def _given(self, name: str, value: Any, rows: int) -> Float32s | None:
+        if value is None:
+            return None
+        logits = inputs.matrix(name, value, rows, self.classes)
+        inputs.finite_logits(name, logits)
+        return logits
+
+    def _predict(self, data: Any, title: str | None = None, call: Callable[[Any, Any], Any] | None = None) -> Float32s:
+        with bar(title, len(data), self.progress) as step:
+            return predict(
+                self.student,
+                data,
+                batch_size=self.batch_size,
+                call=call or self.call,
+                collate=self.collate,
+                progress=step,
+            )

@@ -1,0 +1,188 @@
+"""The default way to train a student, and to ask it for logits: a plain PyTorch loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from . import inputs
+from .data import first_of
+from .losses import soft_cross_entropy
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def device_of(student: Any) -> torch.device:
+    """Where the student lives; a CPU where it has no parameters."""
+    if isinstance(student, nn.Module):
+        for parameter in student.parameters():
+            return parameter.device
+    return torch.device("cpu")
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """A batch with its tensors on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {name: moved(value, device) for name, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        return type(batch)(moved(value, device) for value in batch)
+    return batch
+
+
+def logits_of(student: Any, batch: Any) -> Tensor:
+    """What the student says to a batch; a dictionary is given as keyword arguments, an answer with .logits unpacked."""
+    answer = student(**batch) if isinstance(batch, dict) else student(batch)
+    answer = getattr(answer, "logits", answer)
+    return answer if isinstance(answer, Tensor) else torch.as_tensor(inputs.host_array("student", answer))
+
+
+class Inputs(Dataset[Any]):
+    """The inputs of a data set, without its labels."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, at: int) -> Any:
+        return first_of(self.data[at])
+
+
+def predict(
+    student: Any,
+    data: Any,
+    *,
+    batch_size: int = 256,
+    call: Callable[[Any, Any], Any] = logits_of,
+    collate: Callable[[list[Any]], Any] = default_collate,
+    progress: Callable[[int], object] = lambda rows: None,
+) -> npt.NDArray[np.float32]:
+    """(N, D) float32: what ``call(student, batch)`` says to every input of a data set, in evaluation mode."""
+    device, training = device_of(student), getattr(student, "training", False)
+    if isinstance(student, nn.Module):
+        student.eval()
+    found = []
+    with torch.no_grad():
+        for batch in DataLoader(Inputs(data), batch_size=batch_size, collate_fn=collate):
+            answer = inputs.host_array("student", call(student, moved(batch, device)))
+            found.append(answer.reshape(len(answer), -1).astype(np.float32))
+            progress(len(answer))
+    if isinstance(student, nn.Module):
+        student.train(training)
+    return np.concatenate(found)
+
+
+class Fit:
+    """Trains a student: AdamW, one cosine from ``lr`` to zero, mixed precision on a GPU, early stopping.
+
+    Call it with (student, dataset): items are (input, target (C,), weight ()), as ``SoftLabelDataset`` gives them. With
+    a hold-out of (input, label) training stops once its cross-entropy has not improved for ``patience`` epochs, and the
+    student has the weights of its best epoch.
+
+    Parameters
+    ----------
+    holdout : a data set of (input, label), or None: all epochs are run.
+    epochs, batch_size, lr, weight_decay, patience, seed : numbers.
+    loss : loss(logits, targets, weight); None is the weighted soft cross-entropy.
+    collate : a list of items to a batch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rad_fast.distill import SoftLabelDataset
+    >>> x = torch.tensor([[-1.0], [1.0]])
+    >>> student = torch.nn.Linear(1, 2)
+    >>> student = Fit(epochs=50, lr=0.1)(student, SoftLabelDataset(x, torch.tensor([0, 1]), n_classes=2))
+    >>> student(x).argmax(1)
+    tensor([0, 1])
+    """
+
+    def __init__(
+        self,
+        *,
+        holdout: Any = None,
+        epochs: int = 60,
+        batch_size: int = 64,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        patience: int = 10,
+        seed: int = 0,
+        loss: Loss | None = None,
+        collate: Callable[[list[Any]], Any] = default_collate,
+    ) -> None:
+        self.holdout = holdout
+        self.epochs = inputs.positive_int("epochs", epochs)
+        self.batch_size = inputs.positive_int("batch_size", batch_size)
+        self.lr = inputs.positive("lr", lr)
+        self.weight_decay = inputs.positive("weight_decay", weight_decay, zero=True)
+        self.patience = inputs.positive_int("patience", patience)
+        self.seed = inputs.seed(seed)
+        self.loss = loss or weighted
+        self.collate = collate
+
+    def __call__(self, student: nn.Module, dataset: Any) -> nn.Module:
+        device = device_of(student)
+        shuffle = torch.Generator().manual_seed(self.seed)
+        lone = len(dataset) > self.batch_size and len(dataset) % self.batch_size == 1  # batch norm needs two
+        loader = DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=True,
+            generator=shuffle,
+            collate_fn=self.collate,
+            drop_last=lone,
+        )
+        steps = self.epochs * len(loader)
+        optimizer = torch.optim.AdamW(student.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        half = device.type == "cuda"
+        kind = torch.bfloat16 if half and torch.cuda.is_bf16_supported() else torch.float16
+        scaler = torch.amp.GradScaler(enabled=half and kind == torch.float16)
+        best, best_weights, since = math.inf, None, 0
+        for _ in range(self.epochs):
+            student.train()
+            for batch, targets, weight in loader:
+                with torch.autocast(device.type, dtype=kind, enabled=half):
+                    logits = logits_of(student, moved(batch, device))
+                loss = self.loss(logits.float(), targets.to(device), weight.to(device))
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(scaler.scale(loss))
+                scaler.step(optimizer)
+                scaler.update()
+                schedule.step()
+            if self.holdout is None:
+                continue
+            now = self.held_out(student, device)
+            since += 1
+            if now < best:
+                best, best_weights, since = now, copy.deepcopy(student.state_dict()), 0
+            elif since >= self.patience:
+                break
+        if best_weights is not None:
+            student.load_state_dict(best_weights)
+        return student
+
+    def held_out(self, student: nn.Module, device: torch.device) -> float:
+        """The mean cross-entropy on the hold-out."""
+        student.eval()
+        total = 0.0
+        with torch.no_grad():
+            for batch, labels in DataLoader(self.holdout, batch_size=256, collate_fn=self.collate):
+                logits = logits_of(student, moved(batch, device)).float()
+                total += float(nn.functional.cross_entropy(logits, labels.long().to(device), reduction="sum"))
+        return total / len(self.holdout)
+
+
+def weighted(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
+    return soft_cross_entropy(logits, targets, weight=weight)

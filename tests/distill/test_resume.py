@@ -1,0 +1,187 @@
+"""Nothing is asked twice: retries, a teacher that fails for good, and a process that is killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
+
+from rad_fast.distill import ActiveDistiller, TeacherError  # noqa: E402
+
+from .distill_problem import Teacher, arguments, weights_of  # noqa: E402
+
+TOTAL = 40 + 2 * 15  # hold-out and two rounds
+
+
+class Killed(BaseException):
+    """As if the process ended here: nothing catches it."""
+
+
+class Dying(Teacher):
+    """Answers so many calls, then the process dies."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def __call__(self, batch):
+        if self.calls == self.after:
+            raise Killed
+        return super().__call__(batch)
+
+
+def whole():
+    made = ActiveDistiller(**arguments())
+    return made, weights_of(made.run())
+
+
+def test_retries_wait_longer_each_time():
+    waits = []
+    teacher = Teacher(fails={0, 1, 2, 7})
+    made = ActiveDistiller(**arguments(teacher=teacher, sleep=waits.append, backoff=0.5))
+    made.run()
+    assert waits == [0.5, 1.0, 2.0, 0.5]
+    assert made.queries == teacher.points == TOTAL
+
+
+def test_a_teacher_that_fails_for_good_leaves_a_usable_state():
+    teacher = Teacher(fails=range(6, 1000))
+    made = ActiveDistiller(**arguments(teacher=teacher, retries=2))
+    with pytest.raises(
+        TeacherError, match=r"failed 3 times in a row on a batch of 7 points.*ConnectionError"
+    ) as caught:
+        made.run()
+    assert "8 of 15 answers are kept in memory" in str(caught.value)
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert len(made.history) == 1  # the student of round 0 is there
+    assert len(made.dataset()) == 20 + 8  # and what was paid for can be trained on
+    teacher.fails = ()
+    made.run()
+    assert teacher.points == made.queries == TOTAL
+
+
+@pytest.mark.parametrize("after", range(9))
+def test_killed_at_any_call_and_resumed(after, tmp_path):
+    """Nine calls: five for the hold-out, two a round."""
+    uninterrupted, weights = whole()
+    path = tmp_path / "run" / "journal"
+    first = Dying(after)
+    with pytest.raises(Killed):
+        ActiveDistiller(**arguments(teacher=first, journal=path)).run()
+    second = Teacher()
+    made = ActiveDistiller(**arguments(teacher=second, journal=path))
+    student = made.run()
+    assert first.points + second.points == TOTAL
+    assert not set(first.seen) & set(second.seen)
+    assert np.array_equal(made.selected, uninterrupted.selected)
+    assert np.array_equal(weights_of(student), weights)
+    third = Teacher()
+    again = ActiveDistiller(**arguments(teacher=third, journal=path))
+    assert np.array_equal(weights_of(again.run()), weights)  # a finished run has nothing to do
+    assert third.points == 0
+    assert again.history == made.history
+
+
+def test_killed_while_training(tmp_path):
+    _, weights = whole()
+    fit = arguments()["train"]
+    times = []
+
+    def train(student, dataset):
+        times.append(len(dataset))
+        if len(times) == 3:
+            raise Killed
+        return fit(student, dataset)
+
+    path, teacher = tmp_path / "journal", Teacher()
+    with pytest.raises(Killed):
+        ActiveDistiller(**arguments(train=train, journal=path, teacher=teacher)).run()
+    made = ActiveDistiller(**arguments(journal=path, teacher=teacher))
+    assert np.array_equal(weights_of(made.run()), weights)
+    assert teacher.points == TOTAL
+
+
+SCRIPT = """
+import json, os, signal, sys
+from distill_problem import Teacher, arguments
+from rad_fast.distill import ActiveDistiller
+
+path, counts, after = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+class Counting(Teacher):
+    def __call__(self, batch):
+        if self.calls == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = super().__call__(batch)
+        with open(counts, "a") as file:
+            file.write(json.dumps(self.seen[-len(batch):]) + chr(10))
+        return answer
+
+ActiveDistiller(**arguments(teacher=Counting(), journal=path)).run()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_killed_process_resumes_without_asking_twice(tmp_path):
+    path, counts = tmp_path / "journal", tmp_path / "counts"
+    here = str(Path(__file__).resolve().parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
+
+    def start(after: int) -> int:
+        command = [sys.executable, "-c", SCRIPT, str(path), str(counts), str(after)]
+        return subprocess.run(command, env=environment, check=False, timeout=100).returncode
+
+    assert start(7) == -signal.SIGKILL
+    assert start(-1) == 0
+    asked = [tuple(point) for line in counts.read_text().splitlines() for point in json.loads(line)]
+    assert len(asked) == len(set(asked)) == TOTAL
+
+
+def test_a_torn_line_costs_that_line_alone(tmp_path):
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(journal=path)).run()
+    lines = path.read_bytes().splitlines(keepends=True)
+    last = max(at for at, line in enumerate(lines) if b'"answers"' in line)
+    path.write_bytes(b"".join(lines[:last]) + lines[last][:50])  # killed while the last answers were written
+    (tmp_path / "journal.student").unlink()
+    teacher = Teacher()
+    made = ActiveDistiller(**arguments(journal=path, teacher=teacher))
+    made.run()
+    assert teacher.points == 7
+    assert made.queries == TOTAL
+
+
+def test_a_damaged_journal_is_refused_rather_than_cut(tmp_path):
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(journal=path)).run()
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match="is damaged after line"):
+        ActiveDistiller(**arguments(journal=path))
+    assert path.read_bytes() == raw
+
+
+def test_a_journal_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(journal=path)).run()
+    with pytest.raises(ValueError, match="belongs to another run: its budget is 15, here it is 16"):
+        ActiveDistiller(**arguments(journal=path, budget=16))
+
+
+def test_more_rounds_can_be_added(tmp_path):
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(journal=path)).run()
+    teacher = Teacher()
+    made = ActiveDistiller(**arguments(journal=path, rounds=3, teacher=teacher))
+    made.run()
+    assert teacher.points == 15
+    assert [report.number for report in made.history] == [0, 1, 2, 3]
