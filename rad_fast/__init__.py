@@ -12,8 +12,9 @@ from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
 from .selection import Selection
 from .selector import Selector, select
+from .topk import TopKLogits
 
-__all__ = ["Calibrator", "Selection", "Selector", "UnreliableTeacherWarning", "select"]
+__all__ = ["Calibrator", "Selection", "Selector", "TopKLogits", "UnreliableTeacherWarning", "select"]
 
 
 def __getattr__(name: str) -> str:

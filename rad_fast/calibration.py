@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs
+from . import inputs, topk
 from .backends import Backend, backend
 from .kernels.reference.score import Kind, Rule, Scores, empty_points, logit
 
@@ -108,7 +108,8 @@ class Calibrator:
         if self.needs_student_:
             student = self.student_of(teacher, student_logits)
         points = empty_points(teacher.rows)
-        bad = kernels.appraise(teacher.data, None if student is None else student.data, self.rule_, None, points)
+        of_student = None if student is None else student.data
+        bad = topk.appraise(kernels, teacher.data, of_student, self.rule_, None, points)
         for name, invalid in zip(("teacher_logits", "student_logits"), bad, strict=True):
             if invalid.rows:
                 raise inputs.invalid_rows(name, invalid.rows, invalid.first)
@@ -132,7 +133,7 @@ class Calibrator:
 
 
 def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[np.int32] | None) -> Scores:
-    scores = kernels.score(logits.data, given)
+    scores = topk.score(kernels, logits.data, given, logits.name)
     bad = scores.label < 0
     if bad.any():
         raise inputs.invalid_rows(logits.name, int(bad.sum()), int(bad.argmax()))

@@ -24,6 +24,9 @@ import rad_fast
 
 from . import backends, inputs
 from .io import check_writable, open_npy, write_npy, write_text, write_together
+from .readers import Shards, open_shards
+from .readers.scoring import job_of, score
+from .workdir import Workdir
 
 Array = npt.NDArray[Any]
 
@@ -96,7 +99,14 @@ class Command(NamedTuple):
 
 
 def add_select_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("logits", metavar="LOGITS", type=Path, help="the teacher's logits, (points, classes), .npy")
+    sub.add_argument(
+        "logits",
+        metavar="SHARDS",
+        nargs="+",
+        type=Path,
+        help="the teacher's logits, (points, classes): .npy, .safetensors, .parquet, .arrow or .zarr, or a saved "
+        "Hugging Face dataset; files in the order given, or a folder or a quoted pattern of them in natural order",
+    )
     sub.add_argument(
         "--budget",
         metavar="B",
@@ -104,7 +114,19 @@ def add_select_arguments(sub: argparse.ArgumentParser) -> None:
         required=True,
         help="how many points to select: 500, or 0.05 or 5%% of them",
     )
-    sub.add_argument("--student", metavar="FILE", type=Path, help="the student's logits of the same points, .npy")
+    sub.add_argument("--student", metavar="FILE", type=Path, help="the student's logits of the same points, likewise")
+    sub.add_argument(
+        "--column", metavar="NAME", help="which column, tensor or array of SHARDS, where there are several"
+    )
+    sub.add_argument("--student-column", metavar="NAME", help="the same of --student")
+    sub.add_argument("--follow-links", action="store_true", help="follow symbolic links out of a given folder")
+    sub.add_argument(
+        "--workdir",
+        metavar="DIR",
+        type=Path,
+        help="keep the scores in this folder: the same command goes on there after it was killed, and with another "
+        "--budget, --seed or --mistakes it does not score again",
+    )
     labelled = sub.add_argument_group("correctness", "the teacher's own confidence where nothing is given")
     labelled.add_argument(
         "--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points"
@@ -130,7 +152,8 @@ def add_select_arguments(sub: argparse.ArgumentParser) -> None:
         "--out",
         metavar="FILE",
         type=Path,
-        help="where the indices go, .npy, and the report beside it, .json (default: beside LOGITS, .selected.npy)",
+        help="where the indices go, .npy, and the report beside it, .json (default: in DIR, or beside SHARDS, "
+        ".selected.npy)",
     )
     sub.add_argument("--seed", metavar="S", type=int, default=0, help="the same scores and seed: the same indices (0)")
     sub.add_argument(
@@ -169,7 +192,7 @@ def file_or_number(text: str) -> Path | float:
 def select(arguments: argparse.Namespace) -> None:
     """rad-fast select: score the file in chunks, select, write the indices and the report."""
     check_combinations(arguments)
-    out: Path = arguments.out or arguments.logits.with_name(arguments.logits.stem + ".selected.npy")
+    out = output(arguments)
     report_path = out.with_suffix(".json")
     check_outputs((out, report_path), arguments)
 
@@ -197,36 +220,53 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
         invalid=arguments.invalid,
         backend=arguments.backend,
     )
-    teacher = open_npy(arguments.logits)
-    student = None if arguments.student is None else open_npy(arguments.student)
-    rows = len(teacher) if teacher.ndim else 0
+    links = arguments.follow_links
+    teacher: Shards = open_shards(arguments.logits, column=arguments.column, follow_links=links)
+    student = None
+    if arguments.student is not None:
+        student = open_shards([arguments.student], column=arguments.student_column, follow_links=links)
     # All that can be said without reading the logits is said before hours may be spent on reading them.
-    checked = inputs.matrix("logits", as_native(teacher))
-    if student is not None:
-        inputs.same_rows(checked, inputs.matrix("student_logits", as_native(student)))
+    rows = teacher.rows
+    if rows == 0:
+        raise ValueError(f"logits: expected at least one row, got shape (0, {teacher.classes})")
+    if student is not None and student.rows != rows:
+        raise ValueError(f"student_logits: expected a row for every row of logits, {rows}, got {student.rows}")
     mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
     inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
     correctness = given_correctness(arguments, rows, mask)
+    files = dict(zip(("logits", "--student"), (teacher.paths, student.paths if student else ()), strict=True))
+    for name in ("exclude", "correctness", "labels", "labelled_logits", "labelled_student"):
+        value = getattr(arguments, name)
+        files["--" + name.replace("_", "-")] = (value,) if isinstance(value, Path) else ()
 
-    row_bytes = teacher.nbytes // rows + (0 if student is None else student.nbytes // rows)
-    step = max(1, CHUNK_BYTES // row_bytes)
-    with progress(rows) as advance:
-        for begin in range(0, rows, step):
-            part = slice(begin, min(rows, begin + step))
-            selector.partial_fit(
-                teacher[part],
-                student_logits=None if student is None else student[part],
-                correctness=correctness[part] if isinstance(correctness, np.ndarray) else correctness,
-                exclude=None if mask is None else mask[part],
-            )
-            advance(part.stop - part.start)
-    selection = selector.finalize()
+    def job() -> dict[str, Any]:
+        number = None if isinstance(arguments.correctness, Path) else arguments.correctness
+        settings = {"--invalid": arguments.invalid, "--column": arguments.column, "--correctness": number}
+        return job_of(selector, teacher, files, {**settings, "--student-column": arguments.student_column})
 
-    return selection, {
-        "classes": checked.classes,
-        "dtype": checked.dtype,
+    workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
+    with progress(rows, workdir.done["rows"] if workdir else 0) as advance:
+        score(selector, teacher, student, correctness, mask, workdir, CHUNK_BYTES, advance)
+    if workdir is not None:
+        workdir.unchanged(job())
+    return selector.finalize(), {
+        "classes": teacher.classes,
+        "dtype": teacher.dtype,
         "correctness_from": source(correctness),
+        **({"shards": teacher.described()} if len(teacher.paths) > 1 else {}),
     }
+
+
+def output(arguments: argparse.Namespace) -> Path:
+    """Where the indices go."""
+    if arguments.out is not None:
+        return Path(arguments.out)
+    if arguments.workdir is not None:
+        return Path(arguments.workdir, "selected.npy")
+    given: list[Path] = arguments.logits
+    if len(given) > 1 or not (given[0].exists() or given[0].suffix):
+        raise UsageError("--out: expected with several SHARDS (or --workdir): there is no one place beside them")
+    return given[0].with_name(given[0].stem + ".selected.npy")
 
 
 def check_combinations(arguments: argparse.Namespace) -> None:
@@ -242,19 +282,19 @@ def check_combinations(arguments: argparse.Namespace) -> None:
 
 def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> None:
     """Refuse what could not be written, or would overwrite an input."""
-    given = [path for path in vars(arguments).values() if isinstance(path, Path) and path is not arguments.out]
+    given = [
+        path for name, path in vars(arguments).items() if isinstance(path, Path) and name not in ("out", "workdir")
+    ]
     for output in outputs:
-        for path in given:
+        for path in [*arguments.logits, *given]:
+            if path.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path)):
+                raise ValueError(f"{output}: expected a place outside of {path}, choose one with --out or --workdir")
             if os.path.realpath(path) == os.path.realpath(output) or (
                 path.exists() and output.exists() and path.samefile(output)
             ):
                 raise ValueError(f"{output}: expected a place other than the inputs', choose one with --out")
-        check_writable(output)
-
-
-def as_native(array: Array) -> Array:
-    """The same shape in this machine's byte order, without a copy: to check the shape, not the numbers."""
-    return array.view(array.dtype.newbyteorder("="))
+        if arguments.workdir is None or arguments.workdir.is_dir() or output.parent != arguments.workdir:
+            check_writable(output)
 
 
 def given_correctness(arguments: argparse.Namespace, rows: int, mask: npt.NDArray[np.bool_] | None) -> Any:
@@ -293,7 +333,7 @@ def options(arguments: argparse.Namespace) -> dict[str, str]:
 def option(arguments: argparse.Namespace, name: str) -> str:
     value = getattr(arguments, name)
     if name == "logits":
-        return str(value)
+        return str(value[0]) if len(value) == 1 else f"{value[0]} to {value[-1]}"
     flag = "--" + name.replace("_", "-")
     return f"{flag} {value}" if isinstance(value, Path) else flag
 
@@ -314,11 +354,12 @@ def said_of(names: dict[str, str]) -> Iterator[None]:
 def plain(arguments: argparse.Namespace) -> dict[str, Any]:
     """The arguments as JSON holds them; of files the names alone, so that a report says nothing about the machine."""
     kept = {name: value for name, value in vars(arguments).items() if name not in ("run", "parser")}
+    kept["logits"] = kept["logits"][0] if len(kept["logits"]) == 1 else [path.name for path in kept["logits"]]
     return {name: value.name if isinstance(value, Path) else value for name, value in kept.items()}
 
 
 @contextlib.contextmanager
-def progress(rows: int) -> Iterator[Callable[[int], object]]:
+def progress(rows: int, done: int = 0) -> Iterator[Callable[[int], object]]:
     """A bar with rows a second and the time left, where tqdm is installed and someone looks at a terminal."""
     try:
         from tqdm import tqdm
@@ -327,7 +368,7 @@ def progress(rows: int) -> Iterator[Callable[[int], object]]:
     if tqdm is None or not sys.stderr.isatty():
         yield lambda count: None
         return
-    with tqdm(total=rows, desc="scoring", unit=" rows", unit_scale=True, leave=False) as bar:
+    with tqdm(total=rows, initial=done, desc="scoring", unit=" rows", unit_scale=True, leave=False) as bar:
         yield bar.update
 
 

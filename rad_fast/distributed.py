@@ -70,7 +70,10 @@ class TorchGroup:
                 "process_group: a rank ended or did not answer within the group's timeout; see the other ranks' errors"
             ) from error
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # it holds this frame, and through it the group, longer than the group's threads live
         for rank, (text, _) in enumerate(everyone):
             if text is not None:
                 raise RuntimeError(f"process_group: rank {rank} failed: {text}")

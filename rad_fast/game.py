@@ -77,6 +77,11 @@ def solve(pool: Pool, budget: int, mistakes: float) -> Equilibrium:
     return answer
 
 
+def on_grid(mistakes: float) -> float:
+    """Mistakes rounded to the unit that all backends count them in: twice as many are a multiple of 2**-24."""
+    return math.ldexp(math.floor(math.ldexp(mistakes, GRID_BITS + 1) + 0.5), -GRID_BITS - 1)
+
+
 def narrow(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float) -> Equilibrium | None:
     """The equilibrium if it lies in ``box``, from the sums over the decided points and the ``pool`` of the others."""
     if pool.size <= DIRECT:

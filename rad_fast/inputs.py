@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
+import os
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -118,6 +120,10 @@ def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], A
 
 def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
     """Checked logits: two dimensions, a floating dtype, at least one row (unless ``empty``) and two columns."""
+    from . import topk  # here: it needs this module
+
+    if isinstance(value, topk.TopKLogits):
+        return topk.matrix(name, value, empty)
     array, dtype, wrap = host_array(name, value)
     check_logits(name, dtype, array.shape, empty=empty)
     return Matrix(name, array, dtype, wrap)
@@ -241,6 +247,14 @@ def device_backend(name: str) -> None:
             f"backend: {name!r} serves arrays in host memory, and the logits are on a CUDA device; "
             "move them with .cpu() or .get(), or take 'auto'"
         )
+
+
+def folder(name: str, value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise TypeError(f"{name}: expected None or the path of a folder, got {value!r}")
+    return Path(os.fspath(value))
 
 
 def accuracy(value: float) -> float:

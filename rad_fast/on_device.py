@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import inputs
+from .game import on_grid, solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
 from .kernels.reference.score import Invalid, Kind, Rule
@@ -176,9 +177,12 @@ def select(
             "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
             "rad_fast.kernels.triton.select.select, which leaves everything on the device"
         )
-    excluded = int(asked.mask.sum()) if asked.excluded is None else asked.excluded
+    counted = isinstance(budget, (int, np.integer))
+    excluded = asked.excluded
+    if excluded is None:  # a fraction is of the points that are left; a count that is too large shows in the outcome
+        excluded = 0 if counted else int(asked.mask.sum())
     data = (asked.teacher.data, None if asked.student is None else asked.student.data)
-    certain = isinstance(budget, (int, np.integer)) or not keep_invalid_out
+    certain = counted or not keep_invalid_out
     if certain:
         count = inputs.budget(budget, rows, excluded)
     else:  # a fraction of the points that are valid: they have to be counted first
@@ -199,8 +203,10 @@ def select(
             raise inputs.none_valid("logits")
         inputs.budget(budget, rows, rows - valid)
         pool = kernels.game.DevicePool(points.gain, points.correctness)
-        answer = importlib.import_module("rad_fast.game").solve(pool, count, rate[0] + rate[1] * valid)
+        answer = solve(pool, count, on_grid(rate[0] + rate[1] * valid))
         indices = kernels.sample.sample(points.gain, points.correctness, answer, running, count)
+    if asked.excluded is None:
+        excluded = int(asked.mask.sum())
     mistakes = rate[0] + rate[1] * valid
     return Outcome(indices, points, answer, count, mistakes, excluded, rows - excluded - valid)
 

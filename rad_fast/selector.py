@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs, on_device
+from . import inputs, on_device, topk
 from .backends import Backend
 from .backends import backend as _backend
 from .calibration import Calibrator
 from .distributed import Alone, GroupPool, common, group_of, place, totals
-from .game import solve
+from .game import on_grid, solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
 from .kernels.reference.score import Invalid, Kind, Points, Rule, empty_points
 from .pool import ArrayPool
 from .selection import Selection
+from .workdir import ScoreFiles
 
 RAW_MISTAKES = 0.05  # of the points: raw confidences promise too much by about that (DESIGN, mistakes by default)
 
@@ -42,8 +44,8 @@ def select(
 
     Parameters
     ----------
-    logits : (N, C) array of float64, float32, float16 or bfloat16
-        The teacher's logits: NumPy, torch, or anything with DLPack. Never modified.
+    logits : (N, C) array of float64, float32, float16 or bfloat16, or TopKLogits
+        The teacher's logits: NumPy, torch, CuPy, or anything with DLPack. Never modified.
     budget : int in 1..N, or float in (0, 1]
         How many points to select, or the fraction of those that can be.
     student_logits : (N, any C) array, optional
@@ -61,7 +63,8 @@ def select(
         The start of the sample. The same scores and seed give the same indices.
     invalid : {"raise", "exclude"}
         What to do with rows that have NaN, +inf or nothing finite.
-    backend : {"auto", "cpp", "numba", "reference"}
+    backend : {"auto", "cpp", "numba", "reference", "triton"}
+        What computes: "triton" for arrays in CUDA memory, the others for arrays in host memory.
 
     Returns
     -------
@@ -95,7 +98,9 @@ class Selector:
 
     Parameters are those of ``select``, and ``process_group``: a group of torch.distributed. Every rank then gives its
     own points, any number of them, and gets its own indices; ``fit`` and ``finalize`` are called by all of them. The
-    indices do not depend on how the points are cut into chunks, nor on how many ranks share them.
+    indices do not depend on how the points are cut into chunks, nor on how many ranks share them. ``scores``: a folder
+    (of each rank its own) to keep the points' scores in, mapped into memory: 12 bytes a point of disk in place of 12 of
+    memory. Scores that an earlier selection kept there are replaced.
 
     Examples
     --------
@@ -120,6 +125,7 @@ class Selector:
         invalid: str = "raise",
         backend: str = "auto",
         process_group: Any = None,
+        scores: str | os.PathLike[str] | None = None,
     ) -> None:
         inputs.budget_alone(budget)
         inputs.mistakes(mistakes)
@@ -131,14 +137,18 @@ class Selector:
         self.process_group = process_group
         self._kernels: Backend = _backend(backend)
         self._group = group_of(process_group)
+        self.scores = inputs.folder("scores", scores)
+        self._files: ScoreFiles | None = None
         self._state = _State()
 
     def fit(
         self, logits: Any, *, student_logits: Any = None, correctness: Any = None, exclude: Any = None
     ) -> Selection:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
-        self._state = _State()
-        if isinstance(self._group, Alone) and on_device.is_on_device(logits):
+        self._state = _State(self._files)
+        if self._files is not None:
+            self._files.restart()
+        if isinstance(self._group, Alone) and self.scores is None and on_device.is_on_device(logits):
             return self._fit_on_device(logits, student_logits, correctness, exclude)
         self._group.exchange(
             lambda: (
@@ -156,6 +166,8 @@ class Selector:
 
         ``correctness`` must be of one kind in all calls. A call that raises leaves the selector as it was.
         """
+        if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
+            self._files = self._state.files = ScoreFiles(self.scores)
         if on_device.is_on_device(logits):
             return self._partial_fit_on_device(logits, student_logits, correctness, exclude)
         inputs.host_backend(self.backend)
@@ -169,8 +181,9 @@ class Selector:
         given = inputs.correctness_array(correctness, teacher.rows, mask) if rule.kind == Kind.GIVEN else None
         source = inputs.source(teacher, student, correctness)
         inputs.same_source(self._state.source, source)
-        points = empty_points(teacher.rows)
-        bad = self._kernels.appraise(teacher.data, None if student is None else student.data, rule, given, points)
+        points = empty_points(teacher.rows) if self._files is None else self._files.room(teacher.rows)
+        of_student = None if student is None else student.data
+        bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)
         invalid = np.isnan(points.gain)
@@ -196,8 +209,9 @@ class Selector:
         budget = inputs.budget(self.budget, count, excluded + invalid)
         count_of, each = self._mistakes(source)
         mistakes = count_of + each * possible
+        state.settle()
         mine = ArrayPool.of(state.chunks, self._kernels)
-        answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, mistakes)
+        answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
         del mine  # it holds the chunks, which are joined below
         indices = self._sample(answer, start(self.seed, budget, count), budget)
         if answer.value <= 0:
@@ -238,6 +252,12 @@ class Selector:
             _wrap=wrap,
         )
 
+    def _resume(self, files: ScoreFiles, excluded: int, invalid: int) -> None:
+        """Go on after the points whose scores are in files; ``partial_fit`` was given an empty chunk before."""
+        self.scores, self._files, self._state.files = files.folder, files, files
+        self._state.chunks = [files.kept()]
+        self._state.points, self._state.excluded, self._state.invalid = files.rows, excluded, invalid
+
     def _refuse_invalid(
         self,
         teacher: inputs.Matrix,
@@ -259,7 +279,7 @@ class Selector:
     def _invalid_among(self, matrix: inputs.Matrix | None, rows: npt.NDArray[np.int64]) -> Invalid:
         if matrix is None or len(rows) == 0:
             return Invalid()
-        wrong = rows[self._kernels.score(matrix.data[rows]).label < 0]
+        wrong = rows[topk.score(self._kernels, matrix.data[rows]).label < 0]
         return Invalid(len(wrong), int(wrong[0])) if len(wrong) else Invalid()
 
     def _mistakes(self, source: inputs.Source) -> tuple[float, float]:
@@ -330,7 +350,8 @@ class Selector:
 class _State:
     """The points scored so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: ScoreFiles | None = None) -> None:
+        self.files = files
         self.chunks: list[Points] = []
         self.source: inputs.Source | None = None
         self.points = self.excluded = self.invalid = 0
@@ -344,11 +365,19 @@ class _State:
         invalid: int,
         wrap: Callable[[npt.NDArray[Any]], Any],
     ) -> None:
-        self.chunks.append(points)
+        if self.files is None:
+            self.chunks.append(points)
+        else:
+            self.files.keep(points)
+            self.chunks = [self.files.kept()]
         self.source, self.wrap = source, wrap
         self.points += len(points.gain)
         self.excluded += excluded
         self.invalid += invalid
+
+    def settle(self) -> None:
+        if self.files is not None:
+            self.chunks = [self.files.settled()]
 
     def joined(self) -> Points:
         """All points in one piece; one field after the other, so that little is held twice."""

@@ -112,7 +112,7 @@ def test_a_backend_that_is_not_installed_says_the_pip_command(monkeypatch):
 
 def test_threads_must_be_a_number(monkeypatch):
     monkeypatch.setenv("RAD_FAST_THREADS", "all")
-    with pytest.raises(ValueError, match="RAD_FAST_THREADS.*'all'"):
+    with pytest.raises(ValueError, match=r"RAD_FAST_THREADS.*'all'"):
         backends.threads()
 
 
@@ -160,7 +160,7 @@ def test_excluded_rows_may_hold_anything():
     logits = poisoned(3, 1, np.nan)
     logits[8] = np.inf
     np.testing.assert_array_equal(rad_fast.select(logits, 5, exclude=[3, 8]), clean)
-    with pytest.raises(ValueError, match="1 row has .* row 8"):
+    with pytest.raises(ValueError, match=r"1 row has .* row 8"):
         rad_fast.select(logits, 5, exclude=[3])
 
 

@@ -107,6 +107,46 @@ def score(logits: Array, given: Int32s | None = None) -> Scores:
     return Scores(margin, confidence, np.where(valid, label, -1).astype(np.int32), probability)
 
 
+def score_top_k(
+    values: Array, indices: Array, classes: int, logsumexp: Array | None = None, given: Int32s | None = None
+) -> Scores:
+    """Scores of rows of which the k largest logits and their classes are known.
+
+    p = exp(value - logsumexp), logsumexp that of all logits of the row; without it that of the k kept, which gives the
+    other classes no probability. The label is the lowest class among equal maxima. A given label that is not kept has
+    an equal share of what the kept leave, at most the smallest of theirs. A logsumexp that is not finite is invalid.
+    """
+    z = widened(values)
+    kept = z.shape[1]
+    wrong = np.isnan(z) | np.isposinf(z)
+    valid: npt.NDArray[np.bool_] = ~np.any(wrong, axis=1) & np.any(np.isfinite(z), axis=1)
+    total = None if logsumexp is None else widened(logsumexp[:, None])
+    if total is not None:
+        valid &= np.isfinite(total[:, 0])
+    z = np.where(valid[:, None], z, 0.0)
+    top = z.max(axis=1, keepdims=True)
+    e = np.exp(z - top)
+    if total is None:
+        sums = e.sum(axis=1)
+    else:  # never less than the kept, however logsumexp was rounded
+        sums = np.maximum(np.exp(np.where(valid[:, None], total, top) - top)[:, 0], e.sum(axis=1))
+    p = e / sums[:, None]
+    two = -np.sort(-p, axis=1)[:, :2]
+    label = np.where(z == top, indices, classes).min(axis=1, initial=classes)
+    probability = None
+    if given is not None:
+        held = indices == given[:, None]
+        share = (1.0 - e.sum(axis=1) / sums) / max(1, classes - kept)
+        probability = np.where(held.any(axis=1), (p * held).sum(axis=1), np.minimum(share, p.min(axis=1)))
+        probability = np.where(valid, probability, np.nan)
+    return Scores(
+        np.where(valid, two[:, 0] - two[:, 1], np.nan),
+        np.where(valid, two[:, 0], np.nan),
+        np.where(valid, label, -1).astype(np.int32),
+        probability,
+    )
+
+
 def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Float32s | None) -> Float64s:
     """The probability that the teacher's label is right, per row."""
     if rule.kind == Kind.CONSTANT:
@@ -137,7 +177,13 @@ def appraise(
     a multiple of 2**-24, which makes the game's sums exact.
     """
     of_teacher = score(teacher)
-    of_student = None if student is None else score(student, of_teacher.label)
+    return record(of_teacher, None if student is None else score(student, of_teacher.label), rule, given, out)
+
+
+def record(
+    of_teacher: Scores, of_student: Scores | None, rule: Rule, given: Float32s | None, out: Points
+) -> tuple[Invalid, Invalid]:
+    """``appraise`` from the scores on."""
     c = correctness(rule, of_teacher, of_student, given)
     margin = (of_teacher if of_student is None else of_student).margin
     bad = of_teacher.label < 0

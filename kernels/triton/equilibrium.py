@@ -158,8 +158,8 @@ def solve(
             narrow_kernel[(1,)](state, spots, step, CORNERS=CORNERS, SAMPLE=shape.sample, num_warps=1, **plain)
             kept_gain, kept_correctness = pools[step % len(pools)]
             ends = state[BOXES.value + 4 * (step + 1) :]
-            sizes = state[SIZES.value + step :]
-            to = Reduction(account, sizes[1:], kept_gain, kept_correctness)
+            sizes = state[SIZES.value + 2 * step :]
+            to = Reduction(account, sizes[2:], kept_gain, kept_correctness)
             enqueue_reduce(*source, sizes, state[DONE.value :], ends, to)
             source = kept_gain, kept_correctness
     return Solution(answer[:4], state[: POINTS.value + 1])

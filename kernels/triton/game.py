@@ -266,15 +266,16 @@ class DevicePool:
     def reduce(self, box: Box) -> tuple[Sums, DevicePool]:
         device, room = self.gain.device, int(self.size * SHRINKS) + 1
         lines = ACCOUNT * LINE.value
-        numbers = torch.zeros(lines + 7, dtype=torch.int64)
-        numbers[lines] = self.size
-        numbers[lines + 3 :] = torch.tensor(box_units(box))
+        # Box, size, done and kept, each on 16 bytes: pointers to them compile alike.
+        numbers = torch.zeros(lines + 10, dtype=torch.int64)
+        numbers[lines : lines + 4] = torch.tensor(box_units(box))
+        numbers[lines + 4] = self.size
         numbers = numbers.to(device)
         gain = torch.empty(room, dtype=torch.float32, device=device)
-        to = Reduction(numbers, numbers[lines + 1], gain, torch.empty_like(gain))
-        enqueue_reduce(self.gain, self.correctness, numbers[lines], numbers[lines + 2], numbers[lines + 3 :], to)
+        to = Reduction(numbers, numbers[lines + 8 :], gain, torch.empty_like(gain))
+        enqueue_reduce(self.gain, self.correctness, numbers[lines + 4 :], numbers[lines + 6 :], numbers[lines:], to)
         result = numbers.tolist()
-        count = result[lines + 1]
+        count = result[lines + 8]
         if count > room:
             return sums_of(result), DevicePool(to.gain, to.correctness, count)
         # Copied: what is kept is little, and the room it was found in is given back.

@@ -141,7 +141,7 @@ def settle_kernel(
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The equilibrium, or where the sample's middle (corner 0) or its corners have theirs: a box each, in ``spots``."""
-    size = tl.load(state + SIZES + turn)
+    size = tl.load(state + SIZES + 2 * turn)
     if (tl.load(state + DONE) == 0) & ((first_corner == 0) | (size > SAMPLE)):
         corner = first_corner + tl.program_id(0)
         exact = size <= SAMPLE
@@ -275,7 +275,7 @@ def finish(
 @triton.jit(do_not_specialize=["turn"])
 def narrow_kernel(state, spots, turn, CORNERS: tl.constexpr, SAMPLE: tl.constexpr):
     """The next round's box: around the middle's and the corners'."""
-    if (tl.load(state + DONE) == 0) & (tl.load(state + SIZES + turn) > SAMPLE):
+    if (tl.load(state + DONE) == 0) & (tl.load(state + SIZES + 2 * turn) > SAMPLE):
         price_low, price_high, threshold_low, threshold_high = load_box(state, turn)
         low, high, lowest, highest = tl.load(spots), tl.load(spots + 1), tl.load(spots + 2), tl.load(spots + 3)
         for corner in tl.static_range(1, 1 + CORNERS):

@@ -52,8 +52,8 @@ DONE = tl.constexpr(0)  # one of the outcomes below
 POINTS = tl.constexpr(1)  # valid points in all; an estimate in the first round
 SPEND = tl.constexpr(2)  # twice the mistakes, in 2^-24
 SAMPLED = tl.constexpr(3)  # valid points in the sample
-SIZES = tl.constexpr(4)  # points at the start of each round
-BOXES = tl.constexpr(20)  # price low, high in 2^-24, threshold low, high in 2^-48, at the start of each round
+SIZES = tl.constexpr(4)  # points at the start of each round, each on 16 bytes: pointers to them compile alike
+BOXES = tl.constexpr(32)  # price low, high in 2^-24, threshold low, high in 2^-48, at the start of each round
 STATE = 128  # numbers; a power of two
 
 RUNNING = tl.constexpr(0)
@@ -147,7 +147,7 @@ def order_kernel(
 ):  # fmt: skip
     """Sorts the sample: its pieces by falling slope, first pieces first among equals, and its gains."""
     if tl.load(state + DONE) == 0:
-        size = tl.load(state + SIZES + turn)
+        size = tl.load(state + SIZES + 2 * turn)
         both = tl.load(state + BOXES + 4 * turn + 2) < 0  # second pieces pay at most 0
         mine = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
         g, a, valid = load_points(gain, correctness, mine, size, SAMPLE, SAMPLE_BITS)
@@ -365,7 +365,7 @@ def search_kernel(
     PRICES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Whether the value rises after each of some prices, and the threshold there."""
-    size = tl.load(state + SIZES + turn)
+    size = tl.load(state + SIZES + 2 * turn)
     if (tl.load(state + DONE) == 0) & ((first_corner == 0) | (size > SAMPLE)):
         corner = first_corner + tl.program_id(1)
         rises += corner * 3 * FAN

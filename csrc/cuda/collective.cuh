@@ -1,0 +1,81 @@
+// Sums and scans over a warp and over a block. Integers alone are added across threads: the order is then of no consequence.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "platform.hpp"
+
+namespace rad_fast {
+namespace cuda {
+
+constexpr unsigned all_lanes = 0xffffffffu;
+constexpr int warp_lanes = 32;
+
+template <class T>
+__device__ __forceinline__ T from_xor(T value, int mask, int width = warp_lanes) {
+  return __shfl_xor_sync(all_lanes, value, mask, width);
+}
+__device__ __forceinline__ std::int64_t from_xor(std::int64_t value, int mask, int width = warp_lanes) {
+  return static_cast<std::int64_t>(__shfl_xor_sync(all_lanes, static_cast<long long>(value), mask, width));
+}
+__device__ __forceinline__ uint128 from_xor(uint128 value, int mask, int width = warp_lanes) {
+  const auto low = static_cast<unsigned long long>(value), high = static_cast<unsigned long long>(value >> 64);
+  return static_cast<uint128>(__shfl_xor_sync(all_lanes, high, mask, width)) << 64 |
+         __shfl_xor_sync(all_lanes, low, mask, width);
+}
+
+__device__ __forceinline__ int from_below(int value, int distance) { return __shfl_up_sync(all_lanes, value, distance); }
+__device__ __forceinline__ uint128 from_below(uint128 value, int distance) {
+  const auto low = static_cast<unsigned long long>(value), high = static_cast<unsigned long long>(value >> 64);
+  return static_cast<uint128>(__shfl_up_sync(all_lanes, high, static_cast<unsigned>(distance))) << 64 |
+         __shfl_up_sync(all_lanes, low, static_cast<unsigned>(distance));
+}
+
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+#pragma unroll
+  for (int mask = warp_lanes / 2; mask > 0; mask /= 2) value += from_xor(value, mask);
+  return value;
+}
+
+// The sum over all threads of the block, in every thread. `scratch` has an element a warp; it may be used again after the
+// next barrier.
+template <int threads, class T>
+__device__ __forceinline__ T block_sum(T value, T* scratch) {
+  constexpr int warps = threads / warp_lanes;
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
+  value = warp_sum(value);
+  if (lane == 0) scratch[warp] = value;
+  __syncthreads();
+  T total = scratch[0];
+#pragma unroll
+  for (int w = 1; w < warps; ++w) total += scratch[w];
+  return total;
+}
+
+// The sum over the threads before this one; `total` becomes the sum over all.
+template <int threads, class T>
+__device__ __forceinline__ T block_scan(T value, T* scratch, T& total) {
+  constexpr int warps = threads / warp_lanes;
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
+  T inclusive = value;
+#pragma unroll
+  for (int distance = 1; distance < warp_lanes; distance *= 2) {
+    const T below = from_below(inclusive, distance);
+    if (lane >= distance) inclusive += below;
+  }
+  if (lane == warp_lanes - 1) scratch[warp] = inclusive;
+  __syncthreads();
+  T before{};
+  total = T{};
+#pragma unroll
+  for (int w = 0; w < warps; ++w) {
+    const T part = scratch[w];
+    if (w < warp) before += part;
+    total += part;
+  }
+  return before + inclusive - value;
+}
+
+}  // namespace cuda
+}  // namespace rad_fast

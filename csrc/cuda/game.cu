@@ -1,0 +1,425 @@
+// The game: exact sums over the points that a box decides (kernels/reference/game.py, reduce), and the whole solver.
+//
+// Bytes per point of a pass: 8 read, 8 written for each undecided point (some 10%). The floor is those over the memory's
+// bandwidth. A point takes some 15 integer operations, one whose width is summed some 40 more, a float64 division among them.
+//
+// The solver is a fixed sequence of launches, with nothing for the host to decide in between:
+//   estimate, reduce   as often as it takes to bring the points down to `direct_points`. Estimate searches a sample of 2^14
+//                      points with budget and mistakes moved by four standard errors both ways, in 4 blocks, one a corner;
+//                      reduce adds up what the corners' common box decides and compacts the rest into a buffer. Together a
+//                      pass over all points, and one over each pool that was left undecided: 1.1 passes, at 10%.
+//   finish             one block searches what is left, exactly, and checks the answer against all sums.
+// Levels that turn out not to be needed end at once. A box that misses the answer, or a pool that does not shrink, ends in a
+// status that sends the host to its own solver (rad_fast/game.py) over the same reduce: the answer does not depend on it.
+
+#include "collective.cuh"
+#include "kernels.hpp"
+#include "launch.cuh"
+#include "points.cuh"
+#include "search.hpp"
+#include "team.cuh"
+
+namespace rad_fast {
+namespace cuda {
+namespace {
+
+// --------------------------------------------------------------------------------------------------- one pass over points
+
+constexpr int pass_threads = 256;
+constexpr int pass_quads = 2;     // times 4 points a thread in one step
+constexpr int pass_resident = 3;  // blocks a multiprocessor: 80 registers a thread, 48 KiB of loads in flight
+constexpr int pass_points = pass_threads * pass_quads * 4;
+
+struct PassScratch {
+  int places[2][pass_threads / warp_lanes];
+  std::int64_t sums[pass_threads / warp_lanes];
+  std::int64_t base[2];
+};
+
+// All blocks together: sums over the decided points are added to `sums`, the others written to where its count says.
+__device__ __forceinline__ void pass(const float* gain, const float* correctness, std::int64_t points, const Cuts& cuts,
+                                     Sums* sums, float* undecided_gain, float* undecided_correctness, std::int64_t capacity,
+                                     PassScratch& scratch) {
+  const bool aligned = is_aligned(gain) && is_aligned(correctness);
+  Sums own{};
+  int turn = 0;
+  for (std::int64_t first = std::int64_t{pass_points} * blockIdx.x; first < points;
+       first += std::int64_t{pass_points} * gridDim.x, turn ^= 1) {
+    float g[pass_quads * 4], c[pass_quads * 4];
+#pragma unroll
+    for (int q = 0; q < pass_quads; ++q) {
+      const std::int64_t at = first + (q * pass_threads + static_cast<int>(threadIdx.x)) * 4;
+      load_quad(gain, at, points, aligned, left_out(), g + 4 * q);
+      load_quad(correctness, at, points, aligned, 0.0f, c + 4 * q);
+    }
+    unsigned left = 0;
+#pragma unroll
+    for (int i = 0; i < pass_quads * 4; ++i) {
+      const Point p = point_of(g[i], c[i]);
+      const Part part = part_of(p, cuts);
+      add_point(own, p, part);
+      left |= static_cast<unsigned>(part == Part::undecided) << i;
+    }
+    int total;
+    const int before = block_scan<pass_threads>(__popc(left), scratch.places[turn], total);
+    if (threadIdx.x == 0)
+      scratch.base[turn] =
+          static_cast<std::int64_t>(atomicAdd(reinterpret_cast<Counter*>(&sums->undecided), static_cast<Counter>(total)));
+    __syncthreads();
+    std::int64_t to = scratch.base[turn] + before;
+#pragma unroll
+    for (int i = 0; i < pass_quads * 4; ++i) {
+      if ((left >> i & 1) == 0) continue;
+      if (to < capacity) {
+        undecided_gain[to] = g[i];
+        undecided_correctness[to] = c[i];
+      }
+      ++to;
+    }
+  }
+  own.undecided = 0;  // counted above
+  std::int64_t fields[sums_fields];
+  memcpy(fields, &own, sizeof fields);
+#pragma unroll
+  for (int k = 0; k < sums_fields - 1; ++k) {
+    __syncthreads();
+    const std::int64_t total = block_sum<pass_threads>(fields[k], scratch.sums);
+    if (threadIdx.x == 0 && total != 0) atomicAdd(reinterpret_cast<Counter*>(sums) + k, static_cast<Counter>(total));
+  }
+}
+
+__global__ void __launch_bounds__(pass_threads, pass_resident)
+    reduce_points(const float* gain, const float* correctness, std::int64_t points, const Cuts cuts, Sums* sums,
+                  float* undecided_gain, float* undecided_correctness, std::int64_t capacity) {
+  __shared__ PassScratch scratch;
+  pass(gain, correctness, points, cuts, sums, undecided_gain, undecided_correctness, capacity, scratch);
+}
+
+// ---------------------------------------------------------------------------------------------------- the solver's state
+
+constexpr int most_levels = 6;
+constexpr int corners = 4;
+constexpr std::int64_t direct_points = 1 << 15;  // the last step takes so many without another box
+constexpr std::int64_t finish_points = 1 << 17;  // and has room for so many
+constexpr int sample_bits = 14;
+constexpr std::int64_t sample_points = 1 << sample_bits;
+constexpr std::int64_t enough_points = sample_points / 128;
+constexpr float deviations = 4.0f;  // standard errors that a box reaches; more means more undecided, fewer more misses
+
+struct Level {
+  Bounds corner[corners];
+  Sums sums;
+};
+
+struct State {
+  Level level[most_levels];
+};
+
+struct Pool {
+  const float *gain, *correctness;
+  std::int64_t size;
+};
+
+struct Solver {
+  Pool all;
+  std::int64_t budget;
+  double mistakes, mistakes_each;
+  int levels;
+  State* state;
+  float* buffer[2];  // gain, then correctness, of the pools of odd and of even levels
+  std::int64_t capacity[2];
+  Point* sampled;  // corners x sample_points
+  std::uint64_t* sampled_width;
+  Point* rest;  // finish_points
+  std::uint64_t* rest_width;
+  Solution* solution;
+};
+
+// The pool before level `level`; its size is -1 where an earlier pool was small enough, or did not fit its buffer.
+__device__ __forceinline__ Pool pool_of(const Solver& s, int level) {
+  Pool pool = s.all;
+  for (int l = 0; l < level; ++l) {
+    if (pool.size <= direct_points) {
+      pool.size = -1;
+      return pool;
+    }
+    const std::int64_t left = s.state->level[l].sums.undecided, capacity = s.capacity[l % 2];
+    if (left > capacity) {
+      pool.size = -1;
+      return pool;
+    }
+    pool = {s.buffer[l % 2], s.buffer[l % 2] + capacity, left};
+  }
+  return pool;
+}
+
+__device__ __forceinline__ Bounds box_of(const Level& level) {
+  Bounds box = level.corner[0];
+  for (int k = 1; k < corners; ++k) {
+    box.low = lesser(box.low, level.corner[k].low);
+    box.high = greater(box.high, level.corner[k].high);
+    box.bottom = lesser(box.bottom, level.corner[k].bottom);
+    box.top = greater(box.top, level.corner[k].top);
+  }
+  return box;
+}
+
+__device__ __forceinline__ Bounds bounds_before(const Solver& s, int level) {
+  return level == 0 ? Bounds{} : box_of(s.state->level[level - 1]);
+}
+
+__device__ __forceinline__ Exact known_before(const Solver& s, int level) {
+  Exact known;
+  for (int l = 0; l < level; ++l) known.add(s.state->level[l].sums);
+  return known;
+}
+
+__device__ __forceinline__ int128 spend_for(const Solver& s, std::int64_t valid) {
+  return spend_of(ieee_add(s.mistakes, ieee_multiply(s.mistakes_each, static_cast<double>(valid))));
+}
+
+// --------------------------------------------------------------------------------------------------------------- estimate
+
+// A fixed mixing of bits: where in its stretch a sampled point lies. The answer does not depend on it.
+__device__ __forceinline__ std::uint32_t mixed(std::uint32_t x) {
+  x = (x ^ (x >> 16)) * 0x7feb352du;
+  x = (x ^ (x >> 15)) * 0x846ca68bu;
+  return x ^ (x >> 16);
+}
+
+// One point out of each of sample_points equal stretches of the pool.
+__device__ __forceinline__ void sample_pool(const Pool& pool, Point* points, std::uint64_t* widths) {
+  for (std::uint32_t i = threadIdx.x; i < sample_points; i += team_threads) {
+    const std::uint64_t place = static_cast<std::uint64_t>(i) << 32 | mixed(i);
+    const auto at =
+        static_cast<std::int64_t>(static_cast<uint128>(place) * static_cast<std::uint64_t>(pool.size) >> (32 + sample_bits));
+    const Point p = point_of(pool.gain[at], pool.correctness[at]);
+    points[i] = p;
+    widths[i] = width_of_gain(p.gain);
+  }
+  __syncthreads();
+}
+
+__device__ __forceinline__ int128 scaled(int128 x, std::int64_t size) { return x / size * sample_points; }
+
+__global__ void __launch_bounds__(team_threads) estimate(const Solver s, int level) {
+  __shared__ TeamScratch scratch;
+  const Pool pool = pool_of(s, level);
+  if (pool.size <= direct_points) return;
+  Point* points = s.sampled + blockIdx.x * sample_points;
+  std::uint64_t* widths = s.sampled_width + blockIdx.x * sample_points;
+  const Bounds start = bounds_before(s, level);
+  sample_pool(pool, points, widths);
+  Problem problem{};
+  Bounds middle = start;
+  {
+    Team team(points, widths, sample_points, scratch);
+    // The first pass over all points counts the valid ones; until then the sample says about how many they are.
+    const std::int64_t valid =
+        level > 0
+            ? s.state->level[0].sums.present
+            : static_cast<std::int64_t>(static_cast<double>(team.present()) * (static_cast<double>(pool.size) / sample_points));
+    problem = {static_cast<int128>(s.budget) << 62, spend_for(s, valid), 0};
+    problem.take_off(known_before(s, level));
+    problem = {scaled(problem.budget, pool.size), scaled(problem.spend, pool.size),
+               static_cast<uint128>(scaled(static_cast<int128>(problem.width), pool.size))};
+    Problem part = problem;
+    Exact known;
+    const Found found = search(team, part, middle, known, enough_points);
+    if (found.ending == Ending::between) {
+      middle = {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
+    }
+  }
+  const double price = static_cast<double>(middle.low + middle.high) * 0x1p-26;
+  const double threshold = static_cast<double>(middle.bottom + middle.top) * 0x1p-49;
+  const std::int64_t t = middle.bottom + (middle.top - middle.bottom) / 2;
+  const std::int64_t floor = greater(middle.low + middle.high, std::int64_t{0}) >> 2;
+  __syncthreads();
+  sample_pool(pool, points, widths);
+  Team team(points, widths, sample_points, scratch);
+  const double fill = team.spread([&](Point p, std::uint64_t width) {
+    const Part part = part_of(p, cuts_at(floor, t));
+    return part == Part::priced ? price * static_cast<double>(width) * 0x1p-38 : part == Part::out ? 0.0 : 1.0;
+  });
+  const double slope = team.spread([&](Point p, std::uint64_t width) {
+    const Part part = part_of(p, cuts_at(floor, t));
+    const double advantage = static_cast<double>(p.advantage) * 0x1p-24;
+    if (part == Part::full) return advantage + 1.0;
+    return part == Part::priced ? advantage - threshold * static_cast<double>(width) * 0x1p-38 : 0.0;
+  });
+  // 2^31 and two shifts: the numbers are of some thousand points, far from what 64 bits hold at 2^-31.
+  const auto moved = [](double by) {
+    return static_cast<int128>(static_cast<std::int64_t>(by * 0x1p31)) * (std::int64_t{1} << 31);
+  };
+  problem.budget += moved((blockIdx.x & 1 ? deviations : -deviations) * fill);
+  if (s.mistakes != 0.0 || s.mistakes_each != 0.0) problem.spend += moved((blockIdx.x & 2 ? deviations : -deviations) * slope);
+  Bounds corner = start;
+  Exact known;
+  const Found found = search(team, problem, corner, known, enough_points);
+  if (found.ending == Ending::between) corner = {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
+  if (threadIdx.x != 0) return;
+  // A price is often a gain itself: one grid point further out that gain is undecided, and can be the answer.
+  Bounds& box = s.state->level[level].corner[blockIdx.x];
+  box.low = greater(lesser(corner.low, middle.low) - 2, start.low);
+  box.high = lesser(greater(corner.high, middle.high) + 2, start.high);
+  box.bottom = greater(lesser(corner.bottom, middle.bottom) - 1, start.bottom);
+  box.top = lesser(greater(corner.top, middle.top) + 1, start.top);
+}
+
+__global__ void __launch_bounds__(pass_threads, pass_resident) reduce_level(const Solver s, int level) {
+  __shared__ PassScratch scratch;
+  const Pool pool = pool_of(s, level);
+  if (pool.size <= direct_points) return;
+  Level& here = s.state->level[level];
+  float* to = s.buffer[level % 2];
+  pass(pool.gain, pool.correctness, pool.size, cuts_of(box_of(here)), &here.sums, to, to + s.capacity[level % 2],
+       s.capacity[level % 2], scratch);
+}
+
+// ----------------------------------------------------------------------------------------------------------------- finish
+
+__global__ void __launch_bounds__(team_threads) finish(const Solver s) {
+  __shared__ TeamScratch scratch;
+  int level = 0;
+  Pool pool = s.all;
+  while (level < s.levels && pool.size > direct_points) {
+    pool = pool_of(s, level + 1);
+    if (pool.size < 0) break;
+    ++level;
+  }
+  if (pool.size < 0 || pool.size > finish_points) {
+    const std::int64_t valid = s.levels > 0 ? s.state->level[0].sums.present : 0;
+    const Status status = valid < s.budget ? Status::few : Status::too_many;
+    if (threadIdx.x == 0) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, status, pool.size, valid};
+    return;
+  }
+  for (std::int64_t i = threadIdx.x; i < pool.size; i += team_threads) {
+    const Point p = point_of(pool.gain[i], pool.correctness[i]);
+    s.rest[i] = p;
+    s.rest_width[i] = width_of_gain(p.gain);
+  }
+  __syncthreads();
+  Team team(s.rest, s.rest_width, pool.size, scratch);
+  const std::int64_t valid = level > 0 ? s.state->level[0].sums.present : team.present();
+  if (valid < s.budget) {
+    if (threadIdx.x == 0) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, Status::few, pool.size, valid};
+    return;
+  }
+  const int128 spend = spend_for(s, valid);
+  const Bounds start = bounds_before(s, level);
+  Bounds bounds = start;
+  Exact known = known_before(s, level);
+  Problem problem{static_cast<int128>(s.budget) << 62, spend, 0};
+  problem.take_off(known);
+  const Found found = search(team, problem, bounds, known, 0);
+  Solution answer{{0.0, 0.0, 0.0, 0.0}, Status::unfinished, pool.size, valid};
+  // An end of the box that no probe has confirmed proves nothing, unless it is an end of all prices.
+  const bool edge =
+      (bounds.low == start.low && start.low != first_step) || (bounds.high == start.high && start.high != end_step);
+  if (found.ending == Ending::kink && edge) {
+    answer.status = Status::outside;
+  } else if (found.ending != Ending::unfinished) {
+    Tied tied{};
+    if (found.ending == Ending::kink) tied = team.tied(found.floor, found.threshold);
+    known.add([&] {
+      Exact sums;
+      sums.add(team.narrow(cuts_at(found.floor, found.threshold)));
+      return sums;
+    }());
+    answer.status = concluded(found, known, tied, s.budget, spend, answer.equilibrium) ? Status::solved : Status::outside;
+  }
+  if (threadIdx.x == 0) *s.solution = answer;
+}
+
+// --------------------------------------------------------------------------------------------------------------- launches
+
+std::int64_t pass_blocks(std::int64_t points, int device) {
+  // As many as run at once: each adds its sums to the common ones when it has seen all its points.
+  const std::int64_t most = std::int64_t{multiprocessors(device)} * pass_resident;
+  return greater(lesser((points + pass_points - 1) / pass_points, most), std::int64_t{1});
+}
+
+int levels_of(std::int64_t points) {
+  int levels = 0;
+  for (; points > direct_points && levels < most_levels; points /= 6) ++levels;
+  return levels;
+}
+
+std::int64_t capacity_of(std::int64_t points, int parity) {
+  if (points <= direct_points) return 0;
+  return greater(points / (parity == 0 ? 2 : 4), finish_points) / 4 * 4;
+}
+
+// The workspace in pieces at multiples of 256 bytes; with no memory, its size.
+class Pieces {
+ public:
+  explicit Pieces(void* memory) : memory_(static_cast<char*>(memory)) {}
+  template <class T>
+  T* take(std::int64_t count) {
+    T* here = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
+    used_ += (static_cast<std::size_t>(count) * sizeof(T) + 255) / 256 * 256;
+    return here;
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  char* memory_;
+  std::size_t used_ = 0;
+};
+
+std::size_t lay_out(Solver& s, void* workspace) {
+  Pieces pieces(workspace);
+  s.state = pieces.take<State>(1);
+  s.rest = pieces.take<Point>(lesser(s.all.size, finish_points));
+  s.rest_width = pieces.take<std::uint64_t>(lesser(s.all.size, finish_points));
+  s.levels = levels_of(s.all.size);
+  const std::int64_t sampled = s.levels == 0 ? 0 : corners * sample_points;
+  s.sampled = pieces.take<Point>(sampled);
+  s.sampled_width = pieces.take<std::uint64_t>(sampled);
+  for (int parity = 0; parity < 2; ++parity) {
+    s.capacity[parity] = capacity_of(s.all.size, parity);
+    s.buffer[parity] = pieces.take<float>(2 * s.capacity[parity]);
+  }
+  return pieces.used();
+}
+
+}  // namespace
+
+void reduce(const Where& where, const float* gain, const float* correctness, std::int64_t points, const Cuts& cuts, Sums* sums,
+            float* undecided_gain, float* undecided_correctness, std::int64_t capacity) {
+  const DeviceGuard guard(where.device);
+  const auto stream = static_cast<cudaStream_t>(where.stream);
+  RAD_FAST_CHECK(cudaMemsetAsync(sums, 0, sizeof *sums, stream));
+  if (points == 0) return;
+  launch("reduce_points", reduce_points, {pass_blocks(points, where.device), pass_threads}, stream, gain, correctness, points,
+         cuts, sums, undecided_gain, undecided_correctness, capacity);
+}
+
+std::size_t solve_workspace(std::int64_t points) {
+  Solver s{};
+  s.all.size = points;
+  return lay_out(s, nullptr);
+}
+
+void solve(const Where& where, const float* gain, const float* correctness, std::int64_t points, std::int64_t budget,
+           double mistakes, double mistakes_each, void* workspace, std::size_t workspace_bytes, Solution* solution) {
+  const DeviceGuard guard(where.device);
+  const auto stream = static_cast<cudaStream_t>(where.stream);
+  Solver s{};
+  s.all = {gain, correctness, points};
+  s.budget = budget;
+  s.mistakes = mistakes;
+  s.mistakes_each = mistakes_each;
+  s.solution = solution;
+  if (lay_out(s, workspace) > workspace_bytes) throw std::invalid_argument("workspace: smaller than solve_workspace(points)");
+  RAD_FAST_CHECK(cudaMemsetAsync(s.state, 0, sizeof *s.state, stream));
+  for (int level = 0; level < s.levels; ++level) {
+    launch("estimate", estimate, {corners, team_threads}, stream, s, level);
+    const std::int64_t most = level == 0 ? points : s.capacity[(level - 1) % 2];
+    launch("reduce_level", reduce_level, {pass_blocks(most, where.device), pass_threads}, stream, s, level);
+  }
+  launch("finish", finish, {1, team_threads}, stream, s);
+}
+
+}  // namespace cuda
+}  // namespace rad_fast

@@ -1,0 +1,111 @@
+// The stages' interface to the bindings: plain data and addresses in device memory. Nothing of CUDA's is named here, so that
+// the bindings compile without its headers. Every function queues work on the caller's stream and returns at once; none
+// allocates, none waits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "point.hpp"
+#include "row.hpp"
+
+namespace rad_fast {
+namespace cuda {
+
+typedef unsigned long long Counter;  // as CUDA's atomics name it
+
+struct Where {
+  int device;
+  void* stream;  // cudaStream_t
+};
+
+// ---------------------------------------------------------------------------------------------------------------- score
+
+enum class DType : int { float64 = 0, float32 = 1, float16 = 2, bfloat16 = 3 };  // as in csrc/cpu/score.hpp
+
+struct Logits {
+  const void* data;
+  DType dtype;
+  std::int64_t classes;
+  std::int64_t row_stride, column_stride;  // in elements, of any sign
+};
+
+// How many rows are wrong, and the bitwise complement of the first one's number (0: none, so that memory of zeros is a
+// start, and the maximum is the first).
+struct Wrong {
+  Counter count, first;
+};
+
+// What scoring calls count, rows that are excluded not among them. Rows are numbered from `first_row` on.
+struct Findings {
+  Wrong teacher, student, given;  // rows without a distribution; given correctness outside [0, 1]
+};
+
+// Margin, confidence, label and, with `given`, the probability of those labels. given and probability may be null.
+void score(const Where& where, const Logits& logits, std::int64_t rows, std::int64_t first_row, const std::int32_t* given,
+           float* margin, float* confidence, std::int32_t* label, float* probability, Findings* findings);
+
+// Gain, correctness and label. student.data may be null; exclude, one byte a row, may be null. add: to what `findings` holds.
+void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
+              const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
+              Findings* findings, bool add);
+
+// ----------------------------------------------------------------------------------------------------------------- game
+
+// Adds up the points that the cuts decide, and writes the others, in any order, `capacity` of them at most.
+void reduce(const Where& where, const float* gain, const float* correctness, std::int64_t points, const Cuts& cuts, Sums* sums,
+            float* undecided_gain, float* undecided_correctness, std::int64_t capacity);
+
+// How the fused solver ended: solved; few, with fewer valid points than the budget; anything else is left to the solver on
+// the host.
+enum class Status : std::int64_t { unset = 0, solved = 1, outside = 2, too_many = 3, unfinished = 4, few = 5 };
+
+struct Solution {
+  Equilibrium equilibrium;
+  Status status;
+  std::int64_t undecided;  // points that the last step solved
+  std::int64_t valid;      // points that are not left out
+};
+
+std::size_t solve_workspace(std::int64_t points);
+// budget: points to select, at least 1. The mistakes are `mistakes` and `mistakes_each` for every valid point. The answer goes
+// to `solution`.
+void solve(const Where& where, const float* gain, const float* correctness, std::int64_t points, std::int64_t budget,
+           double mistakes, double mistakes_each, void* workspace, std::size_t workspace_bytes, Solution* solution);
+
+// --------------------------------------------------------------------------------------------------------------- sample
+
+struct Drawn {
+  std::uint64_t running;  // after the scan, modulo 2^64
+  std::int64_t count;     // indices that it passes; more than `capacity` are not written
+};
+
+void probabilities(const Where& where, const float* gain, const float* correctness, std::int64_t points,
+                   const Equilibrium& equilibrium, double* out);
+
+std::size_t sample_workspace(std::int64_t points);
+// The running sum of the units of all points, from `running` on. Where `solution` is not null the equilibrium is read from
+// there, on the device. Indices are written where `indices` is not null, ascending, each plus `offset`.
+void sample(const Where& where, const float* gain, const float* correctness, std::int64_t points,
+            const Equilibrium& equilibrium, const Solution* solution, std::uint64_t running, std::int64_t offset,
+            std::int64_t* indices, std::int64_t capacity, void* workspace, Drawn* drawn);
+
+// ---------------------------------------------------------------------------------------------------------- device, memory
+
+struct DeviceInfo {
+  char name[256];
+  int major, minor, multiprocessors;
+  std::size_t memory;
+};
+
+int device_count();
+DeviceInfo device_info(int device);
+int device_of(const void* memory);
+void follow(const Where& where, void* before);  // work queued on the stream from now on comes after what `before` holds
+void* allocate(const Where& where, std::size_t bytes);
+void release(const Where& where, void* memory);
+void copy_in(const Where& where, void* to, const void* from, std::size_t bytes);   // host to device
+void copy_out(const Where& where, void* to, const void* from, std::size_t bytes);  // device to host, and waits for it
+
+}  // namespace cuda
+}  // namespace rad_fast

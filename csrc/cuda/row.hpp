@@ -1,0 +1,258 @@
+// One row of logits: elements, the two largest, the sum of exponentials, and what a point gets from them.
+//
+// The same arithmetic as csrc/cpu/simd.hpp, with the same constants: float32, of differences to the row's maximum taken in
+// the logits' own precision. A row's NaN is found by its sum: every element goes through the exponential, which keeps NaN
+// (maxima lose it); +inf turns its own difference inf - inf into NaN, a row of -inf likewise.
+#pragma once
+
+#include "../constants.hpp"
+#include "platform.hpp"
+
+#if defined(__CUDACC__)
+#include <cuda_fp16.h>
+#endif
+
+namespace rad_fast {
+namespace cuda {
+
+struct Float16 {
+  std::uint16_t bits;
+};
+struct BFloat16 {
+  std::uint16_t bits;
+};
+
+// What elements of a type are compared in.
+template <class T>
+struct Compared {
+  typedef float type;
+};
+template <>
+struct Compared<double> {
+  typedef double type;
+};
+
+RAD_FAST_BOTH float infinity() { return bits_as<float>(std::uint32_t{0x7f800000u}); }
+
+RAD_FAST_BOTH float widened(float x) { return x; }
+RAD_FAST_BOTH double widened(double x) { return x; }
+RAD_FAST_BOTH float widened(BFloat16 x) { return bits_as<float>(static_cast<std::uint32_t>(x.bits) << 16); }
+RAD_FAST_BOTH float widened(Float16 x) {
+#if defined(__CUDA_ARCH__)
+  return __half2float(__ushort_as_half(x.bits));
+#else
+  // Exponent and mantissa moved into place; a product with 2^112 corrects the bias, of subnormal numbers too.
+  const std::uint32_t magnitude = (x.bits & 0x7fffu) << 13, sign = (x.bits & 0x8000u) << 16;
+  const std::uint32_t scaled = bits_as<std::uint32_t>(bits_as<float>(magnitude) * 0x1p112f);
+  return bits_as<float>((magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : scaled) | sign);
+#endif
+}
+
+template <class T>
+RAD_FAST_BOTH T minus_infinity();
+template <>
+RAD_FAST_BOTH float minus_infinity<float>() {
+  return -infinity();
+}
+template <>
+RAD_FAST_BOTH double minus_infinity<double>() {
+  return -static_cast<double>(infinity());
+}
+template <>
+RAD_FAST_BOTH Float16 minus_infinity<Float16>() {
+  return Float16{0xfc00};
+}
+template <>
+RAD_FAST_BOTH BFloat16 minus_infinity<BFloat16>() {
+  return BFloat16{0xff80};
+}
+
+// max and min that drop NaN, as fmax and the processors do.
+RAD_FAST_BOTH float maximum(float a, float b) { return fmaxf(a, b); }
+RAD_FAST_BOTH double maximum(double a, double b) { return fmax(a, b); }
+RAD_FAST_BOTH float minimum(float a, float b) { return fminf(a, b); }
+RAD_FAST_BOTH double minimum(double a, double b) { return fmin(a, b); }
+
+// -------------------------------------------------------------------------------------------------- elementary functions
+
+// 2^t for t <= 0, NaN for NaN: the polynomial of constants.hpp on the fractional part, the exponent by integer arithmetic.
+RAD_FAST_BOTH float power_of_two(float t) {
+  using namespace constants;
+  t = t < exp2_underflow ? exp2_underflow : t;  // false for NaN, which stays
+#if defined(__CUDA_ARCH__)
+  // Adding 1.5 * 2^23, rounded down, leaves the integer part in the lower bits: an addition at full rate, where floor and
+  // the conversion to an integer run at an eighth of it.
+  const float shifted = __fadd_rd(t, 12582912.0f);
+  const float f = t - (shifted - 12582912.0f);
+  const float scale = __int_as_float((__float_as_int(shifted) << 23) + 0x3f800000);
+#else
+  const float whole = floorf(t);
+  const float f = t - whole;
+  const float scale = t != t ? 1.0f : bits_as<float>(static_cast<std::uint32_t>(static_cast<std::int32_t>(whole) + 127) << 23);
+#endif
+  float p = fmaf(exp2_6, f, exp2_5);
+  p = fmaf(p, f, exp2_4);
+  p = fmaf(p, f, exp2_3);
+  p = fmaf(p, f, exp2_2);
+  p = fmaf(p, f, exp2_1);
+  p = fmaf(p, f, 1.0f);
+  return p * scale;  // t = -127: the bits of scale are 0
+}
+
+// exp(x) for x <= 0; log2(e) in two parts, see constants.hpp.
+RAD_FAST_BOTH float exponential(float x) { return power_of_two(fmaf(x, constants::log2_e_low, x * constants::log2_e)); }
+
+// exp(x - top), x <= top. In float64 the product with log2(e) is taken before the one rounding to float32.
+RAD_FAST_BOTH float exp_difference(float x, float top) { return exponential(x - top); }
+RAD_FAST_BOTH float exp_difference(double x, double top) {
+  return power_of_two(static_cast<float>((x - top) * constants::log2_e_double));
+}
+
+// log(x) for normal positive x.
+RAD_FAST_BOTH float logarithm(float x) {
+  using namespace constants;
+  const std::int32_t bits = bits_as<std::int32_t>(x);
+  const std::int32_t exponent = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3: the bits of sqrt(1/2)
+  const float m = bits_as<float>(bits - exponent * (1 << 23));
+  const float s = ieee_divide(m - 1.0f, m + 1.0f), s2 = s * s;
+  float p = fmaf(log_9, s2, log_7);
+  p = fmaf(p, s2, log_5);
+  p = fmaf(p, s2, log_3);
+  p = fmaf(p * s2, s, s);
+  return fmaf(static_cast<float>(exponent), ln_2, p + p);
+}
+
+RAD_FAST_BOTH float logit(float p) {
+  const float x = fminf(1.0f - constants::logit_clip, fmaxf(constants::logit_clip, p));
+  return logarithm(ieee_divide(x, 1.0f - x));
+}
+
+RAD_FAST_BOTH float sigmoid(float u) {  // exp of a number <= 0 alone, so that nothing overflows
+  const float e = exponential(u < 0.0f ? u : -u);
+  return ieee_divide(u < 0.0f ? e : 1.0f, 1.0f + e);
+}
+
+// ----------------------------------------------------------------------------------------------------- the two largest
+
+template <class V>
+struct TopTwo {
+  V first, second;
+};
+
+template <class V>
+RAD_FAST_BOTH TopTwo<V> no_top() {
+  return {minus_infinity<V>(), minus_infinity<V>()};
+}
+
+template <class V>
+RAD_FAST_BOTH void include(TopTwo<V>& top, V x) {
+  top.second = maximum(top.second, minimum(top.first, x));
+  top.first = maximum(top.first, x);
+}
+
+// The two largest of two disjoint sets, from each one's two largest.
+template <class V>
+RAD_FAST_BOTH TopTwo<V> merged(TopTwo<V> a, TopTwo<V> b) {
+  return {maximum(a.first, b.first), maximum(minimum(a.first, b.first), maximum(a.second, b.second))};
+}
+
+constexpr std::int32_t no_label = 0x7fffffff;  // above every label
+
+// -------------------------------------------------------------- what remains of a row, and what a point gets from it
+
+struct Row {
+  float sum;           // of exp(z - top); NaN: invalid
+  float second;        // second largest - largest
+  float given;         // z[given label] - largest; -inf where there is no such class
+  std::int32_t label;  // the lowest index among equal maxima
+};
+
+struct RowScores {
+  float margin, confidence, given_probability;
+  std::int32_t label;
+};
+
+RAD_FAST_BOTH RowScores finished(const Row& row) {
+  const bool invalid = row.sum != row.sum;
+  const float difference = 1.0f - exponential(row.second);
+  // A rounding may bring exp to 1 + 2^-23 just below 0; a margin is not negative. False for NaN, which stays.
+  const float gap = difference < 0.0f ? 0.0f : difference;
+  return {ieee_divide(gap, row.sum), ieee_divide(1.0f, row.sum), ieee_divide(exponential(row.given), row.sum),
+          invalid ? -1 : row.label};
+}
+
+// 1 - margin in float32: a multiple of 2^-24, on which the game's exact sums rest.
+RAD_FAST_BOTH float gain_of(float margin) { return ieee_add(1.0f, -margin); }
+
+// Values: those of rad_fast.kernels.reference.score.Kind.
+enum class Kind : std::int32_t { confidence = 0, constant = 1, given = 2, steps = 3, logistic = 4 };
+
+// Where correctness comes from; pointers are to device memory.
+struct Rule {
+  Kind kind;
+  float constant;
+  const float* given;       // given: one a row
+  const float* thresholds;  // steps: ascending, `steps` of them
+  const float* levels;      // steps: one more; the level of k thresholds at most the margin is levels[k]
+  std::int64_t steps;
+  float weights[4];  // logistic: 1, logit(teacher's margin), logit(student's probability of the teacher's label),
+                     // student's margin
+};
+
+RAD_FAST_BOTH float level_of(const Rule& rule, float margin) {
+  std::int64_t base = 0, left = rule.steps;
+  while (left > 0) {
+    const std::int64_t half = (left + 1) / 2;
+    base += rule.thresholds[base + half - 1] <= margin ? half : 0;
+    left -= half;
+  }
+  return rule.levels[base];
+}
+
+// The probability that the teacher's label of row `row` is right.
+RAD_FAST_BOTH float correctness_of(const Rule& rule, std::int64_t row, float teacher_margin, float teacher_confidence,
+                                   float student_margin, float agreement) {
+  switch (rule.kind) {
+    case Kind::confidence: return teacher_confidence;
+    case Kind::constant: return rule.constant;
+    case Kind::given: return rule.given[row];
+    case Kind::steps: return level_of(rule, teacher_margin);
+    case Kind::logistic: break;
+  }
+  float u = fmaf(rule.weights[1], logit(teacher_margin), rule.weights[0]);
+  u = fmaf(rule.weights[2], logit(agreement), u);
+  return sigmoid(fmaf(rule.weights[3], student_margin, u));
+}
+
+// --------------------------------------------------------------------------------------------------------- width classes
+
+// A row is cut into chunks of 16 bytes from its own start, not from the next multiple of 16 bytes in memory: which element
+// is added to which, and so every bit of the result, does not depend on where the row lies.
+RAD_FAST_BOTH std::int64_t chunks_of(std::int64_t classes, std::int64_t element_bytes) {
+  return (classes * element_bytes + 15) / 16;
+}
+
+constexpr int lane_chunks = 4;      // chunks that a lane holds in registers in the classes below a warp
+constexpr int warp_chunks = 8;      // and at most, where a warp has a row: 32 registers
+constexpr int block_threads = 256;  // of a row per block
+// Rows from 64 KiB on are summed in 8 parts, by one block or by a cluster of 8: the same additions. 8 is the largest
+// cluster that every device of compute capability 9.0 and above runs.
+constexpr int long_parts = 8;
+constexpr std::int64_t long_chunks = 4096;
+
+enum class Width : int { lanes_1, lanes_2, lanes_4, lanes_8, lanes_16, warp, long_warp, block, cluster };
+
+// `slots`: how many blocks the device runs at once. A cluster shares a long row where there are fewer rows than slots.
+RAD_FAST_BOTH Width width_of(std::int64_t chunks, std::int64_t rows, std::int64_t slots, bool clusters) {
+  if (chunks <= 1 * lane_chunks) return Width::lanes_1;
+  if (chunks <= 2 * lane_chunks) return Width::lanes_2;
+  if (chunks <= 4 * lane_chunks) return Width::lanes_4;
+  if (chunks <= 8 * lane_chunks) return Width::lanes_8;
+  if (chunks <= 16 * lane_chunks) return Width::lanes_16;
+  if (chunks <= 32 * lane_chunks) return Width::warp;
+  if (chunks <= 32 * warp_chunks) return Width::long_warp;
+  return clusters && chunks >= long_chunks && rows < slots ? Width::cluster : Width::block;
+}
+
+}  // namespace cuda
+}  // namespace rad_fast

@@ -1,0 +1,196 @@
+"""Ray Data: logits that a teacher's batch inference wrote into the columns of a dataset.
+
+The scores are computed by ``map_batches`` where the blocks are; 12 bytes a point come to the driver, the game is solved
+there, and the selected rows are taken out where they are.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import inputs
+from .calibration import Calibrator
+from .kernels.reference.score import Points
+from .readers.arrow import matrix_of
+from .selector import Selector
+
+SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label")
+CLASSES, ERROR = "__rad_fast_classes", "__rad_fast_error"  # how many columns a row had, and what was wrong with it
+EXCLUDED = -2  # the label of a row that is never to be selected; of an invalid row it is -1
+NEEDED = 'rad_fast.ray needs ray and pyarrow, which cannot be imported ({error}); pip install "rad_fast[ray]"'
+
+
+def select(
+    dataset: Any,
+    budget: int | float,
+    *,
+    logits: str = "logits",
+    student_logits: str | None = None,
+    correctness: Any = None,
+    mistakes: int | float | None = None,
+    exclude: str | None = None,
+    seed: int = 0,
+    invalid: str = "raise",
+    backend: str = "auto",
+) -> Any:
+    """Choose the ``budget`` rows of a Ray dataset that a student should learn; as ``rad_fast.select`` in all else.
+
+    The dataset runs once: its rows and their scores are then held in Ray's object store, which spills to disk. Rows are
+    numbered in the order of the dataset's blocks, so that the same dataset gives the same rows.
+
+    Parameters
+    ----------
+    dataset : ray.data.Dataset
+    budget : int in 1..N, or float in (0, 1]
+    logits, student_logits : names of the columns with a row's logits, tensors or lists of one length.
+    correctness : None, a fitted Calibrator, the teacher's average accuracy, or the name of a column of numbers in
+        [0, 1].
+    exclude : name of a column of truth values, optional: rows never to select.
+    mistakes, seed, invalid, backend : as in ``rad_fast.select``.
+
+    Returns
+    -------
+    ray.data.Dataset : the selected rows with all their columns, in order.
+
+    Raises
+    ------
+    ImportError, TypeError, ValueError : naming the argument, what was expected and what came.
+    """
+    try:
+        ray, data, pyarrow = (importlib.import_module(name) for name in ("ray", "ray.data", "pyarrow"))
+    except ImportError as error:
+        raise ImportError(NEEDED.format(error=error)) from error
+    selector = Selector(budget, mistakes=mistakes, seed=seed, invalid=invalid, backend=backend)
+    if not hasattr(dataset, "map_batches"):
+        raise TypeError(f"dataset: expected a ray.data.Dataset, got {type(dataset).__name__}")
+    scorer = Scorer(logits, student_logits, correctness, exclude, backend)
+    scorer.check(dataset.columns() or [])
+    blocks = materialized(dataset, scorer)
+
+    def scores(table: Any) -> Any:
+        errors = table[ERROR].drop_null()
+        if len(errors):
+            return errors[0].as_py(), [], ()
+        classes = sorted(set(np.asarray(table[CLASSES].unique()).tolist()))
+        return None, classes, [np.asarray(table[name]) for name in SCORES]
+
+    def taken(table: Any, rows: npt.NDArray[np.int64]) -> Any:
+        return table.drop_columns([*SCORES, CLASSES, ERROR]).take(pyarrow.array(rows))
+
+    sizes: list[int] = []
+    on_block = ray.remote(scores)
+    for found in (ray.get(reference) for reference in [on_block.remote(block) for block in blocks]):
+        sizes.append(add(selector, scorer, found, sum(sizes)))
+    if not sum(sizes):
+        raise ValueError("dataset: expected at least one row, got none")
+    indices = selector.finalize().indices
+    begins = np.cumsum([0, *sizes])
+    parts = np.split(indices, np.searchsorted(indices, begins[1:-1]))
+    take = ray.remote(taken)
+    picked = zip(blocks, parts, begins, strict=False)
+    return data.from_arrow_refs([take.remote(block, part - begin) for block, part, begin in picked if len(part)])
+
+
+def materialized(dataset: Any, scorer: Scorer) -> list[Any]:
+    """The blocks of the dataset with their scores, where they are, in order."""
+    options = dataset.context.execution_options
+    before, options.preserve_order = options.preserve_order, True
+    try:
+        scored = dataset.map_batches(scorer, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
+        scored.context.execution_options.preserve_order = True
+        blocks: list[Any] = scored.materialize().to_arrow_refs()
+    finally:
+        options.preserve_order = before
+    return blocks
+
+
+def add(selector: Selector, scorer: Scorer, found: Any, before: int) -> int:
+    """Give the selector the scores of one block; returns the number of its rows."""
+    error, classes, fields = found
+    if error is not None:
+        raise ValueError(error)
+    gain, correctness, label = (np.array(field) for field in fields)
+    if not len(gain):
+        return 0
+    known = selector._state.source
+    if len(classes) > 1 or (known is not None and known.classes != classes[0]):
+        here = f"{classes[0]} and {classes[-1] if known is None else known.classes}"
+        raise ValueError(f"column {scorer.logits!r}: expected rows of one length, got {here}")
+    left_out, wrong = label == EXCLUDED, label == -1
+    if wrong.any() and selector.invalid == "raise":
+        names = " or ".join(repr(name) for name in (scorer.logits, scorer.student_logits) if name is not None)
+        raise inputs.invalid_rows(f"column {names}", int(wrong.sum()), before + int(wrong.argmax()))
+    label[left_out] = -1
+    source = scorer.source(classes[0])
+    points = Points(gain, correctness, label)
+    selector._state.add(points, source, int(left_out.sum()), int(wrong.sum()), inputs.same)
+    return len(gain)
+
+
+class Scorer:
+    """What ``map_batches`` does with a block: its rows, and their scores beside them."""
+
+    def __init__(
+        self, logits: str, student_logits: str | None, correctness: Any, exclude: str | None, backend: str
+    ) -> None:
+        self.logits, self.student_logits, self.exclude, self.backend = logits, student_logits, exclude, backend
+        self.correctness = correctness
+
+    def check(self, columns: list[str]) -> None:
+        asked = {"logits": self.logits, "student_logits": self.student_logits, "exclude": self.exclude}
+        given = self.correctness
+        if isinstance(given, str):
+            asked["correctness"] = given
+        elif given is not None and not isinstance(given, Calibrator) and not inputs.is_number(given):
+            raise TypeError(
+                "correctness: expected None, a Calibrator, a number or the name of a column, "
+                f"got {type(given).__name__}"
+            )
+        for argument, name in asked.items():
+            if name is not None and (not isinstance(name, str) or name not in columns):
+                raise ValueError(f"{argument}: expected the name of a column of the dataset, {columns}, got {name!r}")
+
+    def source(self, classes: int) -> inputs.Source:
+        calibrator = self.correctness if isinstance(self.correctness, Calibrator) else None
+        accuracy = float(self.correctness) if inputs.is_number(self.correctness) else None
+        return inputs.Source(classes, None, "the same for all blocks", calibrator, accuracy)
+
+    def __call__(self, table: Any) -> Any:
+        pyarrow = importlib.import_module("pyarrow")
+        error = None
+        try:
+            classes, points = self.scored(table)
+        except (TypeError, ValueError) as failure:  # in Ray's own report it would be lost in a traceback
+            error, classes = " ".join(str(failure).split()), 0
+            nothing = np.zeros(len(table), np.float32)
+            points = Points(nothing, nothing, nothing.astype(np.int32))
+        for name, field in zip(SCORES, points, strict=True):
+            table = table.append_column(name, pyarrow.array(field))
+        table = table.append_column(CLASSES, pyarrow.array(np.full(len(table), classes, np.int32)))
+        return table.append_column(ERROR, pyarrow.array([error] * len(table), pyarrow.string()))
+
+    def scored(self, table: Any) -> tuple[int, Points]:
+        teacher = matrix_of(f"column {self.logits!r}", table[self.logits])
+        student = None
+        if self.student_logits is not None:
+            student = matrix_of(f"column {self.student_logits!r}", table[self.student_logits])
+        correctness = self.correctness
+        if isinstance(correctness, str):
+            correctness = np.asarray(table[correctness])
+        mask = None if self.exclude is None else np.asarray(table[self.exclude])
+        if mask is not None and mask.dtype != bool:
+            raise TypeError(f"column {self.exclude!r}: expected truth values without nulls, got {mask.dtype}")
+        if not len(table):
+            return 0, Points(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+        selector = Selector(1, invalid="exclude", backend=self.backend)
+        selector.partial_fit(teacher, student_logits=student, correctness=correctness, exclude=mask)
+        points = selector._state.joined()
+        label = points.label.copy()
+        label[np.isnan(points.gain)] = -1
+        if mask is not None:
+            label[mask] = EXCLUDED
+        return teacher.shape[1], Points(points.gain, points.correctness, label)

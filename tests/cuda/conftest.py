@@ -1,0 +1,121 @@
+"""What the CUDA tests are built from: a C++ compiler for what runs on the CPU, nvcc for what is only compiled.
+
+Built files are kept in build/cuda-tests, under the hash of all that went into them.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rad_fast import device
+
+ROOT = Path(__file__).resolve().parents[2]
+CUDA = ROOT / "csrc" / "cuda"
+SOURCES = [CUDA / f"{stage}.cu" for stage in ("score", "game", "sample")]
+BINDINGS = ROOT / "csrc" / "bindings_cuda.cpp"
+EMULATOR = ROOT / "tests" / "cuda" / "emulator"
+BUILT = ROOT / "build" / "cuda-tests"
+WARNINGS = ["-Wall", "-Wextra"]
+
+
+def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    return done
+
+
+def run_to(command: list[str], to: Path, **options: object) -> None:
+    run([*command, "-o", str(to)], **options)
+
+
+def cached(name: str, *of: object, make: Callable[[Path], None]) -> Path:
+    """The file that ``make`` writes to the path it is given; made once for the same sources and command."""
+    digest = hashlib.sha256(repr(of).encode())
+    for path in sorted([*CUDA.iterdir(), CUDA.parent / "constants.hpp", BINDINGS, *EMULATOR.iterdir()]):
+        digest.update(path.name.encode() + path.read_bytes())
+    target = BUILT / digest.hexdigest()[:16] / name
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.stem}-{os.getpid()}{target.suffix}")
+        make(partial)
+        partial.replace(target)
+    return target
+
+
+def loaded(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def compiler() -> list[str]:
+    """A C++ compiler with the flags that an extension module takes."""
+    found = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if found is None:
+        pytest.skip("no C++ compiler")
+    pybind11 = pytest.importorskip("pybind11", reason="pybind11 is not installed (make installs it)")
+    includes = [f"-I{pybind11.get_include()}", f"-I{sysconfig.get_path('include')}"]
+    return [*found.split(), "-std=c++17", "-fPIC", "-ffp-contract=off", *WARNINGS, "-Werror", *includes]
+
+
+@pytest.fixture(scope="session")
+def shared(compiler: list[str]) -> ModuleType:
+    """The functions that host and device share, on the host."""
+    source = ROOT / "tests" / "cuda" / "shared_functions.cpp"
+    command = [*compiler, "-O2", "-shared", str(source)]
+    make = partial(run_to, command)
+    return loaded("shared_functions", cached("shared_functions.so", command, source.read_text(), make=make))
+
+
+@pytest.fixture(scope="session")
+def emulated(compiler: list[str]) -> ModuleType:
+    """rad_fast._cuda with its kernels run by fibers on the CPU (emulator/cuda_runtime.h)."""
+    flags = [*compiler, "-O1", f"-I{EMULATOR}", "-DRAD_FAST_MODULE=emulated", "-Wno-unknown-pragmas"]
+    flags.append("-Wno-array-bounds")  # GCC 12 about a swap in the emulator
+
+    def make(to: Path) -> None:
+        objects = []
+        for source in [*SOURCES, BINDINGS]:
+            objects.append(str(to.with_name(source.stem + ".o")))
+            run([*flags, "-x", "c++", "-c", str(source), "-o", objects[-1]])
+        run([compiler[0], "-shared", *objects, "-o", str(to)])
+
+    return loaded("emulated", cached("emulated.so", flags, make=make))
+
+
+@pytest.fixture
+def on_emulator(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """rad_fast.cuda and rad_fast.device work with the emulated kernels."""
+    monkeypatch.setattr(device, "MODULE", [emulated])
+    return emulated
+
+
+@pytest.fixture(scope="session")
+def nvcc() -> tuple[str, dict[str, str]]:
+    """A CUDA compiler and its environment: of a toolkit, or of the packages of rad_fast[cuda-build]."""
+    homes = [os.environ.get(name, "") for name in ("CUDA_HOME", "CUDA_PATH")]
+    packaged = sorted(glob.glob(f"{sysconfig.get_path('purelib')}/nvidia/cu*"))
+    for home in [*filter(None, homes), "/usr/local/cuda", "/opt/cuda", *packaged]:
+        if (Path(home) / "bin" / "nvcc").exists():
+            library_path = f"{home}/lib:{os.environ.get('LIBRARY_PATH', '')}"
+            return f"{home}/bin/nvcc", {**os.environ, "LIBRARY_PATH": library_path}
+    found = shutil.which("nvcc")
+    if found is None:
+        pytest.skip('no nvcc: no CUDA toolkit, and not pip install "rad_fast[cuda-build]"')
+    return found, dict(os.environ)

@@ -1,0 +1,296 @@
+// A CUDA runtime on the CPU, just large enough to run the kernels of csrc/cuda in the tests of a machine without a GPU.
+//
+// Each thread of a block is a fiber with a stack of its own; barriers and warp shuffles are where fibers wait for one another.
+// Between these the order of the fibers is shuffled, differently in every block (RAD_FAST_EMULATOR_SEED), so that a missing
+// barrier shows as a result that moves. Blocks run one after another, in shuffled order: kernels in which one block waits for
+// another (clusters) cannot run here, and the device that this runtime reports has none. "Device memory" is host memory.
+#pragma once
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static
+#define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __grid_constant__
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emulator {
+
+struct Warp {
+  std::uint64_t value[2][32];
+  int arrived = 0;
+  unsigned generation = 0;
+};
+
+// A context starts a fiber; after that jumps switch, which, unlike swapcontext, ask nothing of the operating system.
+struct Fiber {
+  ucontext_t context;
+  jmp_buf at;
+  std::unique_ptr<char[]> stack;
+  bool started, done;
+};
+
+struct Block {
+  ucontext_t origin;
+  jmp_buf scheduler;
+  std::vector<Fiber> fibers;
+  std::vector<Warp> warps;
+  int running = 0, arrived = 0;
+  unsigned generation = 0;
+  std::size_t current = 0;
+  std::uint64_t progress = 0;
+  std::function<void()> body;
+};
+
+inline Block* block = nullptr;
+inline std::mt19937 order{
+    static_cast<unsigned>(std::getenv("RAD_FAST_EMULATOR_SEED") ? std::atoi(std::getenv("RAD_FAST_EMULATOR_SEED")) : 0)};
+
+[[noreturn]] inline void fail(const char* what) {
+  std::fprintf(stderr, "emulator: %s\n", what);
+  std::abort();
+}
+
+inline void yield() {
+  if (_setjmp(block->fibers[block->current].at) == 0) _longjmp(block->scheduler, 1);
+}
+
+inline void enter() {
+  Block* mine = block;
+  mine->body();
+  mine->fibers[mine->current].done = true;
+  --mine->running;
+  ++mine->progress;
+  _longjmp(mine->scheduler, 1);
+}
+
+inline void resume(Fiber& fiber) {
+  if (_setjmp(block->scheduler) != 0) return;
+  if (fiber.started) _longjmp(fiber.at, 1);
+  fiber.started = true;
+  swapcontext(&block->origin, &fiber.context);
+}
+
+inline void run_block(const std::function<void()>& body, unsigned threads) {
+  constexpr std::size_t stack_bytes = 96 << 10;
+  static Block reused;  // its stacks are kept from block to block
+  block = &reused;
+  if (reused.fibers.size() < threads) reused.fibers.resize(threads);
+  reused.warps.assign((threads + 31) / 32, Warp{});
+  reused.running = static_cast<int>(threads);
+  reused.arrived = 0;
+  reused.body = body;
+  std::vector<unsigned> turns(threads);
+  for (unsigned t = 0; t < threads; ++t) {
+    Fiber& fiber = reused.fibers[t];
+    if (!fiber.stack) fiber.stack.reset(new char[stack_bytes]);
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = stack_bytes;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, enter, 0);
+    fiber.started = fiber.done = false;
+    turns[t] = t;
+  }
+  for (unsigned i = threads; i > 1; --i) std::swap(turns[i - 1], turns[order() % i]);
+  while (reused.running > 0) {
+    const std::uint64_t before = reused.progress;
+    for (const unsigned t : turns) {
+      if (reused.fibers[t].done) continue;
+      reused.current = t;
+      threadIdx = dim3(t);
+      resume(reused.fibers[t]);
+    }
+    if (reused.progress == before) fail("threads wait for one another for ever");
+  }
+}
+
+template <class Ready>
+void wait(const Ready& ready) {
+  while (!ready()) yield();
+}
+
+template <class T>
+T exchange(T value, int from_lane) {
+  static_assert(sizeof(T) <= 8, "as the hardware's");
+  Block* mine = block;
+  Warp& warp = mine->warps[mine->current / 32];
+  const unsigned generation = warp.generation;
+  std::memcpy(&warp.value[generation & 1][mine->current % 32], &value, sizeof value);
+  if (++warp.arrived == 32) {
+    warp.arrived = 0;
+    ++warp.generation;
+    ++mine->progress;
+  } else {
+    wait([&] { return warp.generation != generation; });
+  }
+  T result;
+  std::memcpy(&result, &warp.value[generation & 1][from_lane], sizeof result);
+  return result;
+}
+
+}  // namespace emulator
+
+inline void __syncthreads() {
+  emulator::Block* mine = emulator::block;
+  const unsigned generation = mine->generation;
+  if (++mine->arrived == mine->running) {
+    mine->arrived = 0;
+    ++mine->generation;
+    ++mine->progress;
+  } else {
+    emulator::wait([&] { return mine->generation != generation; });
+  }
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32) {
+  if (mask != 0xffffffffu || lane_mask >= width) emulator::fail("a shuffle of part of a warp");
+  return emulator::exchange(value, static_cast<int>(threadIdx.x % 32) ^ lane_mask);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned distance) {
+  if (mask != 0xffffffffu) emulator::fail("a shuffle of part of a warp");
+  const int lane = static_cast<int>(threadIdx.x % 32), from = lane - static_cast<int>(distance);
+  return emulator::exchange(value, from < 0 ? lane : from);
+}
+
+template <class T>
+T __ldg(const T* from) {
+  if (reinterpret_cast<std::uintptr_t>(from) % alignof(T) != 0) emulator::fail("a misaligned load");
+  return *from;
+}
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline unsigned long long atomicAdd(unsigned long long* to, unsigned long long x) {
+  const unsigned long long before = *to;
+  *to += x;
+  return before;
+}
+inline unsigned long long atomicMax(unsigned long long* to, unsigned long long x) {
+  const unsigned long long before = *to;
+  if (x > before) *to = x;
+  return before;
+}
+
+// ------------------------------------------------------------------------------------------------------------ the runtime
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorInsufficientDriver = 35, cudaErrorNoDevice = 100 };
+typedef struct emulated_stream* cudaStream_t;
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount, cudaDevAttrComputeCapabilityMajor };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
+
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    dim3 clusterDim;
+  } val;
+};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  std::size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
+};
+struct cudaDeviceProp {
+  char name[256];
+  int major, minor, multiProcessorCount;
+  std::size_t totalGlobalMem;
+};
+
+inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
+inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorNoDevice; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
+  *value = which == cudaDevAttrMultiProcessorCount ? 2 : 8;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"emulator", 8, 0, 2, std::size_t{1} << 30};
+  return cudaSuccess;
+}
+inline cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
+  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  std::memset(*memory, 0xa5, bytes);  // poison
+  return cudaSuccess;
+}
+inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) {
+  std::free(memory);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t) {
+  std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+
+struct cudaPointerAttributes {
+  int device;
+};
+inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
+  attributes->device = 0;
+  return cudaSuccess;
+}
+typedef struct emulated_event* cudaEvent_t;
+enum { cudaEventDisableTiming = 2 };
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t*, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+
+template <class... Parameters, class... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+  if (config->numAttrs != 0) emulator::fail("a cluster launch");
+  if (config->blockDim.x % 32 != 0) emulator::fail("a block of part of a warp");
+  gridDim = config->gridDim;
+  blockDim = config->blockDim;
+  std::vector<unsigned> turns(gridDim.x);
+  for (unsigned b = 0; b < gridDim.x; ++b) turns[b] = b;
+  for (unsigned i = gridDim.x; i > 1; --i) std::swap(turns[i - 1], turns[emulator::order() % i]);
+  for (const unsigned b : turns) {
+    blockIdx = dim3(b);
+    emulator::run_block([&] { kernel(arguments...); }, config->blockDim.x);
+  }
+  return cudaSuccess;
+}

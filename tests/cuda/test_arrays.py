@@ -1,0 +1,155 @@
+"""Device arrays of other libraries, in and out, without any of those libraries and without a GPU.
+
+The emulator's device memory is host memory, so that NumPy can stand in for the other side of DLPack.
+"""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from rad_fast import cuda, device
+from rad_fast.device import Memory
+
+pytestmark = pytest.mark.usefixtures("on_emulator")
+
+
+class Exporter:
+    """An array that says it lies in CUDA memory, and exports what NumPy exports."""
+
+    def __init__(self, array: np.ndarray, index: int = 0) -> None:
+        self.array, self.index = array, index
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return device.CUDA, self.index
+
+    def __dlpack__(self, *, stream: int) -> object:
+        assert stream == device.LEGACY_STREAM
+        return self.array.__dlpack__()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int32", "uint8", "bool"])
+def test_dlpack_in(dtype: str) -> None:
+    array = np.arange(60).reshape(6, 10).astype(dtype)
+    for view in (array, array[1::2, ::3], array.T, array[:, 3]):
+        seen = device.described("logits", Exporter(view))
+        assert (seen.address, seen.dtype, seen.shape) == (view.ctypes.data, dtype, view.shape)
+        assert seen.strides == tuple(stride // array.itemsize for stride in view.strides)
+        assert seen.contiguous == view.flags.c_contiguous
+    with pytest.raises(TypeError, match="logits: expected numbers of 8 to 64 bits"):
+        device.described("logits", Exporter(np.zeros(3, np.complex64)))
+
+
+def test_dlpack_in_keeps_the_memory_as_long_as_it_is_needed() -> None:
+    array = np.zeros(5)
+    before = sys.getrefcount(array)
+    seen = device.described("logits", Exporter(array))
+    assert sys.getrefcount(array) > before
+    del seen
+    gc.collect()
+    assert sys.getrefcount(array) == before
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int32", "uint8", "bool"])
+def test_dlpack_out(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "CUDA", 1)  # kDLCPU: NumPy takes no other
+    array = np.arange(12).reshape(3, 4).astype(dtype)
+    memory = Memory.of(array)
+    taken = np.from_dlpack(memory)
+    np.testing.assert_array_equal(taken, array)
+    assert taken.ctypes.data == memory.address
+    address = memory.address
+    del memory
+    gc.collect()
+    assert len(device.EXPORTED) == 1
+    np.testing.assert_array_equal(taken, array)
+    assert taken.ctypes.data == address
+    del taken
+    gc.collect()
+    assert device.EXPORTED == {}
+
+
+def test_a_capsule_that_nobody_takes_lets_go() -> None:
+    capsule = Memory.of(np.zeros(4)).__dlpack__()
+    assert len(device.EXPORTED) == 1
+    del capsule
+    gc.collect()
+    assert device.EXPORTED == {}
+
+
+def test_bfloat16_goes_through_dlpack() -> None:
+    memory = Memory.of(np.array([0x3F80, 0x4000], np.uint16), dtype="bfloat16")
+    foreign = type("Foreign", (), {
+        "__dlpack__": lambda self, stream: memory.__dlpack__(stream=stream),
+        "__dlpack_device__": lambda self: memory.__dlpack_device__(),
+    })  # fmt: skip
+    assert device.described("logits", foreign()).dtype == "bfloat16"
+    with pytest.raises(AttributeError, match="no bfloat16"):
+        memory.__cuda_array_interface__  # noqa: B018
+
+
+def interface(array: np.ndarray, **changes: object) -> SimpleNamespace:
+    given = {"shape": array.shape, "typestr": array.dtype.str, "data": (array.ctypes.data, True), "version": 3}
+    return SimpleNamespace(__cuda_array_interface__={**given, **changes})
+
+
+def test_cuda_array_interface_in() -> None:
+    array = np.arange(20, dtype=np.float32).reshape(4, 5)
+    seen = device.described("logits", interface(array))
+    assert (seen.address, seen.dtype, seen.shape, seen.strides) == (array.ctypes.data, "float32", (4, 5), (5, 1))
+    assert seen.stream == device.LEGACY_STREAM
+    assert device.described("logits", interface(array, strides=None, stream=2)).stream == 2
+    assert device.described("logits", interface(array.T, strides=array.T.strides)).strides == (1, 5)
+    with pytest.raises(TypeError, match="logits: expected a plain array, got one with a mask"):
+        device.described("logits", interface(array, mask=object()))
+    with pytest.raises(TypeError, match="byte order"):
+        device.described("logits", interface(array, typestr=">f4"))
+    with pytest.raises(ValueError, match="strides of whole elements"):
+        device.described("logits", interface(array, strides=(20, 3)))
+
+
+def test_cuda_array_interface_out() -> None:
+    memory = Memory((3, 2), "int32")
+    assert memory.__cuda_array_interface__ == {
+        "shape": (3, 2), "typestr": "<i4", "data": (memory.address, False), "strides": None, "stream": 1, "version": 3,
+    }  # fmt: skip
+    assert memory.address % 256 == 0
+
+
+def test_what_is_no_cuda_array_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    assert not device.is_cuda(np.zeros(3))
+    assert not device.is_cuda(torch.zeros(3))
+    assert not device.is_cuda([1.0])
+    with pytest.raises(TypeError, match="logits: expected an array in CUDA memory, got list"):
+        cuda.score([[1.0, 2.0]])
+    with pytest.raises(TypeError, match="logits: expected a tensor in CUDA memory, got one on cpu"):
+        cuda.score(torch.zeros(3, 3))
+    with pytest.raises(TypeError, match="logits: expected float64, float32, float16 or bfloat16, got int32"):
+        cuda.score(Memory.of(np.zeros((3, 3), np.int32)))
+    with pytest.raises(ValueError, match=r"logits: expected an array of shape \(points, classes\), got shape \(3,\)"):
+        cuda.score(Memory.of(np.zeros(3, np.float32)))
+    with pytest.raises(ValueError, match="correctness: expected float32 of shape"):
+        cuda.appraise(
+            Memory.of(np.zeros((3, 3), np.float32)),
+            rule=cuda.Rule(cuda.Kind.GIVEN),
+            given=Memory.of(np.zeros(4, np.float32)),
+        )
+
+
+def test_a_foreign_array_is_scored() -> None:
+    z = np.random.default_rng(0).normal(size=(20, 7)).astype(np.float32)
+    expected = cuda.score(Memory.of(z)).margin.bytes()
+    assert cuda.score(Exporter(z)).margin.bytes() == expected
+    assert cuda.score(interface(z)).margin.bytes() == expected
+
+
+def test_torch_is_not_imported(tmp_path: Path) -> None:
+    code = "import sys, rad_fast.cuda; sys.exit(any(name in sys.modules for name in ('torch', 'cupy', 'jax', 'numba')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0

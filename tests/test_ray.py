@@ -1,0 +1,105 @@
+"""Ray Data: the rows selected from a dataset are those that one call on the whole array selects."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+import rad_fast
+import rad_fast.ray
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own, of what it imports
+
+N, C, BUDGET = 3000, 6, 90
+LOGITS = np.random.default_rng(6).normal(0, 3, (N, C)).astype(np.float32)
+STUDENT = (LOGITS + np.random.default_rng(7).normal(0, 2, (N, C))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """A local Ray with two CPUs."""
+    ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "rad_fast[ray]"')
+    pytest.importorskip("ray.data")
+    pytest.importorskip("pyarrow")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    yield ray
+    ray.shutdown()
+
+
+def dataset(ray, rows=N, blocks=5, **columns):
+    """A dataset of uneven blocks."""
+    import pyarrow as pa
+
+    cuts = (np.linspace(0, 1, blocks + 1) ** 2 * rows).astype(int)
+
+    def column(values):
+        values = np.asarray(values)
+        return pa.array(values) if values.ndim == 1 else pa.array(list(values))
+
+    tables = [
+        pa.table({"id": np.arange(begin, end), **{name: column(all_of[begin:end]) for name, all_of in columns.items()}})
+        for begin, end in zip(cuts[:-1], cuts[1:], strict=True)  # noqa: RUF007
+    ]
+    return ray.data.from_arrow(tables)
+
+
+def ids(selected):
+    return np.array([row["id"] for row in selected.take_all()])
+
+
+def test_the_rows_are_those_of_select_with_all_their_columns(ray):
+    selected = rad_fast.ray.select(dataset(ray, logits=LOGITS), BUDGET)
+    np.testing.assert_array_equal(ids(selected), rad_fast.select(LOGITS, BUDGET))
+    assert selected.columns() == ["id", "logits"]
+    np.testing.assert_array_equal(np.array([row["logits"] for row in selected.take(3)]), LOGITS[ids(selected)[:3]])
+
+
+def test_tensors_that_map_batches_made(ray):
+    """Whose teacher runs as batch inference gets tensors of it; the order is that of the dataset."""
+    whole = ray.data.range(N, override_num_blocks=7).map_batches(
+        lambda batch: {"id": batch["id"], "said": LOGITS[batch["id"]]}, batch_size=100
+    )
+    selected = rad_fast.ray.select(whole, 0.03, logits="said", seed=4)
+    np.testing.assert_array_equal(ids(selected), rad_fast.select(LOGITS, 0.03, seed=4))
+
+
+def test_everything_at_once(ray):
+    rng = np.random.default_rng(1)
+    labels = np.where(rng.random(400) < 0.8, LOGITS[:400].argmax(axis=1), rng.integers(0, C, 400))
+    calibrator = rad_fast.Calibrator().fit(LOGITS[:400], labels, STUDENT[:400])
+    broken, skip = LOGITS.copy(), rng.random(N) < 0.3
+    broken[[3, 2000]] = np.nan
+    data = dataset(ray, t=broken, s=STUDENT, skip=skip)
+    settings = {"mistakes": 20, "seed": 2, "invalid": "exclude"}
+    found = rad_fast.ray.select(
+        data, BUDGET, logits="t", student_logits="s", correctness=calibrator, exclude="skip", **settings
+    )
+    expected = rad_fast.select(broken, BUDGET, student_logits=STUDENT, correctness=calibrator, exclude=skip, **settings)
+    np.testing.assert_array_equal(ids(found), expected)
+    given = rng.random(N)
+    found = rad_fast.ray.select(dataset(ray, t=LOGITS, c=given), BUDGET, logits="t", correctness="c")
+    np.testing.assert_array_equal(ids(found), rad_fast.select(LOGITS, BUDGET, correctness=given))
+
+
+def test_messages(ray):
+    data = dataset(ray, logits=LOGITS)
+    with pytest.raises(ValueError, match=r"logits: expected the name of a column .*'id', 'logits'.*got 'said'"):
+        rad_fast.ray.select(data, 5, logits="said")
+    with pytest.raises(ValueError, match="column 'id': expected lists of double"):
+        rad_fast.ray.select(data, 5, logits="id")
+    with pytest.raises(TypeError, match="correctness: expected None, a Calibrator, a number or the name"):
+        rad_fast.ray.select(data, 5, correctness=[1])
+    with pytest.raises(TypeError, match=r"dataset: expected a ray.data.Dataset, got ndarray"):
+        rad_fast.ray.select(LOGITS, 5)
+    with pytest.raises(ValueError, match="budget: expected at most 3000"):
+        rad_fast.ray.select(data, 5000)
+    broken = LOGITS.copy()
+    broken[[1700, 2900], 1] = np.inf
+    with pytest.raises(ValueError, match=r"column 'logits': .*1 row has NaN.* the first is row 1700"):
+        rad_fast.ray.select(dataset(ray, logits=broken), 5)
+    uneven = dataset(ray, 100, logits=LOGITS[:100]).union(dataset(ray, 100, logits=LOGITS[:100, :4]))
+    with pytest.raises(ValueError, match="column 'logits': expected rows of one length, got 4 and 6"):
+        rad_fast.ray.select(uneven, 5)
