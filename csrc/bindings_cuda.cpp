@@ -127,7 +127,8 @@ void bind_score(py::module_& module) {
   module.def(
       "appraise",
       [](const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row, const py::tuple& rule,
-         Address exclude, Address gain, Address correctness, Address label, Address findings, int device, Address stream) {
+         Address exclude, Address gain, Address correctness, Address label, Address findings, bool add, int device,
+         Address stream) {
         require_count("rows", rows);
         require_count("first_row", first_row);
         const Logits of_teacher = logits_of("teacher", teacher, rows);
