@@ -103,6 +103,11 @@ def task(
     exclude: Any,
 ) -> Task:
     """Check the arguments without waiting for the device."""
+    if kernels.torch.cuda.is_available() and kernels.torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
+            "rad_fast.kernels.triton.select.select, which leaves everything on the device"
+        )
     teacher = matrix(kernels, "logits", logits)
     student = None
     if student_logits is not None:
@@ -172,11 +177,6 @@ def select(
 ) -> Outcome:
     """The whole selection; ``rate`` is the mistakes: a count, and a number for each point that can be selected."""
     torch, rows = kernels.torch, asked.teacher.rows
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
-            "rad_fast.kernels.triton.select.select, which leaves everything on the device"
-        )
     counted = isinstance(budget, (int, np.integer))
     excluded = asked.excluded
     if excluded is None:  # a fraction is of the points that are left; a count that is too large shows in the outcome
