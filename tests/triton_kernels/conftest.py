@@ -6,7 +6,7 @@ test_without_gpu.py has them interpreted, tests/gpu has the same files run on a 
 
     TRITON_INTERPRET=1 pytest tests/triton_kernels/kernels_score.py      (without the variable: on the GPU)
 
-The folder is not called triton: tests/ is on sys.path, and `import triton` would find it where Triton is not installed.
+The folder is not called triton, so that it never passes for the package where that is not installed.
 """
 
 from __future__ import annotations
