@@ -105,7 +105,7 @@ def test_everything_at_once_equals_the_library(data, tmp_path):
 
 
 def test_chunks_do_not_matter(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "CHUNK_BYTES", 700)  # 35 rows of 20 bytes: uneven, and many
+    monkeypatch.setattr(cli.select, "CHUNK_BYTES", 700)  # 35 rows of 20 bytes: uneven, and many
     arguments = ["--correctness", str(data / "correctness.npy"), "--exclude", str(data / "exclude.npy")]
     out = tmp_path / "chunks.npy"
     assert cli.main(["select", str(data / "logits.npy"), "--budget", "40", "--out", str(out), *arguments]) == 0

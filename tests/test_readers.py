@@ -443,7 +443,7 @@ def test_an_error_while_reading_comes_where_its_chunk_would():
 
 
 def test_the_command_reads_all_of_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "CHUNK_BYTES", 24 * 37)
+    monkeypatch.setattr(cli.select, "CHUNK_BYTES", 24 * 37)
     shards_in(tmp_path / "logits")
     students = write_parquet(tmp_path / "students", LOGITS[::-1].copy())
     out = tmp_path / "o.npy"

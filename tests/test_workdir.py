@@ -34,7 +34,7 @@ def shards(tmp_path):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(cli, "CHUNK_BYTES", STEP * ROW)
+    monkeypatch.setattr(cli.select, "CHUNK_BYTES", STEP * ROW)
 
 
 def command(shards, *more):
@@ -112,7 +112,7 @@ def test_excluded_and_invalid_rows_are_counted_over_both_runs(shards, monkeypatc
 KILLED = """
 import os, signal, sys
 import rad_fast.cli as cli
-cli.CHUNK_BYTES = int(sys.argv[1])
+cli.select.CHUNK_BYTES = int(sys.argv[1])
 left = [int(sys.argv[2])]
 
 def counted(name):

@@ -1,104 +1,33 @@
-"""The command line: rad-fast select, info, demo.
-
-A subcommand is an entry of COMMANDS: a name, a function that adds its arguments, and one that runs it.
-"""
+"""rad-fast select: choose points from the logits in files."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
 import os
 import platform
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import rad_fast
+from rad_fast import backends, inputs
+from rad_fast.io import check_writable, open_npy, write_npy, write_text, write_together
+from rad_fast.readers import Shards, open_shards
+from rad_fast.readers.scoring import job_of, score
+from rad_fast.workdir import Workdir
 
-from . import backends, inputs
-from .io import check_writable, open_npy, write_npy, write_text, write_together
-from .readers import Shards, open_shards
-from .readers.scoring import job_of, score
-from .workdir import Workdir
-
-Array = npt.NDArray[Any]
+from .messages import UsageError
 
 CHUNK_BYTES = 64 << 20  # of logits scored at a time: enough for all threads, and a progress bar that moves
 
 
-class UsageError(Exception):
-    """Arguments that do not go together: exit status 2, as for those that argparse refuses."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 for a bad input, 2 for bad usage (as SystemExit)."""
-    arguments = parser().parse_args(argv)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = tell_warning  # type: ignore[assignment]
-            arguments.run(arguments)
-            sys.stdout.flush()  # here, where a closed pipe can still be told from success
-    except UsageError as error:
-        arguments.parser.error(str(error))
-    except KeyboardInterrupt:
-        tell("interrupted")
-        return 130
-    except BrokenPipeError:  # `rad-fast info | head -1`: whoever read has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError as error:
-        tell(f"out of memory ({error})" if str(error) else "out of memory")
-        return 1
-    except (TypeError, ValueError, OSError, ImportError) as error:
-        tell(one_line(error))
-        return 1
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
-    top = argparse.ArgumentParser(
-        prog="rad-fast",
-        description="Robust active distillation: from the logits of a teacher, the points a student should learn.",
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action=Version, nargs=0, default=argparse.SUPPRESS, help="print the version and exit")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        sub = commands.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False)
-        command.add_arguments(sub)
-        sub.set_defaults(run=command.run, parser=sub)
-    return top
-
-
-class Version(argparse.Action):
-    """--version; the package's metadata is only read when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(f"rad-fast {rad_fast.__version__}")
-        parser.exit()
-
-
-class Command(NamedTuple):
-    """A subcommand."""
-
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], None]
-
-
-# ------------------------------------------------------------------------------------------------------------- select
-
-
-def add_select_arguments(sub: argparse.ArgumentParser) -> None:
+def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "logits",
         metavar="SHARDS",
@@ -189,7 +118,7 @@ def file_or_number(text: str) -> Path | float:
         return Path(text)
 
 
-def select(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """rad-fast select: score the file in chunks, select, write the indices and the report."""
     check_combinations(arguments)
     out = output(arguments)
@@ -370,96 +299,3 @@ def progress(rows: int, done: int = 0) -> Iterator[Callable[[int], object]]:
         return
     with tqdm(total=rows, initial=done, desc="scoring", unit=" rows", unit_scale=True, leave=False) as bar:
         yield bar.update
-
-
-# --------------------------------------------------------------------------------------------------------------- info
-
-
-def info(_: argparse.Namespace) -> None:
-    """rad-fast info: versions, backends and why others are not usable, threads, SIMD level, GPU."""
-    import scipy
-
-    torch, why_no_torch = imported_torch()
-    versions = [f"Python {platform.python_version()}", f"NumPy {np.__version__}", f"SciPy {scipy.__version__}"]
-    versions.append(f"torch {torch.__version__}" if torch else f"no torch ({why_no_torch})")
-    print(f"rad_fast  {rad_fast.__version__}")
-    print(f"with      {', '.join(versions)}")
-    chosen = backends.backend("auto").name
-    for head, finding in zip(["backends", *[""] * len(backends.CPU)], backends.findings(), strict=False):
-        state = "usable" if finding.usable else f"not usable: {finding.why}"
-        print(f"{head:9} {finding.name:10} {state}{', the default here' if finding.name == chosen else ''}")
-    print(f"threads   {backends.threads()} (RAD_FAST_THREADS sets another number)")
-    print(f"SIMD      {simd()}")
-    print(f"GPU       {gpu(torch)}")
-
-
-def imported_torch() -> tuple[Any, str]:
-    try:
-        import torch
-    except ImportError as error:
-        return None, 'not installed; pip install "rad-fast[torch]"' if error.name == "torch" else one_line(error)
-    except OSError as error:  # a library of its own that does not load
-        return None, one_line(error)
-    return torch, ""
-
-
-def simd() -> str:
-    try:
-        cpu = importlib.import_module("rad_fast._cpu")
-    except ImportError:
-        return "chosen by the compiled extension, which is not installed"
-    return f"{cpu.level()} (this processor supports {', '.join(cpu.levels())})"
-
-
-def gpu(torch: Any) -> str:
-    if torch is None:
-        return "not looked for: torch, which would see it, is not installed"
-    if not torch.cuda.is_available():
-        return "none that torch sees"
-    return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-
-
-# --------------------------------------------------------------------------------------------------------------- demo
-
-
-def add_demo_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--out", metavar="DIR", type=Path, default=Path("build/demo"), help="where the figure goes")
-    sub.add_argument("--seeds", metavar="N", type=int, help="how many repetitions are averaged")
-
-
-def demo(arguments: argparse.Namespace) -> None:
-    """rad-fast demo: the main job on real data."""
-    from .demo import run
-
-    settings = {} if arguments.seeds is None else {"seeds": arguments.seeds}
-    run(arguments.out, print, **settings)
-
-
-COMMANDS = (
-    Command("select", "choose points from the logits in a file", add_select_arguments, select),
-    Command("info", "say what is installed and what this machine offers", lambda sub: None, info),
-    Command("demo", "show the main job on handwritten digits", add_demo_arguments, demo),
-)
-
-# ----------------------------------------------------------------------------------------------------------- messages
-
-
-def tell(message: str) -> None:
-    print(f"rad-fast: {message}", file=sys.stderr)
-
-
-def tell_warning(message: Warning | str, *_: Any) -> None:
-    tell(f"warning: {one_line(message)}")
-
-
-def one_line(error: object) -> str:
-    """An error's text in one line; of an OSError the file and the reason."""
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    else:
-        text = str(error) or type(error).__name__
-    return " ".join(text.split())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The command line: rad-fast select, info, demo.
+
+A subcommand is an entry of COMMANDS: a name, a function that adds its arguments, and one that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import rad_fast
+
+from . import demo, info, select
+from .messages import UsageError, one_line, tell, tell_warning
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 1 for a bad input, 2 for bad usage (as SystemExit)."""
+    arguments = parser().parse_args(argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = tell_warning  # type: ignore[assignment]
+            arguments.run(arguments)
+            sys.stdout.flush()  # here, where a closed pipe can still be told from success
+    except UsageError as error:
+        arguments.parser.error(str(error))
+    except KeyboardInterrupt:
+        tell("interrupted")
+        return 130
+    except BrokenPipeError:  # `rad-fast info | head -1`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        tell(f"out of memory ({error})" if str(error) else "out of memory")
+        return 1
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        tell(one_line(error))
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="rad-fast",
+        description="Robust active distillation: from the logits of a teacher, the points a student should learn.",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action=Version, nargs=0, default=argparse.SUPPRESS, help="print the version and exit")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.help, allow_abbrev=False)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run, parser=sub)
+    return top
+
+
+class Version(argparse.Action):
+    """--version; the package's metadata is only read when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"rad-fast {rad_fast.__version__}")
+        parser.exit()
+
+
+class Command(NamedTuple):
+    """A subcommand."""
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+COMMANDS = (
+    Command("select", "choose points from the logits in a file", select.add_arguments, select.run),
+    Command("info", "say what is installed and what this machine offers", info.add_arguments, info.run),
+    Command("demo", "show the main job on handwritten digits", demo.add_arguments, demo.run),
+)

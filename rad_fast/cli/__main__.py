@@ -1,0 +1,7 @@
+"""python -m rad_fast.cli"""
+
+import sys
+
+from . import main
+
+sys.exit(main())
