@@ -1,0 +1,105 @@
+"""Contenders that take turns, and the ratios of their times.
+
+A case is an input and its contenders, rad_fast's stage first and its peers beside it. Times are compared within a case
+only: its contenders take turns, so that whatever else the machine does meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+Work = Callable[[], object]
+Clock = Callable[[Work], float]  # seconds that a piece of work takes
+Seconds = dict[str, list[float]]  # of every turn of every contender
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input of ``points`` points and what is measured on it; ``sparing`` contenders are slow and take few turns.
+
+    ``traffic`` is how many bytes a contender must read and write at the least: bandwidths are of these.
+    """
+
+    name: str
+    points: int
+    contenders: Mapping[str, Work]
+    sparing: frozenset[str] = field(default_factory=frozenset)
+    traffic: Mapping[str, int] = field(default_factory=dict)
+
+
+def wall(work: Work) -> float:
+    """From the call to its return, what the host sees."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def cuda_events() -> Clock:
+    """From event to event on torch's current stream: the time on the device, without the launches before it."""
+    import torch
+
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def clock(work: Work) -> float:
+        begin.record()
+        work()
+        end.record()
+        end.synchronize()
+        return float(begin.elapsed_time(end)) / 1e3
+
+    return clock
+
+
+def measure(case: Case, rounds: int, sparing_rounds: int, clock: Clock = wall) -> Seconds:
+    """Every contender's turns; they take turns, after one turn each that is not counted."""
+    seconds: Seconds = {name: [] for name in case.contenders}
+    for turn in range(-1, rounds):
+        for name, work in case.contenders.items():
+            if name in case.sparing and turn >= sparing_rounds:
+                continue
+            taken = clock(work)
+            if turn >= 0:
+                seconds[name].append(taken)
+    return seconds
+
+
+class Spread(NamedTuple):
+    """A median and the quantiles around it: a fifth of the values lies below the low one, a fifth above the high one."""
+
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: list[float]) -> Spread:
+    """NaN where there are no values."""
+    if not values:
+        return Spread(math.nan, math.nan, math.nan)
+    low, median, high = np.quantile(values, (0.2, 0.5, 0.8))
+    return Spread(float(median), float(low), float(high))
+
+
+def faster(seconds: Seconds, ours: str, peer: str) -> float:
+    """How many times as fast as a peer, by the fastest turns, which the rest of the machine disturbed least.
+
+    NaN where the peer is not installed.
+    """
+    if not seconds.get(peer) or not seconds.get(ours):
+        return math.nan
+    return min(seconds[peer]) / min(seconds[ours])
+
+
+def each_faster(seconds: Seconds, ours: str, peer: str) -> Spread:
+    """The same ratio turn by turn."""
+    return spread([b / a for a, b in zip(seconds.get(ours, ()), seconds.get(peer, ()), strict=False)])
+
+
+def present(contenders: Mapping[str, Work | None]) -> dict[str, Work]:
+    """The contenders that are installed."""
+    return {name: work for name, work in contenders.items() if work is not None}
