@@ -70,7 +70,7 @@ def measure(case: Case, rounds: int, sparing_rounds: int, clock: Clock = wall) -
 
 
 class Spread(NamedTuple):
-    """A median and the quantiles around it: a fifth of the values lies below the low one, a fifth above the high one."""
+    """A median, and the quantiles that a fifth of the values lies below and above."""
 
     median: float
     low: float
