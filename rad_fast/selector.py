@@ -12,12 +12,13 @@ import numpy.typing as npt
 from . import inputs, on_device, topk
 from .backends import Backend
 from .backends import backend as _backend
+from .blocks import ScoreBlocks
 from .calibration import Calibrator
 from .distributed import Alone, GroupPool, common, group_of, place, totals
 from .game import on_grid, solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
-from .kernels.reference.score import Invalid, Kind, Points, Rule, empty_points
+from .kernels.reference.score import Invalid, Kind, Points, Rule
 from .pool import ArrayPool
 from .selection import Selection
 from .workdir import ScoreFiles
@@ -167,7 +168,7 @@ class Selector:
         ``correctness`` must be of one kind in all calls. A call that raises leaves the selector as it was.
         """
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
-            self._files = self._state.files = ScoreFiles(self.scores)
+            self._files = self._state.store = ScoreFiles(self.scores)
         if on_device.is_on_device(logits):
             return self._partial_fit_on_device(logits, student_logits, correctness, exclude)
         inputs.host_backend(self.backend)
@@ -181,7 +182,7 @@ class Selector:
         given = inputs.correctness_array(correctness, teacher.rows, mask) if rule.kind == Kind.GIVEN else None
         source = inputs.source(teacher, student, correctness)
         inputs.same_source(self._state.source, source)
-        points = empty_points(teacher.rows) if self._files is None else self._files.room(teacher.rows)
+        points = self._state.store.room(teacher.rows)
         of_student = None if student is None else student.data
         bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points)
         if self.invalid == "raise":
@@ -209,15 +210,17 @@ class Selector:
         budget = inputs.budget(self.budget, count, excluded + invalid)
         count_of, each = self._mistakes(source)
         mistakes = count_of + each * possible
-        state.settle()
-        mine = ArrayPool.of(state.chunks, self._kernels)
+        pieces = state.store.settled()
+        mine = ArrayPool.of(pieces, self._kernels)
         answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
-        del mine  # it holds the chunks, which are joined below
-        indices = self._sample(answer, start(self.seed, budget, count), budget)
+        indices = self._sample(pieces, answer, start(self.seed, budget, count), budget)
+        del mine, pieces
         if answer.value <= 0:
             inputs.warn_unreliable(answer.value, mistakes, budget)
         counts = (count, excluded, invalid)
-        return self._selection(indices, answer, budget, mistakes, counts, state.joined(), self._kernels, state.wrap)
+        return self._selection(
+            indices, answer, budget, mistakes, counts, state.store.joined(), self._kernels, state.wrap
+        )
 
     def _selection(
         self,
@@ -254,9 +257,8 @@ class Selector:
 
     def _resume(self, files: ScoreFiles, excluded: int, invalid: int) -> None:
         """Go on after the points whose scores are in files; ``partial_fit`` was given an empty chunk before."""
-        self.scores, self._files, self._state.files = files.folder, files, files
-        self._state.chunks = [files.kept()]
-        self._state.points, self._state.excluded, self._state.invalid = files.rows, excluded, invalid
+        self.scores, self._files, self._state.store = files.folder, files, files
+        self._state.excluded, self._state.invalid = excluded, invalid
 
     def _refuse_invalid(
         self,
@@ -325,9 +327,9 @@ class Selector:
         self._state.add(Points(*fields), source, excluded, invalid, back)
         return self
 
-    def _sample(self, answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:
+    def _sample(self, chunks: list[Points], answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:
         """The indices of one scan over all chunks of all ranks, those of this rank."""
-        chunks, kernels = self._state.chunks, self._kernels
+        kernels = self._kernels
         if not isinstance(self._group, Alone):
 
             def mass() -> int:
@@ -351,11 +353,14 @@ class _State:
     """The points scored so far."""
 
     def __init__(self, files: ScoreFiles | None = None) -> None:
-        self.files = files
-        self.chunks: list[Points] = []
+        self.store: ScoreBlocks | ScoreFiles = ScoreBlocks() if files is None else files
         self.source: inputs.Source | None = None
-        self.points = self.excluded = self.invalid = 0
+        self.excluded = self.invalid = 0
         self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
+
+    @property
+    def points(self) -> int:
+        return self.store.rows
 
     def add(
         self,
@@ -365,27 +370,10 @@ class _State:
         invalid: int,
         wrap: Callable[[npt.NDArray[Any]], Any],
     ) -> None:
-        if self.files is None:
-            self.chunks.append(points)
-        else:
-            self.files.keep(points)
-            self.chunks = [self.files.kept()]
+        self.store.keep(points)
         self.source, self.wrap = source, wrap
-        self.points += len(points.gain)
         self.excluded += excluded
         self.invalid += invalid
-
-    def settle(self) -> None:
-        if self.files is not None:
-            self.chunks = [self.files.settled()]
-
-    def joined(self) -> Points:
-        """All points in one piece; one field after the other, so that little is held twice."""
-        if len(self.chunks) != 1:
-            fields = [list(parts) for parts in zip(empty_points(0), *self.chunks, strict=True)]
-            self.chunks = []  # a field's parts are freed as soon as they are joined
-            self.chunks = [Points(*(np.concatenate(fields.pop(0)) for _ in Points._fields))]
-        return self.chunks[0]
 
 
 def _rule(

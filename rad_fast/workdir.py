@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from .blocks import part
 from .io import open_npy, write_text, write_together
 from .kernels.reference.score import Points, empty_points
 
@@ -105,11 +106,7 @@ class ScoreFiles:
         needed = self.rows + rows
         if needed > self.capacity:
             self.grow(max(needed, self.capacity + min(self.capacity, MOST_AHEAD)))
-        return self.part(self.rows, needed)
-
-    def part(self, begin: int, end: int) -> Points:
-        gain, correctness, label = self.maps
-        return Points(gain[begin:end], correctness[begin:end], label[begin:end])
+        return part(self.maps, self.rows, needed)
 
     def reserve(self, rows: int) -> None:
         """Make room for so many points in all."""
@@ -122,9 +119,6 @@ class ScoreFiles:
             if not np.may_share_memory(place, field):
                 place[:] = field
         self.rows += len(points.gain)
-
-    def kept(self) -> Points:
-        return self.part(0, self.rows)
 
     def grow(self, capacity: int) -> None:
         """Make room on the disk now: a full disk is an error here, where a mapped file would end the process."""
@@ -151,13 +145,16 @@ class ScoreFiles:
             if isinstance(field, np.memmap):
                 field.flush()
 
-    def settled(self) -> Points:
+    def settled(self) -> list[Points]:
+        return [self.joined()]
+
+    def joined(self) -> Points:
         """All points that are kept; the files are now of just these, and any program can read them."""
         for name, head in header(self.rows).items():
             with open(self.path(name), "r+b") as file:
                 file.write(head)
                 file.truncate(OFFSET + self.rows * ITEM)
-        self.maps = self.part(0, self.rows)
+        self.maps = part(self.maps, 0, self.rows)
         self.capacity = self.rows
         return self.maps
 
