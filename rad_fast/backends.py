@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
 
 CPU = ("cpp", "numba", "reference")
-DEVICE = ("triton",)
+DEVICE = ("triton", "cuda")
 NAMES = ("auto", *CPU, *DEVICE)
 DTYPE_CODES = {"float64": 0, "float32": 1, "float16": 2, "uint16": 3}  # uint16: the bits of bfloat16
 COPY_BYTES = 4 << 20  # rows that the kernels cannot read in place are copied in blocks of this size, within L3
@@ -172,7 +172,7 @@ def findings() -> list[Finding]:
             found.append(Finding(name, True, ""))
         except ImportError as error:
             found.append(Finding(name, False, str(error)))
-    return [*found, triton()]
+    return [*found, triton(), cuda()]
 
 
 def triton() -> Finding:
@@ -185,6 +185,19 @@ def triton() -> Finding:
     if not torch.cuda.is_available():
         return Finding("triton", False, "no CUDA device: torch.cuda.is_available() is False")
     return Finding("triton", True, "")
+
+
+def cuda() -> Finding:
+    """Whether the compiled CUDA kernels are here, and a device for them."""
+    try:
+        module: Any = importlib.import_module("rad_fast._cuda")
+    except ImportError as error:
+        return Finding("cuda", False, f"the compiled CUDA kernels are not installed ({error})")
+    try:
+        usable = bool(module.devices())
+    except RuntimeError as error:
+        return Finding("cuda", False, str(error))
+    return Finding("cuda", usable, "" if usable else "no CUDA device")
 
 
 LOADED: dict[str, Backend] = {}

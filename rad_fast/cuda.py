@@ -6,7 +6,6 @@ works; only what returns Python numbers waits for it. Scratch memory is given ba
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -260,7 +259,7 @@ class DevicePool:
 
     def on_host(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Gain and correctness on the host. Waits for the device."""
-        gain, correctness = (np.frombuffer(host_bytes(array), np.float32) for array in self.points)
+        gain, correctness = (device.on_host(array) for array in self.points)
         return gain, correctness
 
 
@@ -289,6 +288,12 @@ def equilibrium(solution: Solution) -> Equilibrium | None:
     """The equilibrium, or None where the search did not settle (``rad_fast.game.solve`` will). Waits for the device."""
     four, status, _, _ = kernels().solution(solution.room.bytes()[kernels().findings_bytes :])
     return Equilibrium(*four) if status == "solved" else None
+
+
+def valid(gain: Any, correctness: Any) -> int:
+    """How many points have a gain: what a search for the smallest game counts on its way. Waits for the device."""
+    solution = solve(gain, correctness, 1, 0.0)
+    return int(kernels().solution(solution.room.bytes()[kernels().findings_bytes :])[3])
 
 
 def probabilities(gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
@@ -395,12 +400,6 @@ def address(array: CudaArray | None) -> int:
 
 def address_of(value: Any) -> int:
     return value.address if isinstance(value, Memory) else described("out", value).address
-
-
-def host_bytes(array: CudaArray) -> bytes:
-    size = math.prod(array.shape) * device.BYTES[array.dtype]
-    out: bytes = kernels().copy_out(array.address, size, array.device, array.stream)
-    return out
 
 
 def front(array: Any, count: int) -> CudaArray:

@@ -57,6 +57,8 @@ def is_cuda(value: Any) -> bool:
     """Whether a value is an array in CUDA memory; nothing is copied or imported to find out."""
     if isinstance(value, np.ndarray):
         return False
+    if isinstance(value, (CudaArray, Memory)):
+        return True
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return bool(value.is_cuda)
@@ -70,6 +72,8 @@ def is_cuda(value: Any) -> bool:
 
 def described(name: str, value: Any) -> CudaArray:
     """Where an array lies. TypeError, naming the argument, for anything that is not an array in CUDA memory."""
+    if isinstance(value, CudaArray):
+        return value
     if isinstance(value, Memory):
         return CudaArray(
             value.address, value.dtype, value.shape, strides_of(value.shape), value.device, value.stream, value
@@ -292,6 +296,32 @@ def empty_like(like: CudaArray, shape: tuple[int, ...], dtype: str) -> Any:
         with cupy.cuda.Device(like.device):
             return cupy.empty(shape, dtype=dtype)
     return Memory(shape, dtype, like.device, like.stream)
+
+
+def copied_like(like: CudaArray, array: npt.NDArray[Any]) -> Any:
+    """A copy of a host array on the device of ``like``, of its library where that gives out memory to write to."""
+    array = np.ascontiguousarray(array)
+    new = empty_like(like, array.shape, array.dtype.name)
+    at = new.address if isinstance(new, Memory) else described("new", new).address
+    kernels().copy_in(at, array.view(np.uint8).reshape(-1), like.device, like.stream)
+    return new
+
+
+def on_host(array: CudaArray) -> npt.NDArray[Any]:
+    """A copy in host memory, uint16 where the dtype is bfloat16. Waits for the device.
+
+    Of an array with gaps all that lies between its ends is copied.
+    """
+    size = BYTES[array.dtype]
+    dtype = np.dtype(np.uint16 if array.dtype == "bfloat16" else array.dtype)
+    if math.prod(array.shape) == 0:
+        return np.empty(array.shape, dtype)
+    ends = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    low, high = sum(min(end, 0) for end in ends), sum(max(end, 0) for end in ends)
+    between = kernels().copy_out(array.address + low * size, (high - low + 1) * size, array.device, array.stream)
+    whole = np.frombuffer(between, dtype)
+    strides = tuple(stride * size for stride in array.strides)
+    return np.lib.stride_tricks.as_strided(whole[-low:], array.shape, strides).copy()
 
 
 class Room(NamedTuple):

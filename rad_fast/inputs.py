@@ -96,7 +96,6 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
 
 
 NO_CUDA = "give arrays of one call on one device, moved with .cpu() or .get() where the other is not to be had"
-NO_TRITON = 'pip install "rad_fast[triton]", or move the array to host memory with .cpu() or .get()'
 
 
 def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], Any]]:
@@ -234,7 +233,7 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def host_backend(name: str) -> None:
-    if name == "triton":
+    if name in ("triton", "cuda"):
         raise ValueError(
             f"backend: {name!r} serves arrays on a CUDA device, and the logits are in host memory; "
             "move them with .cuda(), or take 'auto'"
@@ -242,11 +241,21 @@ def host_backend(name: str) -> None:
 
 
 def device_backend(name: str) -> None:
-    if name not in ("auto", "triton"):
+    if name not in ("auto", "triton", "cuda"):
         raise ValueError(
             f"backend: {name!r} serves arrays in host memory, and the logits are on a CUDA device; "
             "move them with .cpu() or .get(), or take 'auto'"
         )
+
+
+def no_kernels(kind: type, reasons: list[str], known: bool) -> ValueError:
+    """The error for an array in CUDA memory that nothing here can read."""
+    other = 'pip install "rad_fast[triton]"' if known else "give it to torch.from_dlpack (with Triton installed)"
+    return ValueError(
+        f"logits: no kernels are here for a {kind.__module__}.{kind.__qualname__} on a CUDA device "
+        f"({'; '.join(reasons)}); {other}, take a wheel with the compiled CUDA kernels, or move the array to host "
+        "memory with .cpu() or .get()"
+    )
 
 
 def folder(name: str, value: Any) -> Path | None:
@@ -333,6 +342,12 @@ def check_correctness(dtype: str, shape: tuple[int, ...], points: int) -> None:
         raise ValueError(f"correctness: expected one number a point, shape ({points},), got shape {shape}")
 
 
+def refuse_correctness(wrong: int) -> None:
+    """For numbers on a device, of which only the count is known."""
+    if wrong:
+        raise ValueError(f"correctness: expected numbers in [0, 1], {wrong} are not")
+
+
 def refuse_elements(name: str, expected: str, array: Array, dtype: str, wrong: npt.NDArray[np.bool_]) -> None:
     count = int(wrong.sum())
     if count:
@@ -349,18 +364,26 @@ def exclude_mask(value: Any, points: int) -> npt.NDArray[np.bool_] | None:
     if array.ndim == 1 and array.size == 0:
         return None
     if array.dtype.kind not in "biu" or dtype == "bfloat16" or array.ndim != 1:
-        raise TypeError(
-            f"exclude: expected a boolean mask of shape ({points},) or an array of indices, "
-            f"got dtype {dtype} and shape {array.shape}"
-        )
+        raise no_exclusion(points, dtype, array.shape)
     if array.dtype.kind == "b":
-        if len(array) != points:
-            raise ValueError(f"exclude: expected a mask of {points} points, got {len(array)}")
+        check_mask(array.shape, points)
         return array
     refuse_elements("exclude", f"indices from 0 to {points - 1}", array, dtype, (array < 0) | (array >= points))
     mask = np.zeros(points, dtype=bool)
     mask[array] = True
     return mask
+
+
+def check_mask(shape: tuple[int, ...], points: int) -> None:
+    if shape != (points,):
+        raise ValueError(f"exclude: expected a mask of {points} points, shape ({points},), got shape {shape}")
+
+
+def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...]) -> TypeError:
+    return TypeError(
+        f"exclude: expected a boolean mask of shape ({points},) or an array of indices, "
+        f"got dtype {dtype} and shape {shape}"
+    )
 
 
 def labels(name: str, value: Any, rows: int, classes: int) -> npt.NDArray[np.int64]:

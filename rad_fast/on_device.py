@@ -1,85 +1,56 @@
 """Selection from arrays in CUDA memory: scored, solved and sampled there, and waited for once.
 
-torch tensors are taken as they are, CuPy arrays over DLPack, both on the stream that is current in their library.
-Chunks (``partial_fit``) and process groups score on the device too, but keep the 12 bytes a point in host memory.
+Two sets of kernels serve them: Triton's (on_triton.py; torch and CuPy arrays) and the compiled ones (on_cuda.py;
+arrays of any library). Both have the same stages, and what is done with these stands here, once. Chunks
+(``partial_fit``) and process groups score on the device too, but keep the 12 bytes a point in host memory.
 """
 
 from __future__ import annotations
 
-import contextlib
+import abc
 import importlib
+import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs
+from . import device, inputs
 from .game import on_grid, solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
 from .kernels.reference.score import Invalid, Kind, Rule
 
 Wrap = Callable[[Any], Any]
+RuleOf = Callable[[Any, inputs.Matrix, "inputs.Matrix | None"], Rule]
 
 
 def is_on_device(value: Any) -> bool:
     """Whether an array lies in CUDA memory."""
-    if inputs.is_torch(value):
-        return bool(value.is_cuda)
-    return not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__")
+    return device.is_cuda(value)
 
 
-class Kernels:
-    """The Triton backend's stages, as ``Selection`` and the routes below use them."""
-
-    name = "triton"
-
-    def __init__(self) -> None:
+def route(backend: str, logits: Any) -> Route:
+    """The kernels that serve an array in CUDA memory: those asked for, or the first that are there and know it."""
+    inputs.device_backend(backend)
+    cupy = sys.modules.get("cupy")
+    known = inputs.is_torch(logits) or (cupy is not None and isinstance(logits, cupy.ndarray))
+    wanted = ("triton", "cuda") if known else ("cuda",)
+    if backend != "auto":
+        wanted = (backend,)
+    reasons = []
+    for name in wanted:
         try:
-            self.select: Any = importlib.import_module("rad_fast.kernels.triton.select")
+            module = importlib.import_module(f"rad_fast.on_{name}")
+            served: Route = module.Kernels()
         except ImportError as error:
-            raise ValueError(f"logits: an array on a CUDA device needs torch and Triton: {inputs.NO_TRITON}") from error
-        self.game: Any = importlib.import_module("rad_fast.kernels.triton.game")
-        self.score: Any = importlib.import_module("rad_fast.kernels.triton.score")
-        self.sample: Any = importlib.import_module("rad_fast.kernels.triton.sample")
-        self.torch: Any = importlib.import_module("torch")
-
-    def probabilities(self, gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
-        return self.game.probabilities(gain, correctness, equilibrium)
-
-
-def matrix(kernels: Kernels, name: str, value: Any) -> inputs.Matrix:
-    """Checked logits on the device, as a torch tensor, and how to hand arrays back in the library they came in."""
-    tensor, wrap = tensor_of(kernels, name, value)
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    inputs.check_logits(name, dtype, tuple(tensor.shape), empty=False)
-    return inputs.Matrix(name, tensor.detach(), dtype, wrap)
-
-
-def tensor_of(kernels: Kernels, name: str, value: Any) -> tuple[Any, Wrap]:
-    if inputs.is_torch(value):
-        return value, inputs.same
-    cupy = sys.modules.get("cupy")
-    if cupy is not None and isinstance(value, cupy.ndarray):
-        return kernels.torch.from_dlpack(value), cupy.from_dlpack
-    raise TypeError(
-        f"{name}: expected a torch or CuPy array on the device, got {type(value).__name__}; see torch.from_dlpack"
-    )
-
-
-@contextlib.contextmanager
-def current_stream(kernels: Kernels, value: Any) -> Iterator[None]:
-    """Work on the stream that is current in the library of ``value``."""
-    cupy = sys.modules.get("cupy")
-    if cupy is None or inputs.is_torch(value):
-        yield
-        return
-    with value.device:
-        stream = kernels.torch.cuda.ExternalStream(cupy.cuda.get_current_stream().ptr)
-        with kernels.torch.cuda.stream(stream):
-            yield
+            reasons.append(f"{name}: {error}")
+        else:
+            return served
+    raise inputs.no_kernels(type(logits), reasons, known)
 
 
 class Task(NamedTuple):
@@ -88,71 +59,10 @@ class Task(NamedTuple):
     teacher: inputs.Matrix
     student: inputs.Matrix | None
     rule: Rule
-    given: Any  # float32 tensor, or None
-    mask: Any  # boolean tensor, or None
+    given: Any  # float32 on the device, or None
+    mask: Any  # truth values on the device, or None
     excluded: int | None  # None: the mask is on the device, and is counted there
-    wrong: Any  # a count on the device of given numbers outside [0, 1], or None
-
-
-def task(
-    kernels: Kernels,
-    rule_of: Callable[[Any, inputs.Matrix, inputs.Matrix | None], Rule],
-    logits: Any,
-    student_logits: Any,
-    correctness: Any,
-    exclude: Any,
-) -> Task:
-    """Check the arguments without waiting for the device."""
-    if kernels.torch.cuda.is_available() and kernels.torch.cuda.is_current_stream_capturing():
-        raise RuntimeError(
-            "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
-            "rad_fast.kernels.triton.select.select, which leaves everything on the device"
-        )
-    teacher = matrix(kernels, "logits", logits)
-    student = None
-    if student_logits is not None:
-        if not is_on_device(student_logits):
-            raise ValueError("student_logits: expected an array on the same device as logits, got one in host memory")
-        student = matrix(kernels, "student_logits", student_logits)
-        inputs.same_rows(teacher, student)
-        if student.data.device != teacher.data.device:
-            raise ValueError(f"student_logits: expected device {teacher.data.device}, got {student.data.device}")
-    device, torch = teacher.data.device, kernels.torch
-    mask, excluded = None, None if is_on_device(exclude) else 0
-    if is_on_device(exclude):
-        mask, _ = tensor_of(kernels, "exclude", exclude)
-        mask = mask_on_device(torch, mask, teacher.rows)
-    elif exclude is not None:
-        host = inputs.exclude_mask(exclude, teacher.rows)
-        if host is not None:
-            mask, excluded = torch.from_numpy(np.ascontiguousarray(host)).to(device), int(np.count_nonzero(host))
-    rule, given, wrong = rule_of(correctness, teacher, student), None, None
-    if rule.kind == Kind.GIVEN:
-        if is_on_device(correctness):
-            given, _ = tensor_of(kernels, "correctness", correctness)
-            inputs.check_correctness(str(given.dtype).removeprefix("torch."), tuple(given.shape), teacher.rows)
-            given = given.to(device=device, dtype=torch.float32).contiguous()
-            outside = ~((given >= 0) & (given <= 1))
-            wrong = (outside if mask is None else outside & ~mask).sum()
-        else:
-            host_mask = None if mask is None else mask.cpu().numpy()
-            given = torch.from_numpy(inputs.correctness_array(correctness, teacher.rows, host_mask)).to(device)
-    return Task(teacher, student, rule, given, mask, excluded, wrong)
-
-
-def mask_on_device(torch: Any, value: Any, rows: int) -> Any:
-    """A boolean mask from a mask or from indices; those out of range stop the device, as in torch's own indexing."""
-    if value.dtype == torch.bool:
-        if tuple(value.shape) != (rows,):
-            raise ValueError(f"exclude: expected a mask of {rows} points, got shape {tuple(value.shape)}")
-        return value.contiguous()
-    if value.dim() != 1 or value.dtype.is_floating_point or value.dtype.is_complex:
-        raise TypeError(
-            f"exclude: expected a boolean mask of shape ({rows},) or an array of indices, "
-            f"got dtype {value.dtype} and shape {tuple(value.shape)}"
-        )
-    mask = torch.zeros(rows, dtype=torch.bool, device=value.device)
-    return mask.index_fill_(0, value.to(torch.int64), True)
+    wrong: Any  # what ``Route.wrong`` looks at
 
 
 class Outcome(NamedTuple):
@@ -167,48 +77,135 @@ class Outcome(NamedTuple):
     invalid: int
 
 
-def select(
-    kernels: Kernels,
-    asked: Task,
-    budget: int | float,
-    rate: tuple[float, float],
-    seed: int,
-    keep_invalid_out: bool,
-) -> Outcome:
-    """The whole selection; ``rate`` is the mistakes: a count, and a number for each point that can be selected."""
-    torch, rows = kernels.torch, asked.teacher.rows
-    counted = isinstance(budget, (int, np.integer))
-    excluded = asked.excluded
-    if excluded is None:  # a fraction is of the points that are left; a count that is too large shows in the outcome
-        excluded = 0 if counted else int(asked.mask.sum())
-    data = (asked.teacher.data, None if asked.student is None else asked.student.data)
-    certain = counted or not keep_invalid_out
-    if certain:
-        count = inputs.budget(budget, rows, excluded)
-    else:  # a fraction of the points that are valid: they have to be counted first
-        points = kernels.score.appraise(*data, asked.rule, asked.given, asked.mask)
-        bad = int(torch.isnan(points.gain).sum()) - excluded
-        count = inputs.budget(budget, rows, excluded + bad)
-    running = start(seed, count, rows)
-    chosen = kernels.select.select(data[0], count, running, *rate, data[1], asked.rule, asked.given, asked.mask)
-    account = kernels.select.read(chosen)
-    if not keep_invalid_out:
-        refuse_invalid(asked, account.teacher, account.student)
-    if asked.wrong is not None and int(asked.wrong):
-        raise ValueError(f"correctness: expected numbers in [0, 1], {int(asked.wrong)} are not")
-    points, valid, answer, indices = chosen.points, account.valid, account.equilibrium, chosen.indices
-    if answer is None:  # too few points are valid, or the search on the device did not settle: the host drives it
-        valid = rows - int(torch.isnan(points.gain).sum())
-        if valid == 0:
-            raise inputs.none_valid("logits")
-        inputs.budget(budget, rows, rows - valid)
-        pool = kernels.game.DevicePool(points.gain, points.correctness)
-        answer = solve(pool, count, on_grid(rate[0] + rate[1] * valid))
-        indices = kernels.sample.sample(points.gain, points.correctness, answer, running, count)
-    if asked.excluded is None:
-        excluded = int(asked.mask.sum())
-    mistakes = rate[0] + rate[1] * valid
-    return Outcome(indices, points, answer, count, mistakes, excluded, rows - excluded - valid)
+class Stages(NamedTuple):
+    """A backend's functions on the device, as kernels/triton and rad_fast.cuda have them under these names."""
+
+    appraise: Any
+    invalid: Any
+    select: Any
+    read: Any
+    pool: Any
+    sample: Any
+    probabilities: Any
+
+
+class Route(abc.ABC):
+    """Kernels for CUDA memory, as ``Selector`` and ``Selection`` use them."""
+
+    name: str
+    stages: Stages
+
+    # What a set of kernels knows of arrays:
+
+    @abc.abstractmethod
+    def matrix(self, name: str, value: Any) -> inputs.Matrix:
+        """Checked logits on the device, and how to hand arrays of the device back in the library they came in."""
+
+    @abc.abstractmethod
+    def excluded(self, exclude: Any, teacher: inputs.Matrix) -> tuple[Any, int | None]:
+        """The mask on the device, and how many are in it where that is known without waiting."""
+
+    @abc.abstractmethod
+    def given(self, correctness: Any, mask: Any, teacher: inputs.Matrix) -> tuple[Any, Any]:
+        """Correctness as float32 on the device, and what ``wrong`` wants to know."""
+
+    @abc.abstractmethod
+    def wrong(self, asked: Task, points: Any) -> int:
+        """How many given numbers are outside [0, 1]. Waits for the device where some were given there."""
+
+    @abc.abstractmethod
+    def marked(self, mask: Any) -> int:
+        """How many points a mask on the device leaves out. Waits for it."""
+
+    @abc.abstractmethod
+    def valid(self, points: Any) -> int:
+        """How many points have a gain. Waits for the device."""
+
+    @abc.abstractmethod
+    def on_host(self, array: Any) -> npt.NDArray[Any]:
+        """A copy in host memory. Waits for the device."""
+
+    @abc.abstractmethod
+    def back(self, like: inputs.Matrix) -> Wrap:
+        """How to hand NumPy arrays back where ``like`` is."""
+
+    @abc.abstractmethod
+    def weights(self, points: Any, indices: Any, equilibrium: Equilibrium) -> Any:
+        """1 / inclusion probability of the selected points."""
+
+    @abc.abstractmethod
+    def current_stream(self, value: Any) -> AbstractContextManager[None]:
+        """Work on the stream that is current in the library of ``value``."""
+
+    # What is the same for both:
+
+    def probabilities(self, gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
+        return self.stages.probabilities(gain, correctness, equilibrium)
+
+    def task(self, rule_of: RuleOf, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Task:
+        """Check the arguments without waiting for the device."""
+        refuse_capture()
+        teacher, student = self.matrix("logits", logits), None
+        if student_logits is not None:
+            if not is_on_device(student_logits):
+                raise ValueError(
+                    "student_logits: expected an array on the same device as logits, got one in host memory"
+                )
+            student = self.matrix("student_logits", student_logits)
+            inputs.same_rows(teacher, student)
+            if student.data.device != teacher.data.device:
+                raise ValueError(f"student_logits: expected device {teacher.data.device}, got {student.data.device}")
+        mask, excluded = (None, 0) if exclude is None else self.excluded(exclude, teacher)
+        rule, given, wrong = rule_of(correctness, teacher, student), None, None
+        if rule.kind == Kind.GIVEN:
+            given, wrong = self.given(correctness, mask, teacher)
+        return Task(teacher, student, rule, given, mask, excluded, wrong)
+
+    def select(
+        self, asked: Task, budget: int | float, rate: tuple[float, float], seed: int, keep_invalid_out: bool
+    ) -> Outcome:
+        """The whole selection; ``rate`` is the mistakes: a count, and a number for each point that can be selected."""
+        stages, rows = self.stages, asked.teacher.rows
+        counted = isinstance(budget, (int, np.integer))
+        excluded = asked.excluded
+        if excluded is None:  # a fraction is of the points that are left; too large a count shows in the outcome
+            excluded = 0 if counted else self.marked(asked.mask)
+        data = (asked.teacher.data, None if asked.student is None else asked.student.data)
+        if counted or not keep_invalid_out:
+            count = inputs.budget(budget, rows, excluded)
+        else:  # a fraction of the points that are valid: they have to be counted first
+            bad = rows - self.valid(stages.appraise(*data, asked.rule, asked.given, asked.mask)) - excluded
+            count = inputs.budget(budget, rows, excluded + bad)
+        running = start(seed, count, rows)
+        chosen = stages.select(data[0], count, running, *rate, data[1], asked.rule, asked.given, asked.mask)
+        account = stages.read(chosen)
+        if not keep_invalid_out:
+            refuse_invalid(asked, account.teacher, account.student)
+        inputs.refuse_correctness(self.wrong(asked, chosen.points))
+        points, valid, answer, indices = chosen.points, account.valid, account.equilibrium, chosen.indices
+        if answer is None:  # too few points are valid, or the search on the device did not settle: the host drives it
+            valid = self.valid(points)
+            if valid == 0:
+                raise inputs.none_valid("logits")
+            inputs.budget(budget, rows, rows - valid)
+            answer = solve(stages.pool(points.gain, points.correctness), count, on_grid(rate[0] + rate[1] * valid))
+            indices = stages.sample(points.gain, points.correctness, answer, running, count)
+        if asked.excluded is None:
+            excluded = self.marked(asked.mask)
+        mistakes = rate[0] + rate[1] * valid
+        return Outcome(indices, points, answer, count, mistakes, excluded, rows - excluded - valid)
+
+    def scored(self, asked: Task, keep_invalid_out: bool, offset: int) -> tuple[Any, int, int]:
+        """One chunk's points in host memory, how many of them are excluded and how many invalid."""
+        data = (asked.teacher.data, None if asked.student is None else asked.student.data)
+        points = self.stages.appraise(*data, asked.rule, asked.given, asked.mask)
+        if not keep_invalid_out:
+            teacher, student = self.stages.invalid(points.status)
+            refuse_invalid(asked, teacher, student, offset)
+        inputs.refuse_correctness(self.wrong(asked, points))
+        gain, correctness, label = (self.on_host(field) for field in points[:3])
+        excluded = self.marked(asked.mask) if asked.excluded is None else asked.excluded
+        return (gain, correctness, label), excluded, int(np.count_nonzero(np.isnan(gain))) - excluded
 
 
 def refuse_invalid(asked: Task, teacher: Invalid, student: Invalid, offset: int = 0) -> None:
@@ -217,25 +214,10 @@ def refuse_invalid(asked: Task, teacher: Invalid, student: Invalid, offset: int 
             raise inputs.invalid_rows(given.name, bad.rows, offset + bad.first)
 
 
-def scored(kernels: Kernels, asked: Task, keep_invalid_out: bool, offset: int) -> tuple[Any, int, int]:
-    """One chunk's points in host memory, how many of them are excluded and how many invalid."""
-    data = (asked.teacher.data, None if asked.student is None else asked.student.data)
-    points = kernels.score.appraise(*data, asked.rule, asked.given, asked.mask)
-    if not keep_invalid_out:
-        teacher, student = kernels.score.invalid(points.status)
-        refuse_invalid(asked, teacher, student, offset)
-    if asked.wrong is not None and int(asked.wrong):
-        raise ValueError(f"correctness: expected numbers in [0, 1], {int(asked.wrong)} are not")
-    gain, correctness, label = (field.cpu().numpy() for field in points[:3])
-    excluded = int(asked.mask.sum()) if asked.excluded is None else asked.excluded
-    return (gain, correctness, label), excluded, int(np.count_nonzero(np.isnan(gain))) - excluded
-
-
-def to_device(like: Any, wrap: Wrap) -> Wrap:
-    """How to hand NumPy arrays back on the device of ``like``."""
-
-    def back(array: npt.NDArray[Any]) -> Any:
-        torch = importlib.import_module("torch")
-        return wrap(torch.from_numpy(array).to(like))
-
-    return back
+def refuse_capture() -> None:
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
+            "rad_fast.kernels.triton.select.select, which leaves everything on the device"
+        )

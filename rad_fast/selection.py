@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .backends import Backend
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.score import Points
-from .on_device import Kernels
+from .on_device import Route
 
 PLOTTED = 200_000  # points in the density; more cost time and change nothing that is seen
 
@@ -59,7 +59,7 @@ class Selection:
     # As the backend has them: NumPy arrays, or torch tensors on the device.
     _indices: Any = field(repr=False)
     _points: Any = field(repr=False)
-    _kernels: Backend | Kernels = field(repr=False)
+    _kernels: Backend | Route = field(repr=False)
     _wrap: Callable[[Any], Any] = field(repr=False)
 
     @property
@@ -72,14 +72,17 @@ class Selection:
 
     @cached_property
     def weights(self) -> Any:
+        if isinstance(self._kernels, Route):
+            return self._wrap(self._kernels.weights(self._points, self._indices, self.equilibrium))
         gain, correctness = self._points.gain[self._indices], self._points.correctness[self._indices]
         return self._wrap(1.0 / self._kernels.probabilities(gain, correctness, self.equilibrium))
 
     def _on_host(self) -> tuple[npt.NDArray[np.int64], Any]:
         """Indices and points as NumPy arrays."""
-        if isinstance(self._indices, np.ndarray):
+        if isinstance(self._indices, np.ndarray) or not isinstance(self._kernels, Route):
             return self._indices, self._points
-        return self._indices.cpu().numpy(), Points(*(field.cpu().numpy() for field in self._points))
+        there = self._kernels.on_host
+        return there(self._indices), Points(*(there(field) for field in self._points[:3]))
 
     def report(self) -> dict[str, Any]:
         """The numbers of the selection, as JSON can hold them."""

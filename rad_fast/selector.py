@@ -64,8 +64,9 @@ def select(
         The start of the sample. The same scores and seed give the same indices.
     invalid : {"raise", "exclude"}
         What to do with rows that have NaN, +inf or nothing finite.
-    backend : {"auto", "cpp", "numba", "reference", "triton"}
-        What computes: "triton" for arrays in CUDA memory, the others for arrays in host memory.
+    backend : {"auto", "cpp", "numba", "reference", "triton", "cuda"}
+        What computes: "triton" (torch and CuPy) and "cuda" (the compiled kernels, arrays of any library) for arrays in
+        CUDA memory, the others for arrays in host memory.
 
     Returns
     -------
@@ -230,7 +231,7 @@ class Selector:
         mistakes: float,
         counts: tuple[int, int, int],
         points: Points,
-        kernels: Backend | on_device.Kernels,
+        kernels: Backend | on_device.Route,
         wrap: Callable[[Any], Any],
     ) -> Selection:
         return Selection(
@@ -294,13 +295,12 @@ class Selector:
 
     def _fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selection:
         """The whole selection in CUDA memory, with one wait for the device."""
-        inputs.device_backend(self.backend)
-        kernels = on_device.Kernels()
-        with on_device.current_stream(kernels, logits):
-            asked = on_device.task(kernels, _rule, logits, student_logits, correctness, exclude)
+        kernels = on_device.route(self.backend, logits)
+        with kernels.current_stream(logits):
+            asked = kernels.task(_rule, logits, student_logits, correctness, exclude)
             source = inputs.source(asked.teacher, asked.student, correctness)
             keep_out = self.invalid == "exclude"
-            done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self.seed, keep_out)
+            done = kernels.select(asked, self.budget, self._mistakes(source), self.seed, keep_out)
         if done.answer.value <= 0:
             inputs.warn_unreliable(done.answer.value, done.mistakes, done.budget)
         return self._selection(
@@ -316,15 +316,13 @@ class Selector:
 
     def _partial_fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
-        inputs.device_backend(self.backend)
-        kernels = on_device.Kernels()
-        with on_device.current_stream(kernels, logits):
-            asked = on_device.task(kernels, _rule, logits, student_logits, correctness, exclude)
+        kernels = on_device.route(self.backend, logits)
+        with kernels.current_stream(logits):
+            asked = kernels.task(_rule, logits, student_logits, correctness, exclude)
             source = inputs.source(asked.teacher, asked.student, correctness)
             inputs.same_source(self._state.source, source)
-            fields, excluded, invalid = on_device.scored(kernels, asked, self.invalid == "exclude", self._state.points)
-        back = on_device.to_device(asked.teacher.data.device, asked.teacher.wrap)
-        self._state.add(Points(*fields), source, excluded, invalid, back)
+            fields, excluded, invalid = kernels.scored(asked, self.invalid == "exclude", self._state.points)
+        self._state.add(Points(*fields), source, excluded, invalid, kernels.back(asked.teacher))
         return self
 
     def _sample(self, chunks: list[Points], answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:

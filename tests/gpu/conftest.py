@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BACKENDS = ("triton",)  # by the names that rad_fast.select takes; a further one joins here
+BACKENDS = ("triton", "cuda")  # by the names that rad_fast.select takes; a further one joins here
 HERE = Path(__file__).parent
 
 
@@ -31,5 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
+    from rad_fast import backends
+
     name: str = request.param
+    finding = next(found for found in backends.findings() if found.name == name)
+    if not finding.usable:
+        pytest.skip(finding.why)
     return name

@@ -1,0 +1,174 @@
+"""select(backend="cuda") from arrays in CUDA memory to arrays there: the specification's selection, the same errors.
+
+The kernels run on the emulator, so that "CUDA memory" is the host's; arrays are rad_fast's own and foreign ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rad_fast
+from rad_fast import backends, device
+from rad_fast.device import Memory
+
+pytestmark = pytest.mark.usefixtures("on_emulator")
+
+N, C, BUDGET = 3000, 10, 100
+TEACHER = np.random.default_rng(0).normal(0, 5, (N, C)).astype(np.float32)
+STUDENT = np.random.default_rng(1).normal(0, 5, (N, C)).astype(np.float32)
+TRUTH = np.where(np.arange(N) % 7 == 0, (TEACHER.argmax(axis=1) + 1) % C, TEACHER.argmax(axis=1))
+ALONE = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500])
+BOTH = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500], STUDENT[:500])
+GIVEN = np.linspace(0.5, 1, N, dtype=np.float32)
+
+
+class Foreign:
+    """An array of a library that has the CUDA array interface and nothing else."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array  # keeps the memory
+        self.__cuda_array_interface__ = {
+            "shape": array.shape, "typestr": array.dtype.str, "strides": array.strides, "version": 3,
+            "data": (array.ctypes.data, True),
+        }  # fmt: skip
+
+
+def there(value: Any) -> Any:
+    return Memory.of(value) if isinstance(value, np.ndarray) else value
+
+
+def host(value: Any) -> np.ndarray:
+    assert isinstance(value, Memory)
+    return value.numpy()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"student_logits": STUDENT},
+        {"student_logits": STUDENT[:, :4]},
+        {"correctness": 0.9},
+        {"correctness": GIVEN},
+        {"correctness": GIVEN.astype(np.float64)},
+        {"correctness": ALONE},
+        {"student_logits": STUDENT, "correctness": BOTH},
+        {"exclude": np.arange(30)},
+        {"exclude": np.arange(N) % 3 == 0},
+        {"exclude": np.arange(N) % 3 == 0, "correctness": GIVEN},
+    ],
+    ids=lambda arguments: " ".join(f"{name}={type(value).__name__}" for name, value in arguments.items()) or "plain",
+)
+@pytest.mark.parametrize("where", ["device", "host"])
+def test_selects_as_the_specification_does(arguments: dict[str, Any], where: str) -> None:
+    wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
+    apart = ("correctness", "exclude") if where == "host" else ()
+    given = {name: value if name in apart else there(value) for name, value in arguments.items()}
+    chosen = rad_fast.Selector(BUDGET).fit(there(TEACHER), **given)
+    assert chosen.backend == "cuda"
+    indices = host(chosen.indices)
+    assert indices.dtype == np.int64
+    # Scores differ by roundings: at most a point or two fall on the other side of a whole number.
+    assert len(np.intersect1d(indices, wanted.indices)) >= BUDGET - 2
+    assert chosen.value == pytest.approx(wanted.value, rel=1e-5)
+    assert (chosen.mistakes, chosen.n_excluded) == (wanted.mistakes, wanted.n_excluded)
+    q = host(chosen.probabilities)
+    np.testing.assert_array_equal(host(chosen.weights), 1 / q[indices])
+    assert q.sum() == pytest.approx(BUDGET, rel=1e-12)
+    assert chosen.report()["budget"] == BUDGET
+    assert "100 of 3,000" in chosen.summary()
+
+
+@pytest.mark.parametrize("backend", ["auto", "cuda"])
+def test_arrays_of_any_library_and_layout_serve(backend: str) -> None:
+    wanted = host(rad_fast.select(there(TEACHER), BUDGET, backend=backend))
+    wide = np.zeros((N, 2 * C), np.float32)
+    wide[:, ::2] = TEACHER
+    for logits in (Foreign(TEACHER), Foreign(wide[:, ::2]), Foreign(np.asfortranarray(TEACHER))):
+        np.testing.assert_array_equal(host(rad_fast.select(logits, BUDGET, backend=backend)), wanted)
+    mask = np.zeros(2 * N, bool)
+    mask[10:20] = mask[-5:] = True
+    some = host(rad_fast.select(there(TEACHER), BUDGET, exclude=mask[::2]))
+    for exclude in (Foreign(mask[::2]), Foreign(np.flatnonzero(mask[::2]))):
+        np.testing.assert_array_equal(host(rad_fast.select(Foreign(TEACHER), BUDGET, exclude=exclude)), some)
+    turned = Foreign(GIVEN[::-1].copy()[::-1])  # strides below zero
+    np.testing.assert_array_equal(
+        host(rad_fast.select(Foreign(TEACHER), BUDGET, correctness=turned)),
+        host(rad_fast.select(there(TEACHER), BUDGET, correctness=GIVEN)),
+    )
+
+
+def test_chunks_select_as_the_whole() -> None:
+    selector = rad_fast.Selector(BUDGET)
+    for begin in range(0, N, 1300):
+        selector.partial_fit(there(TEACHER[begin : begin + 1300]))
+    chunked = selector.finalize()
+    np.testing.assert_array_equal(host(chunked.indices), host(rad_fast.select(there(TEACHER), BUDGET)))
+    assert host(chunked.gain).dtype == np.float32
+
+
+@pytest.mark.parametrize("budget", [50, 0.1])  # a count is known at once, a fraction once the valid rows are counted
+def test_invalid_rows_are_left_out_when_asked(budget: float) -> None:
+    poisoned = TEACHER.copy()
+    poisoned[[5, 70]] = np.nan
+    exclude = np.zeros(N, bool)
+    exclude[[9, 70]] = True
+    chosen = rad_fast.Selector(budget, invalid="exclude").fit(there(poisoned), exclude=there(exclude))
+    assert (chosen.n_invalid, chosen.n_excluded) == (1, 2)
+    assert len(chosen.indices) == (50 if budget == 50 else 300)
+    assert not set(host(chosen.indices).tolist()) & {5, 9, 70}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        ({"logits": np.where(np.arange(N)[:, None] == 77, np.nan, TEACHER)}, ["logits", "1 row has", "row 77"]),
+        ({"student_logits": np.where(np.arange(N)[:, None] == 3, np.inf, STUDENT)}, ["student_logits", "row 3"]),
+        ({"student_logits": STUDENT[:10]}, ["student_logits", "3000", "10"]),
+        ({"correctness": np.full(N, 1.5, np.float32)}, ["correctness", "3000 are not"]),
+        ({"correctness": np.full(N, 1.5)}, ["correctness", "3000 are not"]),
+        ({"correctness": np.ones(7, np.float32)}, ["correctness", "(3000,)", "(7,)"]),
+        ({"correctness": BOTH}, ["student_logits", "calibrator"]),
+        ({"exclude": np.zeros(5, bool)}, ["exclude", "3000", "(5,)"]),
+        ({"exclude": np.array([1, N])}, ["exclude", "2999", "3000 at index 1"]),
+        ({"budget": N + 1}, ["budget", "at most 3000"]),
+        ({"logits": TEACHER[:, :1]}, ["logits", "at least 2 columns"]),
+        ({"logits": TEACHER[:0]}, ["logits", "at least one row"]),
+        ({"backend": "reference"}, ["backend", "'reference'", "host memory"]),
+        ({"backend": "cuda", "logits": None}, ["backend", "'cuda'", "CUDA device"]),
+    ],
+)
+def test_wrong_input_is_named(arguments: dict[str, Any], fragments: list[str]) -> None:
+    given = {"logits": TEACHER, "budget": BUDGET, **arguments}
+    given = {name: there(value) for name, value in given.items()}
+    if given["logits"] is None:
+        given["logits"] = TEACHER  # in host memory
+    with pytest.raises(ValueError, match=r"\S") as raised:
+        rad_fast.select(**given)
+    missing = [fragment for fragment in fragments if fragment not in str(raised.value)]
+    assert not missing, f"{missing} not in: {raised.value}"
+
+
+def test_a_search_that_does_not_settle_is_driven_from_the_host() -> None:
+    """Five levels of gain: no box makes such a pool smaller."""
+    rng = np.random.default_rng(3)
+    levels = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]], np.float32)
+    logits = levels[rng.integers(0, 5, 60_000)]
+    budget = 30_000
+    got = rad_fast.Selector(budget, mistakes=0.05).fit(there(logits))
+    wanted = rad_fast.Selector(budget, mistakes=0.05).fit(logits)
+    assert got.value == pytest.approx(wanted.value, rel=1e-6)
+    assert len(np.unique(host(got.indices))) == budget
+
+
+def test_without_the_compiled_kernels_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "MODULE", [])
+    monkeypatch.setitem(__import__("sys").modules, "rad_fast._cuda", None)
+    with pytest.raises(ValueError, match=r"no kernels are here for a .*Foreign.*from_dlpack.*host memory"):
+        rad_fast.select(Foreign(TEACHER), BUDGET)
+    finding = next(found for found in backends.findings() if found.name == "cuda")
+    assert not finding.usable
+    assert "not installed" in finding.why
