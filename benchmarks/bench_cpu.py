@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cpu_cases as cases
+from rad_fast.bench import cpu
+from rad_fast.bench.cpu import GAME, OURS, READ, SAMPLE, SORT, TORCH
+from rad_fast.bench.timing import Case
 
 ELEMENTS = 1 << 25  # 128 MiB of float32, 64 MiB of bfloat16: larger than most processors' last cache
 
 
-def run(benchmark: Any, case: cases.Case, name: str) -> None:
+def run(benchmark: Any, case: Case, name: str) -> None:
     if name not in case.contenders:
         pytest.skip(f"{name} is not installed")
     benchmark.group = case.name
@@ -22,22 +24,20 @@ def run(benchmark: Any, case: cases.Case, name: str) -> None:
     benchmark.pedantic(case.contenders[name], rounds=2 if name in case.sparing else 7, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("contender", [cases.OURS, cases.READ, cases.TORCH])
-@pytest.mark.parametrize("dtype", cases.DTYPES)
-@pytest.mark.parametrize("classes", cases.CLASSES)
+@pytest.mark.parametrize("contender", [OURS, READ, TORCH])
+@pytest.mark.parametrize("dtype", cpu.DTYPES)
+@pytest.mark.parametrize("classes", cpu.CLASSES)
 def test_scoring(benchmark: Any, classes: int, dtype: str, contender: str) -> None:
-    run(benchmark, cases.scoring(classes, ELEMENTS, (dtype,)), f"{contender} {dtype}")
+    run(benchmark, cpu.scoring(classes, dtype, ELEMENTS), contender)
 
 
-@pytest.mark.parametrize(
-    "contender", [cases.OURS, f"{cases.OURS}, the game alone", f"{cases.OURS}, the sample alone", cases.SORT]
-)
-@pytest.mark.parametrize("points", cases.GAMES[:2])  # the third, 100 million, is in the report alone
+@pytest.mark.parametrize("contender", [OURS, GAME, SAMPLE, SORT])
+@pytest.mark.parametrize("points", cpu.GAMES[:2])  # the third, 100 million, is in the report alone
 def test_game(benchmark: Any, points: int, contender: str) -> None:
-    run(benchmark, cases.game(points), contender)
+    run(benchmark, cpu.game(points), contender)
 
 
-@pytest.mark.parametrize("contender", [cases.OURS, cases.READ, cases.TORCH])
+@pytest.mark.parametrize("contender", [OURS, READ, TORCH])
 @pytest.mark.parametrize("classes", [10, 1000])  # dominated by the game, and by scoring
 def test_select(benchmark: Any, classes: int, contender: str) -> None:
-    run(benchmark, cases.whole(classes, ELEMENTS), contender)
+    run(benchmark, cpu.whole(classes, ELEMENTS), contender)

@@ -7,23 +7,21 @@ are the ones that the rest of the machine disturbed least.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import itertools
 import json
 import math
-import os
-import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import rad_fast
-from benchmarks import cpu_cases as cases
 from benchmarks import memory
-from benchmarks.cpu_cases import OURS, READ, SORT, TORCH
-from rad_fast import backends
+from rad_fast.bench import cpu
+from rad_fast.bench.cpu import GAME, OURS, READ, SAMPLE, SCORED, SORT, TORCH
+from rad_fast.bench.machine import machine
+from rad_fast.bench.timing import Case, Seconds, faster, measure, only
 
 RESULTS = Path(__file__).resolve().parent / "results"
 LINEAR = 1.25  # ten times the points may take ten times the time, and a quarter more for what no longer fits the cache
@@ -40,10 +38,8 @@ class Size(NamedTuple):
 
 
 # Many short turns rather than few long ones: some then fall where nothing else runs.
-FULL = Size(1 << 26, 40, 5, cases.GAMES, 10_000_000)
-QUICK = Size(1 << 25, 10, 2, cases.GAMES[:2], 2_000_000)
-
-Seconds = dict[str, list[float]]
+FULL = Size(1 << 26, 40, 5, cpu.GAMES, 10_000_000)
+QUICK = Size(1 << 25, 10, 2, cpu.GAMES[:2], 2_000_000)
 
 
 def main() -> None:
@@ -67,11 +63,11 @@ def collect(size: Size) -> dict[str, Any]:
     """All measurements, and the machine they were taken on."""
     timed: dict[str, dict[str, Any]] = {}
     for points in size.games:  # first: the largest game, while no logits take the memory
-        time_case(timed, cases.game(points), size)
-    for classes in cases.CLASSES:
-        time_case(timed, cases.scoring(classes, size.elements), size)
+        time_case(timed, only(cpu.game(points), (OURS, GAME, SAMPLE, SORT)), size)
+    for classes in cpu.CLASSES:
+        time_case(timed, cpu.every_dtype(classes, size.elements), size)
     for classes in (10, 1000):
-        time_case(timed, cases.whole(classes, size.elements), size)
+        time_case(timed, beside_scoring(cpu.whole(classes, size.elements), classes), size)
     return {
         "machine": machine(),
         "size": size._asdict(),
@@ -80,9 +76,16 @@ def collect(size: Size) -> dict[str, Any]:
     }
 
 
-def time_case(timed: dict[str, dict[str, Any]], case: cases.Case, size: Size) -> None:
+def beside_scoring(case: Case, classes: int) -> Case:
+    """select beside torch's scoring alone, which is called by torch's name."""
+    names = {OURS: OURS, READ: READ, SCORED: TORCH}
+    contenders = {names[name]: work for name, work in only(case, names).contenders.items()}
+    return replace(case, name=f"select, {classes} classes", contenders=contenders)
+
+
+def time_case(timed: dict[str, dict[str, Any]], case: Case, size: Size) -> None:
     print(case.name, file=sys.stderr, flush=True)
-    timed[case.name] = {"points": case.points, "seconds": cases.measure(case, size.rounds, size.sparing_rounds)}
+    timed[case.name] = {"points": case.points, "seconds": measure(case, size.rounds, size.sparing_rounds)}
 
 
 def extra_memory(points: int) -> dict[str, float]:
@@ -91,54 +94,10 @@ def extra_memory(points: int) -> dict[str, float]:
     return {how: memory.measured(points, 10, how) for how in memory.HOWS}
 
 
-def machine() -> dict[str, Any]:
-    module = cases.compiled()
-    return {
-        "processor": processor(),
-        "last cache, MiB": last_cache(),
-        "threads": backends.threads(),
-        "SIMD level": module.level() if module else "none: no compiled extension",
-        "load before": round(os.getloadavg()[0], 1),  # of other work: near 0, or the figures are worth little
-        "backend": backends.backend("auto").name,
-        "rad_fast": rad_fast.__version__,
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "torch": installed("torch"),
-    }
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def last_cache() -> float | None:
-    sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
-    return max((int(path.read_text().strip().removesuffix("K")) / 1024 for path in sizes), default=None)
-
-
-def installed(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
 # ------------------------------------------------------------------------------------------------------------- ratios
 
 
-def faster(seconds: Seconds, ours: str, peer: str) -> float:
-    """How many times as fast as a peer; NaN where the peer is not installed."""
-    if peer not in seconds:
-        return math.nan
-    return min(seconds[peer]) / min(seconds[ours])
-
-
-def spread(seconds: Seconds, ours: str, peer: str) -> tuple[float, float]:
+def quartiles(seconds: Seconds, ours: str, peer: str) -> tuple[float, float]:
     """The quartiles of the same ratio over the turns."""
     if peer not in seconds:
         return math.nan, math.nan
@@ -156,19 +115,19 @@ class Target(NamedTuple):
 def targets(found: dict[str, Any]) -> list[Target]:
     """What was asked for beside what was reached."""
     rows = []
-    scoring = {classes: found["cases"][f"scoring, {classes} classes"]["seconds"] for classes in cases.CLASSES}
-    for classes, least in [(10, 0.4), *((c, 0.6) for c in cases.CLASSES if c >= 100)]:
+    scoring = {classes: found["cases"][f"scoring, {classes} classes"]["seconds"] for classes in cpu.CLASSES}
+    for classes, least in [(10, 0.4), *((c, 0.6) for c in cpu.CLASSES if c >= 100)]:
         ratio = faster(scoring[classes], f"{OURS} float32", f"{READ} float32")
         rows.append(
             at_least(f"scoring float32, C = {classes}, of the speed of a streaming read", least, ratio, "{:.0%}")
         )
-    for classes in cases.CLASSES:
+    for classes in cpu.CLASSES:
         ratio = faster(scoring[classes], f"{OURS} bfloat16", f"{OURS} float32")
         rows.append(at_least(f"bfloat16 against float32, C = {classes}, rows a second", 1.0, ratio, "{:.2f} times"))
-    for classes in cases.CLASSES:
+    for classes in cpu.CLASSES:
         ratio = faster(scoring[classes], f"{OURS} float32", f"{TORCH} float32")
         rows.append(at_least(f"scoring float32, C = {classes}, against torch eager", 7.0, ratio, "{:.1f} times"))
-    games = {points: found["cases"].get(f"game and sample, {points:,} points") for points in cases.GAMES}
+    games = {points: found["cases"].get(f"game and sample, {points:,} points") for points in cpu.GAMES}
     games = {points: case["seconds"] for points, case in games.items() if case}
     if 10_000_000 in games:
         ratio = faster(games[10_000_000], OURS, SORT)
@@ -200,14 +159,14 @@ def markdown(found: dict[str, Any]) -> str:
     lines += [", ".join(f"{name} {value}" for name, value in found["machine"].items()) + ".", ""]
     method = (
         f"Ratios of the fastest of {size['rounds']} turns ({size['sparing_rounds']} of torch), taken alternately. "
-        f"Logits: {size['elements']:,} random numbers, at most {cases.MOST_ROWS:,} rows. The streaming read is a sum "
-        "over the same bytes by as many threads; torch eager is torch.softmax(x.float(), 1).topk(2)."
+        f"Logits: {size['elements']:,} random numbers, at most {cpu.MOST_ROWS:,} rows. The streaming read is a sum "
+        "over the same bytes by as many threads; torch eager is torch.softmax(x, 1, dtype=torch.float32).topk(2)."
     )
     lines += [method, "", "## Against the targets", ""]
     lines += ["| figure | target | reached | |", "|---|---|---|---|"]
     lines += [f"| {t.what} | {t.wanted} | {t.reached} | {'met' if t.met else '**missed**'} |" for t in targets(found)]
     lines += ["", f"Linear growth counts as met up to {LINEAR} times.", ""]
-    scoring = {classes: found["cases"][f"scoring, {classes} classes"] for classes in cases.CLASSES}
+    scoring = {classes: found["cases"][f"scoring, {classes} classes"] for classes in cpu.CLASSES}
     lines += ["## Scoring, of the speed of a streaming read", ""]
     lines += grid(scoring, lambda seconds, dtype: read_cell(seconds, dtype))
     lines += ["In brackets the quartiles over the turns.", "", "## Scoring, times as fast as torch eager", ""]
@@ -224,9 +183,7 @@ def markdown(found: dict[str, Any]) -> str:
     for name, case in found["cases"].items():
         if name.startswith("game"):
             seconds = case["seconds"]
-            parts = [
-                faster(seconds, part, SORT) for part in (OURS, f"{OURS}, the game alone", f"{OURS}, the sample alone")
-            ]
+            parts = [faster(seconds, part, SORT) for part in (OURS, GAME, SAMPLE)]
             each = 1e9 * min(seconds[OURS]) / case["points"]
             lines.append(f"| {case['points']:,} | " + " | ".join(f"{x:.2f}" for x in parts) + f" | {each:.2f} |")
     lines += ["", "## select, from logits to indices", ""]
@@ -243,9 +200,9 @@ def markdown(found: dict[str, Any]) -> str:
 
 def grid(scoring: dict[int, Any], content: Any, *, scale: bool = False) -> list[str]:
     """A table of classes by dtypes."""
-    lines = ["| classes | " + " | ".join(cases.DTYPES) + " |", "|---" * (1 + len(cases.DTYPES)) + "|"]
+    lines = ["| classes | " + " | ".join(cpu.DTYPES) + " |", "|---" * (1 + len(cpu.DTYPES)) + "|"]
     for classes, case in scoring.items():
-        texts = [content(case["seconds"], dtype) for dtype in cases.DTYPES]
+        texts = [content(case["seconds"], dtype) for dtype in cpu.DTYPES]
         if scale:
             texts = [f"{case['points'] / float(text) / 1e6:.3g}" for text in texts]
         lines.append(f"| {classes} | " + " | ".join(texts) + " |")
@@ -254,7 +211,7 @@ def grid(scoring: dict[int, Any], content: Any, *, scale: bool = False) -> list[
 
 def read_cell(seconds: Seconds, dtype: str) -> str:
     ratio = faster(seconds, f"{OURS} {dtype}", f"{READ} {dtype}")
-    low, high = spread(seconds, f"{OURS} {dtype}", f"{READ} {dtype}")
+    low, high = quartiles(seconds, f"{OURS} {dtype}", f"{READ} {dtype}")
     return "-" if math.isnan(ratio) else f"{ratio:.0%} ({low:.0%} to {high:.0%})"
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .inputs import choice
+from .inputs import choice, unusable
 from .kernels.reference.game import Box, Equilibrium, Sums
 from .kernels.reference.score import Invalid, Kind, Points, Rule, Scores
 
@@ -230,7 +230,7 @@ def backend(name: Any) -> Backend:
         try:
             return load(name)
         except ImportError as error:
-            raise ValueError(f"backend: {name!r} cannot be used here: {error}") from error
+            raise unusable(name, str(error)) from error
     for candidate in CPU[:-1]:
         try:
             return load(candidate)

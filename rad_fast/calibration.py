@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import inputs, topk
 from .backends import Backend, backend
-from .kernels.reference.score import Kind, Rule, Scores, empty_points, logit
+from .kernels.reference.score import Kind, Rule, Scores, correctness, empty_points, logit
+from .pool import spread
 
 Float64s = npt.NDArray[np.float64]
+
+CURVE_POINTS = 20_000  # labelled points whose scores are kept for the curve: their intervals are narrow enough
+CURVE_BINS = 10
+FOLDS = 5
+NORMAL_95 = 1.959963984540054  # the normal distribution's two-sided 95% point
+
+
+class Curve(NamedTuple):
+    """How often the teacher was right where the calibration said how likely that is: (bins,) arrays, float64.
+
+    predicted : the mean predicted probability of a bin, ascending.
+    right : how often the teacher's label was right there.
+    low, high : the 95% interval of ``right`` (Wilson, 1927).
+    points : how many labelled points the bin holds.
+    """
+
+    predicted: Float64s
+    right: Float64s
+    low: Float64s
+    high: Float64s
+    points: Float64s
 
 
 class Calibrator:
@@ -82,11 +104,9 @@ class Calibrator:
         self.n_labelled_ = len(right)
         self.error_ = 1.0 - float(right.mean())
         self.needs_student_ = student is not None
-        # Where the teacher is always right, or never, both models say that one number.
-        if of_student is None or right.min() == right.max():
-            self.rule_ = steps(of_teacher.margin, right)
-        else:
-            self.rule_ = logistic(of_teacher, of_student, right)
+        self.rule_ = fitted(of_teacher, of_student, right)
+        kept = spread(CURVE_POINTS, len(right))
+        self._kept = rows(of_teacher, kept), None if of_student is None else rows(of_student, kept), right[kept]
         return self
 
     def predict(self, teacher_logits: Any, student_logits: Any = None) -> Any:
@@ -121,7 +141,26 @@ class Calibrator:
         self.check_fitted()
         return points * math.sqrt(self.error_ * (1.0 - self.error_) / self.n_labelled_)
 
+    def curve(self) -> Curve:
+        """How often the teacher was right on the labelled points, against what the calibration says of them.
+
+        Every point is predicted by a calibration fitted on the other folds: on the points that it was fitted on, even
+        a poor one agrees with itself. Of more than 20,000 labelled points so many are looked at.
+        """
+        self.check_fitted()
+        of_teacher, of_student, right = self._kept
+        predicted = np.full(len(right), right.mean())
+        fold = np.arange(len(right)) % FOLDS
+        for k in range(FOLDS if len(right) > FOLDS else 0):
+            held, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+            beside = None if of_student is None else rows(of_student, others)
+            rule = fitted(rows(of_teacher, others), beside, right[others])
+            student = None if of_student is None else rows(of_student, held)
+            predicted[held] = correctness(rule, rows(of_teacher, held), student, None)
+        return binned(predicted, right)
+
     def check_fitted(self) -> None:
+        """ValueError where ``fit`` has not been called."""
         if not hasattr(self, "rule_"):
             raise ValueError("correctness: expected a fitted Calibrator; call .fit(teacher_logits, labels) first")
 
@@ -138,6 +177,32 @@ def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[n
     if bad.any():
         raise inputs.invalid_rows(logits.name, int(bad.sum()), int(bad.argmax()))
     return scores
+
+
+def rows(scores: Scores, at: npt.NDArray[np.int64]) -> Scores:
+    """The scores of some rows."""
+    given = None if scores.given_probability is None else scores.given_probability[at]
+    return Scores(scores.margin[at], scores.confidence[at], scores.label[at], given)
+
+
+def fitted(teacher: Scores, student: Scores | None, right: Float64s) -> Rule:
+    """The rule learned from one or both models. Where the teacher is always right, or never, both say that number."""
+    if student is None or right.min() == right.max():
+        return steps(teacher.margin, right)
+    return logistic(teacher, student, right)
+
+
+def binned(predicted: Float64s, right: Float64s) -> Curve:
+    """Points in bins of about equal size by what is predicted; equal predictions share a bin."""
+    order = np.argsort(predicted, kind="stable")
+    ends = np.linspace(0, len(order), min(CURVE_BINS, len(order)) + 1).astype(np.int64)[1:-1]
+    starts = np.unique(np.searchsorted(predicted[order], predicted[order][ends], side="left"))
+    starts = np.union1d(0, starts)
+    points = np.diff(np.append(starts, len(order))).astype(np.float64)
+    mean, rate = (np.add.reduceat(values[order], starts) / points for values in (predicted, right))
+    z = NORMAL_95**2 / points
+    middle, half = (rate + z / 2.0) / (1.0 + z), np.sqrt(z * (rate * (1.0 - rate) + z / 4.0)) / (1.0 + z)
+    return Curve(mean, rate, np.clip(middle - half, 0.0, rate), np.clip(middle + half, rate, 1.0), points)
 
 
 def steps(margin: Float64s, right: Float64s) -> Rule:

@@ -248,6 +248,10 @@ def device_backend(name: str) -> None:
         )
 
 
+def unusable(backend: str, why: str) -> ValueError:
+    return ValueError(f"backend: {backend!r} cannot be used here: {why}")
+
+
 def no_kernels(kind: type, reasons: list[str], known: bool) -> ValueError:
     """The error for an array in CUDA memory that nothing here can read."""
     other = 'pip install "rad_fast[triton]"' if known else "give it to torch.from_dlpack (with Triton installed)"

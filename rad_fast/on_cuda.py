@@ -33,14 +33,16 @@ class Kernels(Route):
     def __init__(self) -> None:
         device.kernels()  # raises where they were not built
 
-    def matrix(self, name: str, value: Any) -> inputs.Matrix:
+    def matrix(self, name: str, value: Any, *, empty: bool) -> inputs.Matrix:
         array = device.described(name, value)
-        inputs.check_logits(name, array.dtype, array.shape, empty=False)
+        inputs.check_logits(name, array.dtype, array.shape, empty=empty)
         data: Any = array
         return inputs.Matrix(name, data, array.dtype, inputs.same)
 
-    def task(self, rule_of: RuleOf, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Task:
-        asked = super().task(rule_of, logits, student_logits, correctness, exclude)
+    def task(
+        self, rule_of: RuleOf, logits: Any, student_logits: Any, correctness: Any, exclude: Any, *, empty: bool = False
+    ) -> Task:
+        asked = super().task(rule_of, logits, student_logits, correctness, exclude, empty=empty)
         if asked.student is not None:
             beside(array_of(asked.teacher), array_of(asked.student))
         return asked

@@ -22,7 +22,7 @@ from . import device, inputs
 from .game import on_grid, solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
-from .kernels.reference.score import Invalid, Kind, Rule
+from .kernels.reference.score import Invalid, Kind, Rule, empty_points
 
 Wrap = Callable[[Any], Any]
 RuleOf = Callable[[Any, inputs.Matrix, "inputs.Matrix | None"], Rule]
@@ -98,7 +98,7 @@ class Route(abc.ABC):
     # What a set of kernels knows of arrays:
 
     @abc.abstractmethod
-    def matrix(self, name: str, value: Any) -> inputs.Matrix:
+    def matrix(self, name: str, value: Any, *, empty: bool) -> inputs.Matrix:
         """Checked logits on the device, and how to hand arrays of the device back in the library they came in."""
 
     @abc.abstractmethod
@@ -142,16 +142,18 @@ class Route(abc.ABC):
     def probabilities(self, gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
         return self.stages.probabilities(gain, correctness, equilibrium)
 
-    def task(self, rule_of: RuleOf, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Task:
-        """Check the arguments without waiting for the device."""
+    def task(
+        self, rule_of: RuleOf, logits: Any, student_logits: Any, correctness: Any, exclude: Any, *, empty: bool = False
+    ) -> Task:
+        """Check the arguments without waiting for the device; ``empty``: whether there may be no rows."""
         refuse_capture()
-        teacher, student = self.matrix("logits", logits), None
+        teacher, student = self.matrix("logits", logits, empty=empty), None
         if student_logits is not None:
             if not is_on_device(student_logits):
                 raise ValueError(
                     "student_logits: expected an array on the same device as logits, got one in host memory"
                 )
-            student = self.matrix("student_logits", student_logits)
+            student = self.matrix("student_logits", student_logits, empty=empty)
             inputs.same_rows(teacher, student)
             if student.data.device != teacher.data.device:
                 raise ValueError(f"student_logits: expected device {teacher.data.device}, got {student.data.device}")
@@ -197,6 +199,8 @@ class Route(abc.ABC):
 
     def scored(self, asked: Task, keep_invalid_out: bool, offset: int) -> tuple[Any, int, int]:
         """One chunk's points in host memory, how many of them are excluded and how many invalid."""
+        if asked.teacher.rows == 0:
+            return empty_points(0), 0, 0
         data = (asked.teacher.data, None if asked.student is None else asked.student.data)
         points = self.stages.appraise(*data, asked.rule, asked.given, asked.mask)
         if not keep_invalid_out:

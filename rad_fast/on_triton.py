@@ -28,10 +28,10 @@ class Kernels(Route):
         score.appraise, score.invalid, select.select, select.read, game.DevicePool, sample.sample, game.probabilities
     )
 
-    def matrix(self, name: str, value: Any) -> inputs.Matrix:
+    def matrix(self, name: str, value: Any, *, empty: bool) -> inputs.Matrix:
         tensor, wrap = tensor_of(name, value)
         dtype = str(tensor.dtype).removeprefix("torch.")
-        inputs.check_logits(name, dtype, tuple(tensor.shape), empty=False)
+        inputs.check_logits(name, dtype, tuple(tensor.shape), empty=empty)
         data: Any = tensor.detach()
         return inputs.Matrix(name, data, dtype, wrap)
 

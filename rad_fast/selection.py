@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +15,9 @@ from .backends import Backend
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.score import Points
 from .on_device import Route
+from .report.words import sentences
 
-PLOTTED = 200_000  # points in the density; more cost time and change nothing that is seen
+BLOCK = 1 << 17  # points at a time, within the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,10 @@ class Selection:
     mistakes : how many labels the adversary may spoil beyond that.
     price, threshold, share : the equilibrium. A point is taken with probability min(1, price / gain) where its
         effective gain (2 correctness - 1) gain exceeds the threshold, which is the value of the game per query.
+    calibrator : the Calibrator that correctness came from, or None.
+
+    ``report()`` gives the numbers, ``summary()`` says them in words, ``plot()`` draws them, ``save_report(path)``
+    writes words and figures to one HTML page.
     """
 
     indices: Any
@@ -61,6 +66,7 @@ class Selection:
     _points: Any = field(repr=False)
     _kernels: Backend | Route = field(repr=False)
     _wrap: Callable[[Any], Any] = field(repr=False)
+    calibrator: Any = field(default=None, repr=False)
 
     @property
     def equilibrium(self) -> Equilibrium:
@@ -77,7 +83,7 @@ class Selection:
         gain, correctness = self._points.gain[self._indices], self._points.correctness[self._indices]
         return self._wrap(1.0 / self._kernels.probabilities(gain, correctness, self.equilibrium))
 
-    def _on_host(self) -> tuple[npt.NDArray[np.int64], Any]:
+    def on_host(self) -> tuple[npt.NDArray[np.int64], Any]:
         """Indices and points as NumPy arrays."""
         if isinstance(self._indices, np.ndarray) or not isinstance(self._kernels, Route):
             return self._indices, self._points
@@ -86,8 +92,8 @@ class Selection:
 
     def report(self) -> dict[str, Any]:
         """The numbers of the selection, as JSON can hold them."""
-        at, points = self._on_host()
-        worth = int(np.count_nonzero(effective(points.gain, points.correctness) > self.threshold))
+        at, points = self.on_host()
+        worth = worth_querying(points, self.threshold)
         classes, counts = np.unique(points.label[at], return_counts=True)
         return {
             "points": self.n_points,
@@ -110,76 +116,84 @@ class Selection:
 
     def summary(self) -> str:
         """The numbers in words, for a terminal."""
-        r = self.report()
-        left_out = r["excluded"] + r["invalid"]
-        excluded = f" ({left_out:,} left out: {r['excluded']:,} excluded, {r['invalid']:,} invalid)" if left_out else ""
-        classes = len(r["selected_labels"])
-        gain, correctness = r["selected_mean_gain"], r["selected_mean_correctness"]
-        wrong, value = f"{r['mistakes']:,.6g}", f"{r['value']:,.6g} ({r['value_per_query']:.4g} per query)"
-        lines = [
-            f"{r['budget']:,} of {r['points']:,} points selected{excluded}",
-            f"{r['worth_querying']:,} points are worth a query: their effective gain exceeds {r['threshold']:.4g}",
-            f"selected: mean gain {gain:.3f}, mean correctness {correctness:.3f}, {classes:,} different labels",
-            f"if {wrong} more labels are wrong than correctness admits, the expected gain is at least {value}",
-        ]
-        if self.value <= 0:
-            lines.append("that is no promise: the teacher is too unreliable for this budget and so many mistakes")
-        return "\n".join(lines)
+        return "\n".join(sentences(self.report()))
+
+    @cached_property
+    def _figures(self) -> dict[str, Any]:
+        from .report.figures import figures
+
+        return figures(self)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the points in the gain x correctness plane, the equilibrium over them, and the selected points.
+        """Draw the report's figures: the gain x correctness plane, margins, probabilities, labels, values of the game.
 
-        Needs matplotlib (``pip install "rad_fast[report]"``). Returns the matplotlib Axes, a new one where ``ax`` is
-        None.
+        Needs matplotlib (``pip install "rad-fast[report]"``).
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional: only the plane is drawn, into these.
+
+        Returns
+        -------
+        The matplotlib Figure.
         """
         try:
-            from matplotlib import pyplot
+            from matplotlib import pyplot, rc_context
         except ImportError as error:
-            raise ImportError('plot() needs matplotlib: pip install "rad_fast[report]"') from error
-        if ax is None:
-            _, ax = pyplot.subplots(figsize=(7.0, 5.0), layout="constrained")
-        at, (gain, correctness, _) = self._on_host()
-        shown = slice(None, None, max(1, math.ceil(len(gain) / PLOTTED)))
-        kept = ~np.isnan(gain[shown])
-        # Down to all that is selected, and to all points but the least correct: a few would flatten the rest.
-        lowest = np.quantile(correctness[shown][kept], 0.01) if kept.any() else 1.0
-        low = 0.95 * min(0.9, float(lowest), float(correctness[at].min()))
-        ax.hexbin(
-            gain[shown][kept],
-            correctness[shown][kept],
-            gridsize=60,
-            bins="log",
-            mincnt=1,
-            cmap="Greys",
-            alpha=0.6,
-            linewidths=0,
-            extent=(0.0, 1.0, low, 1.0),
-        )
-        some = at[:: max(1, math.ceil(len(at) / 2000))]
-        ax.scatter(gain[some], correctness[some], s=9, color="#d1495b", linewidths=0, label="selected", zorder=3)
-        g = np.linspace(max(abs(self.threshold), 1e-3), 1.0, 400)
-        ax.plot(
-            g,
-            (self.threshold / g + 1.0) / 2.0,
-            color="#00798c",
-            linewidth=2,
-            label=f"worth a query: effective gain > {self.threshold:.3g}",
-        )
-        if 0.0 < self.price <= self.threshold:  # no point that is worth a query has so little gain
-            ax.plot([], [], " ", label=f"taken with probability {self.price:.3g} / gain")
-        elif self.price < 1.0:
-            ax.axvline(
-                self.price,
-                color="#edae49",
-                linewidth=2,
-                linestyle="--",
-                label=f"taken for sure below gain {self.price:.3g}, with {self.price:.3g} / gain above",
-            )
-        ax.set(xlim=(0.0, 1.0), ylim=(low, 1.0 + 0.02 * (1.0 - low)), xlabel="gain: 1 - margin of the student")
-        ax.set(ylabel="correctness: probability that the label is right")
-        ax.set_title(f"{self.budget:,} of {self.n_points:,} points", loc="left")
-        ax.legend(loc="lower left", framealpha=0.9)
-        return ax
+            raise ImportError('plot() needs matplotlib: pip install "rad-fast[report]"') from error
+        from .report.draw import STYLE, TITLES, draw, drawn, titled
+
+        numbers, figures = self.report(), self._figures
+        if ax is not None:
+            draw("plane", ax, numbers, figures)
+            titled("plane", ax, f"{self.budget:,} of {self.n_points:,} points")
+            return ax.figure
+        names = drawn(numbers, figures)
+        rows = -(-len(names) // 2)
+        with rc_context(STYLE):
+            figure = pyplot.figure(figsize=(12.0, 4.2 * rows), layout="constrained", facecolor="white")
+            for place, name in enumerate(names):
+                panel = figure.add_subplot(rows, 2, place + 1)
+                draw(name, panel, numbers, figures)
+                titled(name, panel, TITLES[name])
+        return figure
+
+    def save_report(self, path: str | os.PathLike[str], *, title: str = "Selection") -> None:
+        """Write one HTML page with the numbers in words and the figures; it needs nothing from a network.
+
+        The same selection gives the same bytes. Needs ``pip install "rad-fast[report]"``.
+
+        Parameters
+        ----------
+        path : where the page goes; a file that is there is replaced, in one step.
+        title : its heading.
+
+        Raises
+        ------
+        ImportError : where matplotlib or jinja2 is missing.
+        OSError : where the page cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np, rad_fast, tempfile, pathlib
+        >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10))
+        >>> page = pathlib.Path(tempfile.mkdtemp(), "report.html")
+        >>> rad_fast.Selector(50).fit(logits).save_report(page)
+        >>> page.read_text().startswith("<!doctype html>")
+        True
+        """
+        from .report.page import save
+
+        save(path, self.report(), self._figures, title)
+
+
+def worth_querying(points: Any, threshold: float) -> int:
+    """How many points have an effective gain above the threshold."""
+    count = 0
+    for begin in range(0, len(points.gain), BLOCK):
+        part = slice(begin, begin + BLOCK)
+        count += int(np.count_nonzero(effective(points.gain[part], points.correctness[part]) > threshold))
+    return count
 
 
 def effective(gain: npt.NDArray[np.float32], correctness: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -220,7 +220,7 @@ class Selector:
             inputs.warn_unreliable(answer.value, mistakes, budget)
         counts = (count, excluded, invalid)
         return self._selection(
-            indices, answer, budget, mistakes, counts, state.store.joined(), self._kernels, state.wrap
+            indices, answer, budget, mistakes, counts, state.store.joined(), self._kernels, state.wrap, source
         )
 
     def _selection(
@@ -233,6 +233,7 @@ class Selector:
         points: Points,
         kernels: Backend | on_device.Route,
         wrap: Callable[[Any], Any],
+        source: inputs.Source,
     ) -> Selection:
         return Selection(
             indices=wrap(indices),
@@ -254,6 +255,7 @@ class Selector:
             _points=points,
             _kernels=kernels,
             _wrap=wrap,
+            calibrator=source.calibrator,
         )
 
     def _resume(self, files: ScoreFiles, excluded: int, invalid: int) -> None:
@@ -312,13 +314,14 @@ class Selector:
             Points(*done.points[:3]),
             kernels,
             asked.teacher.wrap,
+            source,
         )
 
     def _partial_fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
         kernels = on_device.route(self.backend, logits)
         with kernels.current_stream(logits):
-            asked = kernels.task(_rule, logits, student_logits, correctness, exclude)
+            asked = kernels.task(_rule, logits, student_logits, correctness, exclude, empty=True)
             source = inputs.source(asked.teacher, asked.student, correctness)
             inputs.same_source(self._state.source, source)
             fields, excluded, invalid = kernels.scored(asked, self.invalid == "exclude", self._state.points)

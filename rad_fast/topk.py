@@ -7,13 +7,14 @@ scores of the (rows, k) values, block by block: the sum over all classes in plac
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs
+from . import device, inputs
 from .backends import Backend, Float32s
 from .kernels.reference.score import Invalid, Points, Rule, Scores, record, widened
 
@@ -46,8 +47,9 @@ class TopKLogits:
     -----
     Among equal largest logits the class of lowest index is the label, as far as it is kept. The probability that a
     student's top k give a label they do not hold is 0 without ``logsumexp``; with it, an equal share of what is not
-    kept, which is never more than the smallest kept probability. Arrays must be in host memory; what they hold is
-    checked when it is scored.
+    kept, which is never more than the smallest kept probability. What arrays hold is checked when it is scored. Those
+    in CUDA memory (torch, CuPy) are scored in host memory, to which they come block by block: k numbers of each row,
+    where all classes would be n_classes; what is selected is handed back on the device.
 
     Examples
     --------
@@ -61,28 +63,29 @@ class TopKLogits:
     """
 
     def __init__(self, values: Any, indices: Any, n_classes: int, logsumexp: Any = None) -> None:
-        self.values, self.dtype, self.wrap = inputs.host_array("values", values)
+        self.values, self.dtype, self.wrap = given_array("values", values)
         if self.dtype not in inputs.FLOATS:
             raise TypeError(f"values: {inputs.EXPECTED_DTYPE}, got {self.dtype}; convert them to float32")
-        if self.values.ndim != 2 or self.values.shape[1] < 2:
-            raise ValueError(f"values: expected shape (points, k), k at least 2, got shape {self.values.shape}")
-        self.indices, index_dtype, _ = inputs.host_array("indices", indices)
-        if self.indices.dtype.kind not in "iu" or index_dtype == "bfloat16":
+        shape = tuple(self.values.shape)
+        if len(shape) != 2 or shape[1] < 2:
+            raise ValueError(f"values: expected shape (points, k), k at least 2, got shape {shape}")
+        self.indices, index_dtype, _ = given_array("indices", indices)
+        if not index_dtype.startswith(("int", "uint")):
             raise TypeError(f"indices: expected integers, the class of each value, got dtype {index_dtype}")
-        if self.indices.shape != self.values.shape:
+        if tuple(self.indices.shape) != shape:
             raise ValueError(
-                f"indices: expected a class for every value, shape {self.values.shape}, got shape {self.indices.shape}"
+                f"indices: expected a class for every value, shape {shape}, got shape {tuple(self.indices.shape)}"
             )
         self.n_classes = checked_classes(n_classes, self.values.shape[1])
         self.logsumexp: Array | None = None
         self.sum_dtype = "float64"
         if logsumexp is not None:
-            sums, self.sum_dtype, _ = inputs.host_array("logsumexp", logsumexp)
+            sums, self.sum_dtype, _ = given_array("logsumexp", logsumexp)
             if self.sum_dtype not in inputs.FLOATS:
                 raise TypeError(f"logsumexp: {inputs.EXPECTED_DTYPE}, got {self.sum_dtype}; convert it to float32")
-            if sums.shape != self.values.shape[:1]:
+            if tuple(sums.shape) != shape[:1]:
                 raise ValueError(
-                    f"logsumexp: expected one number a row, shape {self.values.shape[:1]}, got shape {sums.shape}"
+                    f"logsumexp: expected one number a row, shape {shape[:1]}, got shape {tuple(sums.shape)}"
                 )
             self.logsumexp = sums
 
@@ -100,6 +103,43 @@ class TopKLogits:
         part.values, part.indices = self.values[rows], self.indices[rows]
         part.logsumexp = None if self.logsumexp is None else self.logsumexp[rows]
         return part
+
+    def on_host(self) -> TopKLogits:
+        """The same in host memory. Waits for a device."""
+        here = object.__new__(TopKLogits)
+        here.__dict__.update(self.__dict__)
+        here.values, here.indices = fetched("values", self.values), fetched("indices", self.indices)
+        here.logsumexp = None if self.logsumexp is None else fetched("logsumexp", self.logsumexp)
+        return here
+
+
+def given_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:
+    """As ``inputs.host_array``; an array in CUDA memory is kept as it is."""
+    if not device.is_cuda(value):
+        return inputs.host_array(name, value)
+    back = copier(name, value)
+    return value, str(value.dtype).removeprefix("torch."), back
+
+
+def copier(name: str, like: Any) -> Callable[[Array], Any]:
+    """How to hand NumPy arrays back on the device of an array."""
+    if inputs.is_torch(like):
+        return lambda array: inputs.as_torch(array).to(like.device)
+    cupy: Any = sys.modules.get("cupy")
+    if cupy is None or not isinstance(like, cupy.ndarray):
+        raise TypeError(f"{name}: expected a NumPy, torch or CuPy array, got {type(like).__name__} on a CUDA device")
+
+    def back(array: Array) -> Any:
+        with like.device:
+            return cupy.asarray(array)
+
+    return back
+
+
+def fetched(name: str, value: Any) -> Array:
+    if device.is_cuda(value):
+        value = value.detach().cpu() if inputs.is_torch(value) else value.get()
+    return inputs.host_array(name, value)[0]
 
 
 def score(kernels: Backend, logits: Any, given: Int32s | None = None, name: str = "logits") -> Scores:
@@ -156,6 +196,7 @@ def blocks_of(*matrices: Any) -> Iterator[slice]:
 
 def block_scores(kernels: Backend, logits: TopKLogits, given: Int32s | None, name: str, first: int) -> Scores:
     """Scores of some rows; ``first`` is the number of the first one, for messages."""
+    logits = logits.on_host()
     indices = checked_indices(logits, name, first)
     values = widened(logits.values) if logits.dtype == "bfloat16" else logits.values
     rows = np.arange(len(values))

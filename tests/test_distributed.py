@@ -195,23 +195,51 @@ dist.destroy_process_group()
 """
 
 
-def test_two_processes_over_gloo_select_what_one_does(tmp_path):
+def outputs_of(program, tmp_path):
+    """Exit status, output and errors of two processes of a gloo group."""
     pytest.importorskip("torch.distributed")
     address = f"file://{tmp_path / 'meeting'}"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(rank), address],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    command = [sys.executable, "-c", program]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, str(rank), address], **pipes) for rank in range(2)]
     outputs = [process.communicate(timeout=180) for process in processes]
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors
-    lines = [output.splitlines() for output, _ in outputs]
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def test_two_processes_over_gloo_select_what_one_does(tmp_path):
+    done = outputs_of(PROGRAM, tmp_path)
+    for status, _, errors in done:
+        assert status == 0, errors
+    lines = [output.splitlines() for _, output, _ in done]
     union = [int(index) for first, *_ in lines for index in first.split()]
     np.testing.assert_array_equal(union, rad_fast.Selector(20).fit(LOGITS[:1000]).indices)
     assert lines[0][1].startswith("RuntimeError process_group: rank 1 failed: ValueError: logits")
     assert lines[1][1].startswith("ValueError logits")
+
+
+ENDS = """
+import datetime, os, sys
+import numpy as np, torch.distributed as dist, rad_fast
+rank, address = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
+selector = rad_fast.Selector(20, process_group=dist.group.WORLD)
+logits = np.zeros((100, 5), np.float32)
+logits[7, 1] = np.nan if rank == 1 else 0
+try:
+    selector.partial_fit(logits)
+except ValueError as error:
+    print(error, flush=True)
+    os._exit(3)
+try:
+    selector.finalize()
+except RuntimeError as error:
+    print(error, flush=True)
+    os._exit(4)
+"""
+
+
+def test_a_rank_that_ends_after_a_bad_chunk_is_an_error_on_the_others(tmp_path):
+    (first, told, errors), (second, said, _) = outputs_of(ENDS, tmp_path)
+    assert (first, second) == (4, 3), errors
+    assert "row 7" in said
+    assert "a rank ended or did not answer" in told

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rad_fast
+from rad_fast.report.words import amount
 
 N, C, BUDGET = 3000, 6, 150
 
@@ -60,7 +61,7 @@ def test_the_report_is_json_and_agrees_with_the_selection(selection):
 
 def test_the_summary_has_the_numbers_in_words(selection):
     text = selection.summary()
-    for fragment in ["150 of 3,000 points", "10 left out", "worth a query", f"{selection.value:,.6g}"]:
+    for fragment in ["150 of 3,000 points", "10 left out", "worth a query", amount(selection.value)]:
         assert fragment in text, text
 
 
@@ -80,20 +81,30 @@ def test_the_warning_points_at_the_callers_line(logits):
     assert [warning.filename for warning in caught] == [__file__] * 3
 
 
-def test_the_plot_draws_points_thresholds_and_selection(selection):
-    pytest.importorskip("matplotlib")
+def test_the_plot_draws_every_figure_of_the_report(selection):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
     before = selection.gain.copy()
-    axes = selection.plot()
+    figure = selection.plot()
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles[:3] == ["Gain and correctness", "Margin", "Inclusion probability"]
+    assert len(titles) == 6, "no calibration: there was no Calibrator"
+    figure.canvas.draw()
+    np.testing.assert_array_equal(selection.gain, before)
+    pyplot.close(figure)
+
+
+def test_the_plot_draws_points_thresholds_and_selection_into_given_axes(selection):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, axes = pyplot.subplots()
+    assert selection.plot(axes) is figure
     assert "gain" in axes.get_xlabel()
     assert "correctness" in axes.get_ylabel()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert any("worth a query" in label for label in labels)
-    axes.figure.canvas.draw()
-    np.testing.assert_array_equal(selection.gain, before)
-    assert selection.plot(axes) is axes
-    import matplotlib.pyplot
-
-    matplotlib.pyplot.close(axes.figure)
+    dots = axes.collections[0].get_offsets()
+    np.testing.assert_allclose(dots[:, 0], selection.gain[selection.indices], atol=1e-4)
+    figure.canvas.draw()
+    pyplot.close(figure)
 
 
 def test_arrays_are_of_the_library_of_the_logits(logits):

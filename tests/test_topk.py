@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import doctest
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rad_fast
-from rad_fast import TopKLogits, topk
+from rad_fast import TopKLogits, cli, device, topk
 from rad_fast.kernels.reference.score import score_top_k
 
 N, C, K, BUDGET = 3000, 40, 8, 120
@@ -205,3 +207,87 @@ def test_what_is_wrong_inside_is_refused_when_it_is_scored():
 
 def test_the_example_in_its_documentation():
     assert doctest.testmod(topk).failed == 0
+
+
+# -------------------------------------------------------------------------------------------------- on the command line
+
+
+def stored(folder: Path, kept: TopKLogits) -> list[str]:
+    """Files of what is kept, and the arguments that name them."""
+    for name, array in (("values", kept.values), ("classes", kept.indices), ("sums", kept.logsumexp)):
+        np.save(folder / f"{name}.npy", array)
+    files = ["--top-k", str(folder / "classes.npy"), "--logsumexp", str(folder / "sums.npy")]
+    return ["select", str(folder / "values.npy"), *files, "--classes", str(kept.n_classes), "--budget", "30"]
+
+
+def command_case() -> tuple[np.ndarray, TopKLogits]:
+    logits = np.random.default_rng(5).normal(0, 4, (900, 40)).astype(np.float32)
+    top = np.argsort(-logits, axis=1)[:, :6]
+    sums = np.log(np.exp(logits.astype(np.float64)).sum(axis=1))
+    return logits, TopKLogits(np.take_along_axis(logits, top, axis=1), top, 40, sums)
+
+
+def test_the_command_selects_from_files_of_the_top_k_as_from_all_logits(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.select, "CHUNK_BYTES", 24 * 130)
+    logits, kept = command_case()
+    arguments = stored(tmp_path, kept)
+    for more in ([], ["--workdir", str(tmp_path / "work")], ["--workdir", str(tmp_path / "work")]):
+        assert cli.main([*arguments, "--out", str(tmp_path / "out.npy"), *more]) == 0
+        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), rad_fast.select(kept, 30))
+    assert len(np.intersect1d(np.load(tmp_path / "out.npy"), rad_fast.select(logits, 30))) >= 29
+    assert json.loads((tmp_path / "out.json").read_text())["classes"] == 40
+    np.save(tmp_path / "classes.npy", kept.indices[::-1])  # the work folder knows these files
+    assert cli.main([*arguments, "--out", str(tmp_path / "out.npy"), "--workdir", str(tmp_path / "work")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda kept: {"indices": kept.indices[:-1]}, "expected a class for every value, shape (900, 6), got (899, 6)"),
+        (lambda kept: {"logsumexp": kept.logsumexp[:5]}, "expected one number a row, shape (900,), got (5,)"),
+        (lambda kept: {"logsumexp": kept.logsumexp - 3}, "logsumexp: expected log(sum(exp(logits)))"),
+        (lambda kept: {"n_classes": 5}, "n_classes: expected at least the 6 that are kept"),
+        (lambda kept: {"indices": kept.values}, "indices: expected integers"),
+    ],
+)
+def test_files_of_the_top_k_that_do_not_go_together_are_refused(change, said, tmp_path, capsys):
+    kept = command_case()[1]
+    kept.__dict__.update(change(kept))
+    assert cli.main([*stored(tmp_path, kept), "--out", str(tmp_path / "out.npy")]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--top-k", "classes.npy"], "--top-k and --classes: expected both or neither"),
+        (["--logsumexp", "sums.npy"], "--logsumexp: expected --top-k and --classes with it"),
+        (["--top-k", "classes.npy", "--classes", "40", "--backend", "triton"], "expected a --backend in host memory"),
+    ],
+)
+def test_arguments_of_the_top_k_that_do_not_go_together_are_bad_usage(more, said, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["select", "values.npy", "--budget", "5", *more])
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------ in CUDA memory
+
+
+def test_top_k_in_cuda_memory_select_the_same_and_hand_back_on_the_device(monkeypatch):
+    torch = pytest.importorskip("torch")
+    kept = top_of(LOGITS)
+    wanted = rad_fast.select(kept, BUDGET)
+    there = [torch.from_numpy(array) for array in (kept.values, kept.indices, kept.logsumexp)]
+    # A tensor in host memory stands for one on the device; what is fetched from there is counted.
+    monkeypatch.setattr(device, "is_cuda", lambda value: isinstance(value, torch.Tensor))
+    moved = []
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: moved.append(tensor.numel()) or tensor)
+    monkeypatch.setattr(topk, "BLOCK", K * 1000)
+    selection = rad_fast.Selector(BUDGET).fit(TopKLogits(there[0], there[1], C, there[2]))
+    assert isinstance(selection.indices, torch.Tensor)
+    np.testing.assert_array_equal(selection.indices.numpy(), wanted)
+    assert max(moved) == K * 1000, "no more than a block at a time"
+    with pytest.raises(ValueError, match=r"indices: expected a class for every value"):
+        TopKLogits(there[0], there[1][:5], C)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,8 @@ Seconds = dict[str, list[float]]  # of every turn of every contender
 class Case:
     """An input of ``points`` points and what is measured on it; ``sparing`` contenders are slow and take few turns.
 
-    ``traffic`` is how many bytes a contender must read and write at the least: bandwidths are of these.
+    ``traffic`` is how many bytes a contender must read and write at the least: bandwidths are of these. ``about`` says
+    what the name says, for programs: stage, device, classes, dtype.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Case:
     contenders: Mapping[str, Work]
     sparing: frozenset[str] = field(default_factory=frozenset)
     traffic: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def wall(work: Work) -> float:
@@ -40,13 +42,19 @@ def wall(work: Work) -> float:
     return time.perf_counter() - begin
 
 
-def cuda_events() -> Clock:
-    """From event to event on torch's current stream: the time on the device, without the launches before it."""
+def cuda_events(ahead: Work | None = None) -> Clock:
+    """From event to event on torch's current stream: the time on the device, without the launches before it.
+
+    ``ahead`` is enqueued first: while the device is busy with it the host launches what is timed, which then begins
+    without waiting for the host.
+    """
     import torch
 
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def clock(work: Work) -> float:
+        if ahead is not None:
+            ahead()
         begin.record()
         work()
         end.record()
@@ -56,17 +64,35 @@ def cuda_events() -> Clock:
     return clock
 
 
-def measure(case: Case, rounds: int, sparing_rounds: int, clock: Clock = wall) -> Seconds:
-    """Every contender's turns; they take turns, after one turn each that is not counted."""
+def measure(
+    case: Case, rounds: int, sparing_rounds: int, clock: Clock = wall, failed: dict[str, str] | None = None
+) -> Seconds:
+    """Every contender's turns; they take turns, after one turn each that is not counted.
+
+    Where ``failed`` is given a contender that raises in its uncounted turn takes no more, and its reason goes there.
+    """
     seconds: Seconds = {name: [] for name in case.contenders}
     for turn in range(-1, rounds):
         for name, work in case.contenders.items():
-            if name in case.sparing and turn >= sparing_rounds:
+            if name not in seconds or (name in case.sparing and turn >= sparing_rounds):
                 continue
-            taken = clock(work)
+            try:
+                taken = clock(work)
+            except Exception as error:
+                if failed is None or turn >= 0:
+                    raise
+                failed[name] = reason(error)
+                del seconds[name]
+                continue
             if turn >= 0:
                 seconds[name].append(taken)
     return seconds
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one line: compilers' run over pages."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first[:160]}" if first else type(error).__name__
 
 
 class Spread(NamedTuple):
@@ -103,3 +129,8 @@ def each_faster(seconds: Seconds, ours: str, peer: str) -> Spread:
 def present(contenders: Mapping[str, Work | None]) -> dict[str, Work]:
     """The contenders that are installed."""
     return {name: work for name, work in contenders.items() if work is not None}
+
+
+def only(case: Case, names: Collection[str]) -> Case:
+    """The case with these of its contenders."""
+    return replace(case, contenders={name: work for name, work in case.contenders.items() if name in names})

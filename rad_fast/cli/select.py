@@ -19,7 +19,9 @@ import rad_fast
 from rad_fast import backends, inputs
 from rad_fast.io import check_writable, open_npy, write_npy, write_text, write_together
 from rad_fast.readers import Shards, open_shards
-from rad_fast.readers.scoring import job_of, score
+from rad_fast.readers.scoring import TopKFiles, job_of, score
+from rad_fast.readers.upload import upload_for
+from rad_fast.report.figures import figures
 from rad_fast.workdir import Workdir
 
 from .messages import UsageError
@@ -56,6 +58,12 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="keep the scores in this folder: the same command goes on there after it was killed, and with another "
         "--budget, --seed or --mistakes it does not score again",
     )
+    top_k = sub.add_argument_group("top k", "where SHARDS hold the k largest logits of each row alone")
+    top_k.add_argument("--top-k", metavar="FILE", type=Path, help="their classes, integers of the same shape, .npy")
+    top_k.add_argument("--classes", metavar="C", type=int, help="how many classes there are in all")
+    top_k.add_argument(
+        "--logsumexp", metavar="FILE", type=Path, help="log(sum(exp(logits))) of each row over all classes, .npy"
+    )
     labelled = sub.add_argument_group("correctness", "the teacher's own confidence where nothing is given")
     labelled.add_argument(
         "--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points"
@@ -86,7 +94,10 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--seed", metavar="S", type=int, default=0, help="the same scores and seed: the same indices (0)")
     sub.add_argument(
-        "--backend", choices=backends.NAMES, default="auto", help="which kernels (auto: the fastest usable)"
+        "--backend",
+        choices=backends.NAMES,
+        default="auto",
+        help="which kernels (auto: the fastest in host memory; triton and cuda: on a GPU)",
     )
     sub.add_argument(
         "--invalid", choices=("raise", "exclude"), default="raise", help="what to do with rows of NaN or +inf"
@@ -134,8 +145,10 @@ def run(arguments: argparse.Namespace) -> None:
         "arguments": plain(arguments),
         "versions": {"rad_fast": rad_fast.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    write_together({report_path: write_text(text), out: write_npy(np.asarray(selection.indices))})
+    text = json.dumps(report, indent=2, allow_nan=False).removesuffix("\n}")
+    # What rad-fast report draws, on a line of its own: thousands of counts.
+    text += f',\n  "figures": {json.dumps(figures(selection), allow_nan=False)}\n}}\n'
+    write_together({report_path: write_text(text), out: write_npy(selection.on_host()[0])})
     print(selection.summary())
     print(f"indices in {out}, the report in {report_path}")
 
@@ -149,6 +162,7 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
         invalid=arguments.invalid,
         backend=arguments.backend,
     )
+    upload = upload_for(arguments.backend)
     links = arguments.follow_links
     teacher: Shards = open_shards(arguments.logits, column=arguments.column, follow_links=links)
     student = None
@@ -163,27 +177,43 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
     mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
     inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
     correctness = given_correctness(arguments, rows, mask)
+    top_k = given_top_k(arguments, teacher)
     files = dict(zip(("logits", "--student"), (teacher.paths, student.paths if student else ()), strict=True))
-    for name in ("exclude", "correctness", "labels", "labelled_logits", "labelled_student"):
+    for name in ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student"):
         value = getattr(arguments, name)
         files["--" + name.replace("_", "-")] = (value,) if isinstance(value, Path) else ()
 
     def job() -> dict[str, Any]:
         number = None if isinstance(arguments.correctness, Path) else arguments.correctness
         settings = {"--invalid": arguments.invalid, "--column": arguments.column, "--correctness": number}
+        settings |= {} if top_k is None else {"--classes": top_k.n_classes}
         return job_of(selector, teacher, files, {**settings, "--student-column": arguments.student_column})
 
     workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
     with progress(rows, workdir.done["rows"] if workdir else 0) as advance:
-        score(selector, teacher, student, correctness, mask, workdir, CHUNK_BYTES, advance)
+        given = (selector, teacher, student, correctness, mask, workdir)
+        score(*given, CHUNK_BYTES, advance, top_k=top_k, upload=upload)
     if workdir is not None:
         workdir.unchanged(job())
     return selector.finalize(), {
-        "classes": teacher.classes,
+        "classes": teacher.classes if top_k is None else top_k.n_classes,
         "dtype": teacher.dtype,
         "correctness_from": source(correctness),
         **({"shards": teacher.described()} if len(teacher.paths) > 1 else {}),
     }
+
+
+def given_top_k(arguments: argparse.Namespace, teacher: Shards) -> TopKFiles | None:
+    if arguments.top_k is None:
+        return None
+    indices = open_npy(arguments.top_k)
+    sums = None if arguments.logsumexp is None else open_npy(arguments.logsumexp)
+    shape = (teacher.rows, teacher.classes)
+    if indices.shape != shape:
+        raise ValueError(f"{arguments.top_k}: expected a class for every value, shape {shape}, got {indices.shape}")
+    if sums is not None and sums.shape != shape[:1]:
+        raise ValueError(f"{arguments.logsumexp}: expected one number a row, shape {shape[:1]}, got {sums.shape}")
+    return TopKFiles(indices, arguments.classes, sums)
 
 
 def output(arguments: argparse.Namespace) -> Path:
@@ -201,6 +231,12 @@ def output(arguments: argparse.Namespace) -> Path:
 def check_combinations(arguments: argparse.Namespace) -> None:
     if (arguments.labelled_logits is None) != (arguments.labels is None):
         raise UsageError("--labelled-logits and --labels: expected both or neither")
+    if (arguments.top_k is None) != (arguments.classes is None):
+        raise UsageError("--top-k and --classes: expected both or neither")
+    if arguments.logsumexp is not None and arguments.top_k is None:
+        raise UsageError("--logsumexp: expected --top-k and --classes with it")
+    if arguments.top_k is not None and arguments.backend in backends.DEVICE:
+        raise UsageError("--top-k: expected a --backend in host memory")
     if arguments.labelled_student is not None and (arguments.labels is None or arguments.student is None):
         raise UsageError("--labelled-student: expected --labelled-logits, --labels and --student with it")
     if arguments.correctness is not None and arguments.labels is not None:

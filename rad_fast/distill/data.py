@@ -14,8 +14,23 @@ from . import inputs
 
 
 def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
-    """(n, C) float32 probabilities of (n, C) logits: tensor, array or nested lists.
+    """A teacher's soft labels: the probabilities of its logits.
 
+    Parameters
+    ----------
+    logits : (n, C) tensor, array or nested lists.
+    temperature : above 0, divides the logits: the larger, the softer.
+
+    Returns
+    -------
+    (n, C) float32 tensor on the CPU; rows sum to 1.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+
+    Examples
+    --------
     >>> soft_targets([[0.0, 0.0]])
     tensor([[0.5000, 0.5000]])
     """
@@ -29,7 +44,7 @@ def first_of(item: Any) -> Any:
 
 
 class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
-    """Points of a data set with a teacher's labels: items (input, target (C,), weight ()).
+    """Points of a data set with a teacher's labels: items (input, target (C,), weight ()), both float32.
 
     Parameters
     ----------
@@ -39,6 +54,10 @@ class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
     weights : (n,) how much each point counts, at least 0; None: 1.
     n_classes : C, needed where targets are labels.
     input_of : what makes the input of an item, where the default does not.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
 
     Examples
     --------
@@ -84,6 +103,8 @@ class SelectionSampler(Sampler[int]):
     replicas, rank : of several processes each runs through its own part, all of them equally long: the first few
         points are seen twice where they do not divide.
 
+    Notes
+    -----
     ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch.
     ``state_dict`` and ``load_state_dict`` hold the epoch and the place in it, so that a loader can resume in the
     middle. With worker processes the sampler is ahead of the loop by the batches that the loader has asked for.
@@ -137,9 +158,11 @@ class SelectionSampler(Sampler[int]):
             self.epoch, self.place = epoch, 0
 
     def state_dict(self) -> dict[str, int]:
+        """The epoch and the place in it, with what tells another sampler apart."""
         return {"epoch": self.epoch, "place": self.place, "seed": self.seed, "points": len(self.indices)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where ``state_dict`` was taken; ValueError where it is of other points or another seed."""
         if state.get("points") != len(self.indices) or state.get("seed") != self.seed:
             raise ValueError(
                 f"state: expected that of a sampler over {len(self.indices)} points with seed {self.seed}, got {state}"

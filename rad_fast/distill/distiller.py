@@ -44,6 +44,12 @@ class RoundReport:
     mean_weight : of the points chosen in the round.
     value : the value of the game, where the strategy played one.
     measured : what ``evaluate`` returned.
+
+    Examples
+    --------
+    >>> from rad_fast.distill import RoundReport
+    >>> RoundReport(number=1, selected=50, queries=150, seconds_selecting=0.01, holdout_accuracy=0.9).queries
+    150
     """
 
     number: int
@@ -97,6 +103,25 @@ class ActiveDistiller:
     sleep : waits between retries.
     progress : show progress bars, where tqdm is installed.
     seed : of everything random.
+
+    Attributes
+    ----------
+    history : a ``RoundReport`` of every round done, round 0 first.
+    student : the student as it is trained so far.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+    TeacherError : from ``run``, where the teacher fails for good or its answer cannot be used.
+
+    Warns
+    -----
+    BudgetWarning : fewer points are left than a round should have.
+
+    References
+    ----------
+    The game: Baykal, Trinh, Iliopoulos, Menghani, Vee. Robust Active Distillation. ICLR 2023. What the default strategy
+    adds to it is in docs/study.md.
 
     Examples
     --------

@@ -20,11 +20,36 @@ SUM_TOLERANCE = 1e-3  # what rows of probabilities in float16 may miss 1 by
 
 
 class BudgetWarning(UserWarning):
-    """Fewer points are left than the budget asks for: the round takes them all."""
+    """Fewer points are left than the budget asks for: the round takes them all.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from rad_fast.distill import BudgetWarning
+    >>> warnings.simplefilter("ignore", BudgetWarning)  # where a smaller last round is meant
+    """
 
 
 class TeacherError(RuntimeError):
-    """The teacher failed for good, or its answer cannot be used. What was answered before is kept."""
+    """The teacher failed for good, or its answer cannot be used. What was answered before is kept.
+
+    Raised by ``ActiveDistiller.run``, from the teacher's own error. ``run()`` again asks only for the rest.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from rad_fast.distill import ActiveDistiller, TeacherError
+    >>> x, y = torch.eye(4), torch.tensor([0, 1, 0, 1])
+    >>> def broken(batch):
+    ...     raise ConnectionError("no answer")
+    >>> distiller = ActiveDistiller(
+    ...     torch.nn.Linear(4, 2), broken, (x, y), x, budget=1, retries=0, progress=False)
+    >>> try:
+    ...     student = distiller.run()
+    ... except TeacherError as error:
+    ...     print(type(error.__cause__).__name__)
+    ConnectionError
+    """
 
 
 def positive_int(name: str, value: Any, least: int = 1) -> int:

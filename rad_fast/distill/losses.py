@@ -191,6 +191,14 @@ class DebiasingWeights:
     Judge points with a student that knows the teacher's ways but has not learned the labels of these very points, that
     of the round before: once it has, it agrees with them, and all weights are 1.
 
+    Parameters
+    ----------
+    soft : the loss of the teacher's label is that of its soft label.
+
+    Attributes
+    ----------
+    weights_ : (n,) in [0, 1], of the labelled points, after ``fit``.
+
     References
     ----------
     Iliopoulos, Kontonis, Baykal, Menghani, Trinh, Vee. Weighted Distillation with Unlabeled Examples. NeurIPS 2022.
@@ -247,6 +255,15 @@ class MixingEstimator:
     """What SLaM needs to know of a teacher, from labelled points: alpha(point) by isotonic regression of "the teacher
     is right" on its margin, and k, the least that has the true class among the teacher's top k for 95% of them.
 
+    Attributes
+    ----------
+    k_ : int, at least 2, after ``fit``.
+
+    References
+    ----------
+    Kontonis, Iliopoulos, Trinh, Baykal, Menghani, Vee. SLaM: Student-Label Mixing for Distillation with Unlabeled
+    Examples. NeurIPS 2023.
+
     Examples
     --------
     >>> import torch
@@ -278,7 +295,14 @@ class MixingEstimator:
 
 
 class SoftCrossEntropy(nn.Module):
-    """``soft_cross_entropy`` with its settings remembered: loss(student_logits, targets, weight=None)."""
+    """``soft_cross_entropy`` with its settings remembered: loss(student_logits, targets, weight=None).
+
+    Examples
+    --------
+    >>> import torch
+    >>> SoftCrossEntropy()(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
+    tensor(0.1269)
+    """
 
     def __init__(self, temperature: float = 1.0, reduction: str = "mean") -> None:
         super().__init__()
@@ -292,7 +316,15 @@ class SoftCrossEntropy(nn.Module):
 
 
 class DistillationKL(nn.Module):
-    """``distillation_kl`` with its settings remembered: loss(student_logits, teacher_logits, weight=None)."""
+    """``distillation_kl`` with its settings remembered: loss(student_logits, teacher_logits, weight=None).
+
+    Examples
+    --------
+    >>> import torch
+    >>> z = torch.tensor([[1.0, 0.0]])
+    >>> float(DistillationKL(temperature=2.0)(z, z))
+    0.0
+    """
 
     def __init__(self, temperature: float = 1.0, reduction: str = "mean") -> None:
         super().__init__()
@@ -310,6 +342,18 @@ class WeightedDistillation(nn.Module):
     ``DebiasingWeights``, evaluated at given logits of a student trained before.
 
     loss(student_logits, teacher_logits, earlier_student_logits), each (n, C); ``soft`` as in the weights.
+
+    References
+    ----------
+    Iliopoulos, Kontonis, Baykal, Menghani, Trinh, Vee. Weighted Distillation with Unlabeled Examples. NeurIPS 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> teacher, student = torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.zeros(2, 2)
+    >>> weights = DebiasingWeights().fit(student, teacher, torch.tensor([0, 1]))
+    >>> WeightedDistillation(weights)(student, teacher, student)
+    tensor(0.6931)
     """
 
     def __init__(self, weights: DebiasingWeights, reduction: str = "mean") -> None:
@@ -327,6 +371,19 @@ class StudentLabelMixing(nn.Module):
     """SLaM (NeurIPS 2023) with a fitted ``MixingEstimator``: loss(student_logits, teacher_logits, weight=None).
 
     ``soft``: the teacher's soft labels, else its top label.
+
+    References
+    ----------
+    Kontonis, Iliopoulos, Trinh, Baykal, Menghani, Vee. SLaM: Student-Label Mixing for Distillation with Unlabeled
+    Examples. NeurIPS 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> teacher = torch.tensor([[5.0, 0.0], [0.0, 5.0]])
+    >>> mixing = MixingEstimator().fit(teacher, torch.tensor([0, 1]))  # a teacher that is right
+    >>> StudentLabelMixing(mixing, soft=False)(torch.zeros(2, 2), teacher)  # as cross-entropy
+    tensor(0.6931)
     """
 
     def __init__(

@@ -41,6 +41,18 @@ class Round:
     holdout_labels, holdout_teacher, holdout_student : (n,), (n, C), (n, C), the labelled hold-out.
     known_features, known_logits : features and student logits of the labelled points and of the points chosen before.
     memory : a dictionary that is handed on from round to round.
+    left : indices of the available points.
+    student, student_margin : (N, C), (N,) float64, probabilities of the student and their margins.
+    rng : a random generator, seeded by the pair (seed, number).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rad_fast.distill import Round, STRATEGIES
+    >>> logits = np.array([[5.0, 0.0], [0.1, 0.0], [3.0, 0.0]], np.float32)
+    >>> seen = Round(budget=1, available=np.ones(3, bool), student_logits=logits)
+    >>> STRATEGIES["margin"](seen).indices
+    array([1])
     """
 
     budget: int
@@ -80,12 +92,13 @@ class Round:
         return Selector(self.budget, mistakes=share, seed=self.seed * 1009 + self.number)
 
     def teacher(self, strategy: str) -> Float32s:
+        """The teacher's logits for the pool; ValueError, which names the strategy, where they are not known."""
         if self.teacher_logits is None:
             raise inputs.needs(strategy, "the teacher's logits for the pool", "give pool_logits=, or take 'rad-prior'")
         return self.teacher_logits
 
     def holdout(self, strategy: str) -> tuple[Int64s, Float32s, Float32s]:
-        """Labels, teacher's and student's logits of the hold-out."""
+        """Labels, teacher's and student's logits of the hold-out; ValueError where there is none."""
         if self.holdout_labels is None or self.holdout_teacher is None or self.holdout_student is None:
             raise inputs.needs(strategy, "a labelled hold-out that the teacher has seen", "give holdout=")
         return self.holdout_labels, self.holdout_teacher, self.holdout_student
@@ -97,6 +110,19 @@ class Choice:
 
     With ``partners`` and ``shares`` the input of point i becomes (1 - share) x[i] + share x[partner]. ``value`` is the
     value of the game, where one was played.
+
+    Attributes
+    ----------
+    indices : (budget,) int64, available points, each once.
+    partners, shares : (budget,) int64, float64 in [0, 1], or None.
+    value : float, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rad_fast.distill import Choice
+    >>> Choice(np.array([2, 5, 7])).indices
+    array([2, 5, 7])
     """
 
     indices: Int64s
@@ -323,6 +349,27 @@ STRATEGIES: dict[str, Strategy] = {
     "rad-raw": rad_raw,
     "rad-both": rad_both,
 }
+"""The strategies that have a name: from the name to a function of a ``Round`` that returns a ``Choice``.
+
+| name | what it chooses | source |
+|---|---|---|
+| `rad` | the game on both models, gain of the label, spread; without pool logits `rad-prior` | docs/study.md |
+| `rad-both` | the game, correctness calibrated on both models, as `rad_fast.select` | |
+| `rad-teacher` | the same, calibrated on the teacher's margin alone | |
+| `rad-raw` | the same, correctness the teacher's confidence | |
+| `rad-average` | the game as published: c = 1, mistakes from the average accuracy | Baykal et al., ICLR 2023 |
+| `rad-prior` | the game before any answer of the teacher for the pool | |
+| `proportional` | probability in proportion to effective gain, no game | |
+| `uniform` | every point is as likely as every other | |
+| `balanced` | uniform within each class | |
+| `margin` | least margin of the student | Scheffer, Decomain, Wrobel 2001 |
+| `entropy` | largest entropy of the student | |
+| `least-confidence` | least confidence of the student | Lewis, Gale 1994 |
+| `coreset` | greedy k-center over the features | Sener, Savarese, ICLR 2018 |
+| `pcoreset` | greedy k-center over the student's probabilities | Kang et al. 2025 |
+| `cluster-margin` | least margins, one from each cluster in turn | Citovsky et al., NeurIPS 2021 |
+| `unixkd` | uncertainty, and mixing of the least uncertain | Xu, Liu, Loy 2020 |
+"""
 
 
 def strategy(name: str | Strategy) -> Strategy:

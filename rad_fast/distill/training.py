@@ -68,7 +68,28 @@ def predict(
     collate: Callable[[list[Any]], Any] = default_collate,
     progress: Callable[[int], object] = lambda rows: None,
 ) -> npt.NDArray[np.float32]:
-    """(N, D) float32: what ``call(student, batch)`` says to every input of a data set, in evaluation mode."""
+    """What a student says to every input of a data set, in evaluation mode and without gradients.
+
+    Parameters
+    ----------
+    student : a torch module, on its device, or anything that ``call`` understands.
+    data : a data set, tensor or array of N inputs; of items that are tuples the first part is the input.
+    batch_size : inputs a call.
+    call : a callable (student, batch) to logits or features (rows, D).
+    collate : a list of inputs to a batch.
+    progress : called with the number of rows of every batch.
+
+    Returns
+    -------
+    (N, D) float32 array in host memory.
+
+    Examples
+    --------
+    >>> import torch
+    >>> predict(torch.nn.Identity(), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    array([[1., 2.],
+           [3., 4.]], dtype=float32)
+    """
     device, training = device_of(student), getattr(student, "training", False)
     if isinstance(student, nn.Module):
         student.eval()

@@ -1,0 +1,154 @@
+"""The CUDA kernels of rad_fast, on raw addresses in device memory; use the package's functions instead.
+
+Work is queued on `stream` (a cudaStream_t as an int) of `device`; only copy_out waits. 0 stands for no address.
+ValueError names the argument, what was expected and what came; RuntimeError is CUDA's, "no CUDA device" among them.
+"""
+
+from typing_extensions import Buffer
+
+architectures: str
+findings_bytes: int
+sums_bytes: int
+solution_bytes: int
+drawn_bytes: int
+
+_Logits = tuple[int, int, int, int, int]  # address, dtype, classes, row stride, column stride, in elements
+_Count = tuple[int, int]  # how many, and the first or -1
+
+def score(
+    logits: _Logits,
+    rows: int,
+    first_row: int,
+    given: int,
+    margin: int,
+    confidence: int,
+    label: int,
+    probability: int,
+    findings: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Margin, confidence, label (and the given labels' probability) of every row.
+
+    dtype: 0 float64, 1 float32, 2 float16, 3 bfloat16. given (int32) and probability (float32) are both addresses or
+    both 0. Invalid rows get NaN and label -1, and are counted in `findings`.
+    """
+
+def appraise(
+    teacher: _Logits,
+    student: _Logits | None,
+    rows: int,
+    first_row: int,
+    rule: tuple[int, float, int, int, int, int, tuple[float, float, float, float]],
+    exclude: int,
+    gain: int,
+    correctness: int,
+    label: int,
+    findings: int,
+    add: bool,
+    device: int,
+    stream: int,
+) -> None:
+    """Gain, correctness and the teacher's label of every point.
+
+    rule: (kind, constant, given, thresholds, levels, steps, weights) with addresses of float32 in device memory.
+    exclude: the address of one byte a row, or 0. add: to what `findings` holds already.
+    """
+
+def findings(bytes: bytes) -> tuple[_Count, _Count, _Count]:  # noqa: A002
+    """Invalid rows of the teacher, of the student, and given correctness outside [0, 1]."""
+
+def reduce(
+    gain: int,
+    correctness: int,
+    points: int,
+    box: tuple[float, float, float, float],
+    sums: int,
+    undecided_gain: int,
+    undecided_correctness: int,
+    capacity: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Adds up the points that the box decides, into `sums`; writes the others, in any order, `capacity` at most."""
+
+def sums(bytes: bytes) -> tuple[tuple[int, int, int, int, int, int, int], int]:  # noqa: A002
+    """The fields of kernels.reference.game.Sums, and how many points are undecided."""
+
+def solve_workspace(points: int) -> int:
+    """Bytes of device memory that `solve` needs."""
+
+def solve(
+    gain: int,
+    correctness: int,
+    points: int,
+    budget: int,
+    mistakes: float,
+    mistakes_each: float,
+    workspace: int,
+    workspace_bytes: int,
+    solution: int,
+    device: int,
+    stream: int,
+) -> None:
+    """The equilibrium, written to `solution`, against mistakes + mistakes_each * (valid points)."""
+
+def solution(bytes: bytes) -> tuple[tuple[float, float, float, float], str, int, int]:  # noqa: A002
+    """((price, threshold, share, value), status, points that the last step solved, valid points)."""
+
+def sample_workspace(points: int) -> int:
+    """Bytes of device memory that `sample` needs."""
+
+def sample(
+    gain: int,
+    correctness: int,
+    points: int,
+    equilibrium: tuple[float, float, float] | int,
+    running: int,
+    offset: int,
+    indices: int,
+    capacity: int,
+    workspace: int,
+    drawn: int,
+    device: int,
+    stream: int,
+) -> None:
+    """The indices that a scan from `running` takes, each plus `offset`; with indices 0 only the running sum after it.
+
+    equilibrium: (price, threshold, share), or the address of what `solve` wrote.
+    """
+
+def drawn(bytes: bytes) -> tuple[int, int]:  # noqa: A002
+    """(running sum after the scan, how many indices it takes)."""
+
+def probabilities(
+    gain: int,
+    correctness: int,
+    points: int,
+    equilibrium: tuple[float, float, float],
+    out: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Inclusion probabilities, float64."""
+
+def devices() -> list[tuple[str, tuple[int, int], int, int]]:
+    """(name, compute capability, multiprocessors, bytes of memory) of every device."""
+
+def device_of(memory: int) -> int:
+    """The device whose memory an address lies in."""
+
+def follow(stream: int, before: int, device: int) -> None:
+    """Work queued on `stream` from now on comes after what is queued on `before`."""
+
+def allocate(bytes: int, device: int, stream: int) -> int:  # noqa: A002
+    """Device memory, in the stream's order: its address."""
+
+def release(memory: int, device: int, stream: int) -> None:
+    """Gives memory of `allocate` back, in the stream's order."""
+
+def copy_in(to: int, buffer: Buffer, device: int, stream: int) -> None:
+    """Copies a contiguous host buffer to device memory."""
+
+def copy_out(from_: int, bytes: int, device: int, stream: int) -> bytes:  # noqa: A002 - its own name is a keyword
+    """Copies device memory to the host, and waits for it."""

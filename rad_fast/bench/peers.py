@@ -1,0 +1,84 @@
+"""What one writes in PyTorch for rad_fast's stages: the peers that it is measured beside, eager and compiled."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+# Contenders by name.
+OURS = "rad_fast"
+READ, COPY = "streaming read", "copy"
+TORCH, COMPILED = "torch eager", "torch compiled"
+MARGIN = "torch.topk of 1 - margin"
+SORT, TORCH_SORT, CUPY, CUPY_SORT = "numpy.sort", "torch.sort", "CuPy", "cupy.sort"
+SPARING = (TORCH, COMPILED, CUPY)  # slow ones
+
+
+def torch() -> Any:
+    """The torch module, or None where it is not installed or does not load."""
+    try:
+        return importlib.import_module("torch")
+    except (ImportError, OSError):
+        return None
+
+
+def compiled(work: Callable[..., Any]) -> Callable[..., Any]:
+    """``work`` by torch.compile, for the shapes it is called with; it is compiled when it is first called.
+
+    What was compiled before is forgotten then, because past some eight shapes torch quietly runs the rest eagerly: use
+    one at a time.
+    """
+    made: list[Callable[..., Any]] = []
+
+    def call(*arguments: Any) -> Any:
+        if not made:
+            torch().compiler.reset()
+            made.append(torch().compile(work, dynamic=False))
+        return made[0](*arguments)
+
+    return call
+
+
+def scores(x: Any) -> Any:
+    """Confidence and label of the two likeliest classes: what margins are made of."""
+    return torch().softmax(x, 1, dtype=torch().float32).topk(2)
+
+
+def game(gain: Any, correctness: Any, budget: int, mistakes: float) -> Any:
+    """The equilibrium by a sort and running sums, and a sample of it: exact where no inclusion probability reaches 1.
+
+    Indices of ``budget`` points; sums are float64, without which they fail at ten million points.
+    """
+    t = torch()
+    width = 1.0 / gain.double().clamp(min=2.0**-24)
+    advantage = 2.0 * correctness - 1.0
+    effective = advantage * gain
+    falling, order = effective.sort(descending=True)
+    widths = width[order].cumsum(0)
+    worth = (advantage[order].cumsum(0, dtype=t.float64) - 2.0 * mistakes) / widths
+    last = worth.argmax(0, keepdim=True)  # kept as a tensor: as a number it would be waited for
+    price, threshold = budget / widths.gather(0, last), falling.gather(0, last)
+    inclusion = t.where(effective >= threshold, (price * width).clamp(max=1.0), 0.0)
+    steps = t.arange(budget, dtype=t.float64, device=gain.device) + 0.5
+    return t.searchsorted(inclusion.cumsum(0), steps).clamp(max=len(gain) - 1)
+
+
+def whole(x: Any, budget: int, mistakes: float) -> Any:
+    """From the logits to the indices."""
+    top = scores(x).values
+    return game(1.0 - (top[:, 0] - top[:, 1]), top[:, 0].contiguous(), budget, mistakes)
+
+
+def smallest_margins(x: Any, budget: int) -> Any:
+    """Margin sampling: the points that the model is least sure of, without a thought for wrong labels."""
+    top = scores(x).values
+    return torch().topk(1.0 - (top[:, 0] - top[:, 1]), budget).indices
+
+
+def cupy_scores(x: Any) -> Any:
+    """``scores`` of a CuPy array: margin, confidence, label."""
+    cupy = importlib.import_module("cupy")
+    powers = cupy.exp(x - x.max(axis=1, keepdims=True)).astype("float32")
+    two = cupy.partition(powers, x.shape[1] - 2, axis=1)[:, -2:] / powers.sum(axis=1, keepdims=True)
+    return two[:, 1] - two[:, 0], two[:, 1], x.argmax(axis=1)

@@ -1,0 +1,168 @@
+"""What the figures show, counted from the points: small enough for the JSON beside the indices.
+
+====================  ==============================================================================================
+key                   what it holds
+====================  ==============================================================================================
+version               of this layout
+counted               how many points were looked at for plane, margin and probability: all, or a spread-out sample
+plane                 ``low``: where the correctness axis begins; ``pool``: counts in equal cells, a list for each row
+                      from ``low`` to 1, along it the gain from 0 to 1; ``below``: points under ``low``; ``selected``:
+                      [gain, correctness] of at most 1,000 selected points
+margin                ``pool``, ``selected``: counts in equal bins from 0 to 1, of the counted and of the selected
+probability           ``upper``: the highest there can be; ``zero``: points that are never taken; ``pool``: counts of
+                      the others in equal bins from 0 to ``upper``
+classes               [label, points in the pool, selected], the most frequently selected first
+other                 the other classes together: [classes, points in the pool, selected]
+expected              the expected gain of the selection where no more labels are wrong than correctness admits
+curves                as in ``curves.py``; null for the part of a selection that one rank holds
+calibration           ``predicted``, ``right``, ``low``, ``high``, ``points`` of each bin (``Calibrator.curve``),
+                      ``labelled``, ``error``, ``both`` (whether on both models); null without a Calibrator
+====================  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.backends import Backend, backend
+from rad_fast.calibration import Calibrator
+from rad_fast.kernels.reference.game import Equilibrium, Float32s
+from rad_fast.kernels.reference.score import Points
+from rad_fast.on_device import Route
+from rad_fast.pool import spread
+
+from .curves import curves
+
+if TYPE_CHECKING:
+    from rad_fast.selection import Selection
+
+VERSION = 1
+COUNTED = 500_000  # points in the density and the histograms; more cost time and change nothing that is seen
+DOTS = 1_000
+CELLS = 80
+BINS = 40
+CLASSES = 30  # more are not told apart in a figure
+BLOCK = 1 << 17  # points at a time, within the cache
+
+Counts = npt.NDArray[np.int64]
+
+
+def figures(selection: Selection) -> dict[str, Any]:
+    """What the figures of a selection show, as JSON can hold it."""
+    at, points = selection.on_host()
+    kernels = host_kernels(selection)
+    places = spread(COUNTED, len(points.gain))
+    gain, correctness = points.gain[places], points.correctness[places]
+    kept = ~np.isnan(gain)
+    gain, correctness = gain[kept], correctness[kept]
+    answer = selection.equilibrium
+    rows, other = classes(points, at)
+    whole = len(points.gain) == selection.n_points
+    game = (kernels, selection.budget, selection.mistakes, selection.value)
+    return {
+        "version": VERSION,
+        "counted": len(gain),
+        "plane": plane(gain, correctness, points, at),
+        "margin": {"pool": margins(gain).tolist(), "selected": margins(points.gain[at]).tolist()},
+        "probability": chances(kernels.probabilities(gain, correctness, answer), answer),
+        "classes": rows,
+        "other": other,
+        "expected": expected(selection, points),
+        "curves": curves(points.gain, points.correctness, *game) if whole else None,
+        "calibration": calibration(selection.calibrator),
+    }
+
+
+def host_kernels(selection: Selection) -> Backend:
+    """What computes on the points in host memory."""
+    kernels = selection._kernels
+    return backend("auto") if isinstance(kernels, Route) else kernels
+
+
+def plane(gain: Float32s, correctness: Float32s, points: Points, at: Counts) -> dict[str, Any]:
+    """The density of the pool and some of the selected points in the gain x correctness plane."""
+    some = at[spread(DOTS, len(at))]
+    # Down to all that is selected, and to all points but the least correct: a few would flatten the rest.
+    lowest = float(np.quantile(correctness, 0.01)) if len(correctness) else 1.0
+    chosen = float(points.correctness[at].min()) if len(at) else 1.0
+    low = max(0.0, math.floor(95.0 * min(0.9, lowest, chosen)) / 100.0)
+    seen = correctness >= np.float32(low)
+    across = cells(gain[seen], 0.0, 1.0, CELLS)
+    up = cells(correctness[seen], low, 1.0, CELLS)
+    counts = np.bincount(up * CELLS + across, minlength=CELLS * CELLS).reshape(CELLS, CELLS)
+    dots = np.column_stack([points.gain[some], points.correctness[some]]).astype(np.float64)
+    return {
+        "low": low,
+        "pool": counts.tolist(),
+        "below": int(len(seen) - np.count_nonzero(seen)),
+        "selected": np.round(dots, 4).tolist(),
+    }
+
+
+def margins(gain: Float32s) -> Counts:
+    """The student's margins, 1 - gain, in equal bins from 0 to 1."""
+    return np.bincount(cells(np.float32(1) - gain, 0.0, 1.0, BINS), minlength=BINS)
+
+
+def chances(q: npt.NDArray[np.float64], answer: Equilibrium) -> dict[str, Any]:
+    """Inclusion probabilities in equal bins up to the highest: a point that is taken has a gain above the threshold."""
+    upper = min(1.0, answer.price / answer.threshold) if answer.threshold > 0 else 1.0
+    upper = upper if upper > 0 else 1.0
+    some = q[q > 0]
+    counts = np.bincount(cells(some, 0.0, upper, BINS), minlength=BINS)
+    return {"upper": upper, "zero": int(len(q) - len(some)), "pool": counts.tolist()}
+
+
+def cells(values: npt.NDArray[np.floating], low: float, high: float, count: int) -> npt.NDArray[np.int32]:
+    """Which of ``count`` equal cells from ``low`` to ``high`` each value is in."""
+    width = max(high - low, 1e-9)
+    at = ((values.astype(np.float64) - low) * (count / width)).astype(np.int32)
+    return np.clip(at, 0, count - 1)
+
+
+def classes(points: Points, at: Counts) -> tuple[list[list[int]], list[int] | None]:
+    """Labels of the pool and of the selected points, those selected most often first, and the other classes."""
+    most = int(points.label.max(initial=-1)) + 1
+    pool = np.zeros(most, np.int64)
+    for begin in range(0, len(points.label), BLOCK):
+        part = slice(begin, begin + BLOCK)
+        label = points.label[part]
+        out = np.isnan(points.gain[part])
+        pool += np.bincount(label[~out] if out.any() else label, minlength=most)
+    chosen = np.bincount(points.label[at], minlength=most)
+    order = np.lexsort((-pool, -chosen))
+    order = order[pool[order] > 0]
+    first, rest = (order, order[:0]) if len(order) <= CLASSES else np.split(order, [CLASSES - 6])
+    rows = np.column_stack([first, pool[first], chosen[first]]).tolist()
+    return rows, [len(rest), int(pool[rest].sum()), int(chosen[rest].sum())] if len(rest) else None
+
+
+def expected(selection: Selection, points: Points) -> float:
+    """The expected gain of the selection, sum of q d, by duality: what the adversary takes is added to the value.
+
+    He spends all he has at his price; on points that are taken beyond it, only where the threshold is below 0, more.
+    """
+    price, threshold, mistakes = selection.price, selection.threshold, selection.mistakes
+    if threshold >= 0:
+        return selection.value + 2.0 * mistakes * price
+    total, kernels = 0.0, host_kernels(selection)
+    for begin in range(0, len(points.gain), BLOCK):
+        gain, correctness = points.gain[begin : begin + BLOCK], points.correctness[begin : begin + BLOCK]
+        q = kernels.probabilities(gain, correctness, selection.equilibrium)
+        taken = q > 0
+        advantage = 2.0 * correctness[taken].astype(np.float64) - 1.0
+        total += float(np.sum(q[taken] * advantage * gain[taken]))
+    return total
+
+
+def calibration(calibrator: object) -> dict[str, Any] | None:
+    """The calibration curve, where there was a Calibrator."""
+    if not isinstance(calibrator, Calibrator):
+        return None
+    curve = {name: values.tolist() for name, values in calibrator.curve()._asdict().items()}
+    about = {"labelled": calibrator.n_labelled_, "error": calibrator.error_, "both": calibrator.needs_student_}
+    return {**curve, **about}

@@ -1,0 +1,78 @@
+"""The numbers of a selection in words: the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+Numbers = dict[str, Any]  # of Selection.report()
+Figures = dict[str, Any]  # of figures.figures()
+
+
+def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
+    """The numbers in words, a line each; with the figures also what robustness costs and where labels stop paying."""
+    left_out = numbers["excluded"] + numbers["invalid"]
+    excluded = ""
+    if left_out:
+        excluded = f" ({left_out:,} left out: {numbers['excluded']:,} excluded, {numbers['invalid']:,} invalid)"
+    wrong, value = amount(numbers["mistakes"]), amount(numbers["value"])
+    gain, correctness = numbers["selected_mean_gain"], numbers["selected_mean_correctness"]
+    worth, threshold = f"{numbers['worth_querying']:,}", f"{numbers['threshold']:.4g}"
+    each, classes = f"{numbers['value_per_query']:.4g}", f"{len(numbers['selected_labels']):,}"
+    lines = [
+        f"{numbers['budget']:,} of {numbers['points']:,} points selected{excluded}",
+        f"{worth} points are worth a query: their effective gain exceeds {threshold}",
+        f"selected: mean gain {gain:.3f}, mean correctness {correctness:.3f}, {classes} different labels",
+        f"if {wrong} more labels are wrong than correctness admits, the expected gain is at least {value}",
+    ]
+    lines[-1] += f" ({each} per query)"
+    if figures is not None:
+        lines += robustness(numbers, figures)
+    if figures is not None and figures["calibration"]:
+        labelled, error = figures["calibration"]["labelled"], figures["calibration"]["error"]
+        lines.append(f"the teacher was wrong on {percent(error)} of {labelled:,} labelled points")
+    if numbers["value"] <= 0:
+        lines.append("that is no promise: the teacher is too unreliable for this budget and so many mistakes")
+    return lines
+
+
+def robustness(numbers: Numbers, figures: Figures) -> list[str]:
+    """What the guarantee costs, and what another label would bring."""
+    curves = figures["curves"]
+    lines = [f"if none is, the expected gain is {amount(figures['expected'])}"]
+    if curves is None:
+        return lines
+    said = amount if curves["points"] == possible(numbers) else rough
+    best, worst = curves["greedy"][0], curves["greedy"][curves["mistakes"].index(numbers["mistakes"])]
+    if numbers["mistakes"] > 0:
+        highest = f"the {numbers['budget']:,} points of highest effective gain"
+        lines[0] += f"; {highest} would have {said(best)}, but at worst {said(worst)}"
+    stops, threshold = curves["stops_paying"], numbers["threshold"]
+    if threshold > 0:
+        lines.append(f"one more label adds {threshold:.4g}; more labels stop paying at {rough(stops)}")
+    elif stops > 0:
+        lines.append(f"more labels stop paying at {rough(stops)}: with {numbers['budget']:,} the value is lower")
+    else:
+        lines.append("no number of labels pays with so many mistakes")
+    return lines
+
+
+def amount(number: float) -> str:
+    """12,345,678 or 1,235 or 0.01235."""
+    return f"{number:,.0f}" if abs(number) >= 1e3 else f"{number:.4g}"
+
+
+def rough(number: float) -> str:
+    """Three digits of a number that was found on a sample, or means no more: about 3,800,000."""
+    digits = 2 - math.floor(math.log10(abs(number))) if number else 0
+    return f"about {amount(round(number, digits))}"
+
+
+def percent(part: float) -> str:
+    return f"{100.0 * part:.3g}%"
+
+
+def possible(numbers: Numbers) -> int:
+    """How many points can be selected."""
+    count: int = numbers["points"] - numbers["excluded"] - numbers["invalid"]
+    return count
