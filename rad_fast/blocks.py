@@ -22,6 +22,7 @@ class ScoreBlocks:
     """
 
     def __init__(self) -> None:
+        self.before = Pieces([])
         self.blocks: list[Points] = []
         self.used: list[int] = []
         self.rows = 0
@@ -44,20 +45,29 @@ class ScoreBlocks:
         self.used[-1] += rows
         self.rows += rows
 
-    def settled(self) -> list[Points]:
-        """All points that are kept."""
+    def settled(self) -> Pieces:
+        """All points that are kept; what comes later goes to other blocks."""
         blocks = zip(self.blocks, self.used, strict=True)
-        return [block if used == len(block.gain) else part(block, 0, used) for block, used in blocks if used]
+        new = [block if used == len(block.gain) else part(block, 0, used) for block, used in blocks if used]
+        if new:
+            self.before = Pieces([*self.before.pieces, *new])
+            self.blocks, self.used = [], []
+        return self.before
+
+
+class Pieces:
+    """Points in pieces, put together when they are asked for as one: who wants the indices alone never does."""
+
+    def __init__(self, pieces: list[Points]) -> None:
+        self.pieces = pieces
 
     def joined(self) -> Points:
         """All points in one piece; one field after the other, so that little is held twice."""
-        pieces = self.settled()
-        if len(pieces) > 1:
-            gains, correctnesses, labels = (list(parts) for parts in zip(*pieces, strict=True))
-            self.blocks, pieces = [], []
-            pieces = [Points(emptied(gains), emptied(correctnesses), emptied(labels))]
-        self.blocks, self.used = pieces, [self.rows] * len(pieces)
-        return pieces[0] if pieces else empty_points(0)
+        if len(self.pieces) > 1:
+            gains, correctnesses, labels = (list(parts) for parts in zip(*self.pieces, strict=True))
+            self.pieces = []
+            self.pieces = [Points(emptied(gains), emptied(correctnesses), emptied(labels))]
+        return self.pieces[0] if self.pieces else empty_points(0)
 
 
 def part(points: Points, begin: int, end: int) -> Points:

@@ -188,7 +188,7 @@ class Scorer:
             return 0, Points(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
         selector = Selector(1, invalid="exclude", backend=self.backend)
         selector.partial_fit(teacher, student_logits=student, correctness=correctness, exclude=mask)
-        points = selector._state.store.joined()
+        points = selector._state.store.settled().joined()
         label = points.label.copy()
         label[np.isnan(points.gain)] = -1
         if mask is not None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .backends import Backend
+from .blocks import Pieces
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.score import Points
 from .on_device import Route
@@ -47,9 +48,6 @@ class Selection:
     """
 
     indices: Any
-    gain: Any
-    correctness: Any
-    labels: Any
     budget: int
     value: float
     mistakes: float
@@ -63,7 +61,7 @@ class Selection:
     n_invalid: int
     # As the backend has them: NumPy arrays, or torch tensors on the device.
     _indices: Any = field(repr=False)
-    _points: Any = field(repr=False)
+    _pieces: Pieces = field(repr=False)
     _kernels: Backend | Route = field(repr=False)
     _wrap: Callable[[Any], Any] = field(repr=False)
     calibrator: Any = field(default=None, repr=False)
@@ -71,6 +69,22 @@ class Selection:
     @property
     def equilibrium(self) -> Equilibrium:
         return Equilibrium(self.price, self.threshold, self.share, self.value)
+
+    @cached_property
+    def gain(self) -> Any:
+        return self._wrap(self._points.gain)
+
+    @cached_property
+    def correctness(self) -> Any:
+        return self._wrap(self._points.correctness)
+
+    @cached_property
+    def labels(self) -> Any:
+        return self._wrap(self._points.label)
+
+    @property
+    def _points(self) -> Points:
+        return self._pieces.joined()
 
     @cached_property
     def probabilities(self) -> Any:

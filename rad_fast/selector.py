@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import inputs, on_device, topk
 from .backends import Backend
 from .backends import backend as _backend
-from .blocks import ScoreBlocks
+from .blocks import Pieces, ScoreBlocks
 from .calibration import Calibrator
 from .distributed import Alone, GroupPool, common, group_of, place, totals
 from .game import on_grid, solve
@@ -212,16 +212,13 @@ class Selector:
         count_of, each = self._mistakes(source)
         mistakes = count_of + each * possible
         pieces = state.store.settled()
-        mine = ArrayPool.of(pieces, self._kernels)
+        mine = ArrayPool.of(pieces.pieces, self._kernels)
         answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
-        indices = self._sample(pieces, answer, start(self.seed, budget, count), budget)
-        del mine, pieces
+        indices = self._sample(pieces.pieces, answer, start(self.seed, budget, count), budget)
         if answer.value <= 0:
             inputs.warn_unreliable(answer.value, mistakes, budget)
         counts = (count, excluded, invalid)
-        return self._selection(
-            indices, answer, budget, mistakes, counts, state.store.joined(), self._kernels, state.wrap, source
-        )
+        return self._selection(indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source)
 
     def _selection(
         self,
@@ -230,16 +227,13 @@ class Selector:
         budget: int,
         mistakes: float,
         counts: tuple[int, int, int],
-        points: Points,
+        pieces: Pieces,
         kernels: Backend | on_device.Route,
         wrap: Callable[[Any], Any],
         source: inputs.Source,
     ) -> Selection:
         return Selection(
             indices=wrap(indices),
-            gain=wrap(points.gain),
-            correctness=wrap(points.correctness),
-            labels=wrap(points.label),
             budget=budget,
             value=answer.value,
             mistakes=mistakes,
@@ -252,7 +246,7 @@ class Selector:
             n_excluded=counts[1],
             n_invalid=counts[2],
             _indices=indices,
-            _points=points,
+            _pieces=pieces,
             _kernels=kernels,
             _wrap=wrap,
             calibrator=source.calibrator,
@@ -311,7 +305,7 @@ class Selector:
             done.budget,
             done.mistakes,
             (asked.teacher.rows, done.excluded, done.invalid),
-            Points(*done.points[:3]),
+            Pieces([Points(*done.points[:3])]),
             kernels,
             asked.teacher.wrap,
             source,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from .blocks import part
+from .blocks import Pieces, part
 from .io import open_npy, write_text, write_together
 from .kernels.reference.score import Points, empty_points
 
@@ -145,10 +145,7 @@ class ScoreFiles:
             if isinstance(field, np.memmap):
                 field.flush()
 
-    def settled(self) -> list[Points]:
-        return [self.joined()]
-
-    def joined(self) -> Points:
+    def settled(self) -> Pieces:
         """All points that are kept; the files are now of just these, and any program can read them."""
         for name, head in header(self.rows).items():
             with open(self.path(name), "r+b") as file:
@@ -156,7 +153,7 @@ class ScoreFiles:
                 file.truncate(OFFSET + self.rows * ITEM)
         self.maps = part(self.maps, 0, self.rows)
         self.capacity = self.rows
-        return self.maps
+        return Pieces([self.maps])
 
 
 def allocate(file: int, before: int, size: int) -> None:

@@ -32,19 +32,19 @@ def test_kept_points_come_back_in_order_from_blocks_of_any_size(most: int, monke
             field[:] = values
         store.keep(place)
     want = points(0, store.rows)
-    pieces = store.settled()
+    pieces = store.settled().pieces
     for field, values in enumerate(want):
         np.testing.assert_array_equal(np.concatenate([piece[field] for piece in pieces]), values)
-    joined = store.joined()
+    joined = store.settled().joined()
     assert all(np.array_equal(*pair) for pair in zip(joined, want, strict=True))
-    assert store.joined().gain is joined.gain, "joined once"
+    assert store.settled().joined().gain is joined.gain, "joined once"
 
 
 def test_no_points_are_no_pieces() -> None:
     store = ScoreBlocks()
     store.keep(store.room(0))
-    assert store.settled() == []
-    assert store.joined().gain.shape == (0,)
+    assert store.settled().pieces == []
+    assert store.settled().joined().gain.shape == (0,)
 
 
 def test_a_selection_stays_as_it_was_when_more_points_come() -> None:

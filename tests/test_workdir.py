@@ -329,6 +329,6 @@ def test_files_grow_and_other_programs_can_read_them(tmp_path):
     elsewhere = empty_points(20)
     elsewhere.gain[:] = -1
     files.keep(elsewhere)
-    assert files.joined().gain.shape == (5020,)
+    assert files.settled().joined().gain.shape == (5020,)
     np.testing.assert_array_equal(np.load(tmp_path / "s" / "gain.npy"), [*range(5000), *[-1] * 20])
     assert Path(tmp_path / "s" / "gain.npy").stat().st_size == workdir.OFFSET + 20_080
