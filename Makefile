@@ -2,6 +2,7 @@
 #   make          the package, editable: Python edits are seen at once, C++ edits at the next make
 #   make demo     the main job on real data; figure in build/demo/        make test    the whole suite
 #   make bench    benchmarks/                                             make lint    ruff and mypy
+#   make docs     the documentation, as pages in build/docs/
 #   PYTHON=python3.12 make ...   another interpreter;   make test ARGS="-k game -x"   arguments for pytest
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ TOOLS := scikit-build-core pybind11 cmake ninja
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f -not -name '*.md')
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test bench lint clean
+.PHONY: install demo test bench docs lint clean
 
 install: $(VENV)/installed
 
@@ -27,6 +28,10 @@ test: $(VENV)/with-test
 
 bench: $(VENV)/with-bench
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
+
+# Strict: a warning, such as of a link that leads nowhere, is an error. Nothing is fetched, and the pages fetch nothing.
+docs: $(VENV)/with-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(VENV)/with-lint
 	$(BIN)/ruff check

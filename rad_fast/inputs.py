@@ -27,7 +27,20 @@ EXPECTED_DTYPE = "expected float64, float32, float16 or bfloat16"
 
 
 class UnreliableTeacherWarning(UserWarning):
-    """The value of the game is not positive: no selection can promise a gain against that many mistakes."""
+    """The value of the game is not positive: no selection can promise a gain against that many mistakes.
+
+    The selection is made all the same. More labelled points for a ``Calibrator`` allow for fewer mistakes.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np, rad_fast
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     selection = rad_fast.Selector(5).fit(np.zeros((10, 2)))  # a teacher that knows nothing
+    >>> caught[0].category.__name__, selection.value <= 0
+    ('UnreliableTeacherWarning', True)
+    """
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,15 @@ def select(
     Raises
     ------
     ImportError, TypeError, ValueError : naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    Starting Ray takes seconds: the test of docs/howto/ray.md runs such a selection.
+
+    >>> import ray, rad_fast.ray  # doctest: +SKIP
+    >>> dataset = ray.data.read_parquet("logits/")  # doctest: +SKIP
+    >>> chosen = rad_fast.ray.select(dataset, 1000, logits="teacher", student_logits="student")  # doctest: +SKIP
+    >>> chosen.write_parquet("chosen/")  # doctest: +SKIP
     """
     try:
         ray, data, pyarrow = (importlib.import_module(name) for name in ("ray", "ray.data", "pyarrow"))

@@ -35,7 +35,7 @@ class Selection:
     correctness : (N,) float32 in [0, 1], the probability that the teacher's label is right.
     labels : (N,) int32, the teacher's; -1 where a row is invalid.
     weights : (budget,) float64, 1 / inclusion probability of the selected points: a sum over them weighted so is an
-        unbiased estimate of the sum over all points that can be selected.
+        unbiased estimate of the sum over all points whose inclusion probability is not 0.
     value : the value of the game, a certificate: whichever ``mistakes`` labels are wrong beyond what correctness
         admits, the expected gain of the selection, right labels less wrong ones, is at least this.
     mistakes : how many labels the adversary may spoil beyond that.
@@ -43,8 +43,20 @@ class Selection:
         effective gain (2 correctness - 1) gain exceeds the threshold, which is the value of the game per query.
     calibrator : the Calibrator that correctness came from, or None.
 
+    Notes
+    -----
     ``report()`` gives the numbers, ``summary()`` says them in words, ``plot()`` draws them, ``save_report(path)``
     writes words and figures to one HTML page.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10)).astype("float32")
+    >>> selection = rad_fast.Selector(20).fit(logits)
+    >>> selection.indices[:3], round(selection.value, 2), selection.mistakes
+    (array([14, 48, 99]), 1.98, 50.0)
+    >>> round(float(selection.probabilities.sum()), 6)
+    20.0
     """
 
     indices: Any

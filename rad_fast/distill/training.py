@@ -114,7 +114,10 @@ class Fit:
     Parameters
     ----------
     holdout : a data set of (input, label), or None: all epochs are run.
-    epochs, batch_size, lr, weight_decay, patience, seed : numbers.
+    epochs, batch_size : ints, at least 1.
+    lr, weight_decay : floats, of AdamW.
+    patience : epochs without improvement on the hold-out before training stops.
+    seed : of the order of the minibatches.
     loss : loss(logits, targets, weight); None is the weighted soft cross-entropy.
     collate : a list of items to a batch.
 
