@@ -63,7 +63,7 @@ def gpu(request: pytest.FixtureRequest) -> None:
 
 @lru_cache(maxsize=1)
 def clock(device: str) -> Clock:
-    return gpu_cases.on_device(device)
+    return cuda.clock(device)
 
 
 @lru_cache(maxsize=1)  # the contenders of a case come one after the other, and share its inputs

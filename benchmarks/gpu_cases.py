@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 from rad_fast.bench import cuda, peers
 from rad_fast.bench.cpu import MISTAKES, POINT_BYTES, SHARE
 from rad_fast.bench.peers import READ
-from rad_fast.bench.timing import Case, Clock, Work, cuda_events, only, wall
+from rad_fast.bench.timing import Case, Clock, Work, only, wall
 from rad_fast.kernels.reference.sample import start
 
 REPLAYED, LAUNCHED = "replayed from a CUDA graph", "launched"
@@ -44,7 +43,6 @@ class Size(NamedTuple):
     sparing_rounds: int
 
 
-LAUNCHES = 4e-3  # seconds: the game takes some eighty launches, each of up to 50 microseconds of the host's time
 LARGE = 1 << 32  # bytes: of these the cache holds the last few, and the next turn begins with the first
 CLASSES = (10, 32, 100, 1000, 4096, 32768, 131072)
 DTYPES = ("bfloat16", "float16", "float32")
@@ -76,20 +74,6 @@ def apart(device: str, nbytes: int = 0) -> int | None:
 
 
 # -------------------------------------------------------------------------------------------------------------- clocks
-
-
-def on_device(device: str) -> Clock:
-    """``cuda.clock`` for what takes many launches: the device is kept busy until the host is through with them all.
-
-    What keeps it busy reads more than the cache holds.
-    """
-    if not cuda.on_gpu(device):
-        return wall
-    scratch = peers.torch().rand(cuda.UNKNOWN_BETWEEN // 4, device=device)
-    plain = cuda_events()
-    taken = min(plain(scratch.sum) for _ in range(4))
-    passes = max(1, math.ceil(LAUNCHES / taken))
-    return cuda_events(lambda: [scratch.sum() for _ in range(passes)])
 
 
 def awaited(device: str) -> Clock:

@@ -88,7 +88,7 @@ def carry_out(
         else:
             print(plan.name, flush=True)
             try:
-                clocks = clocks or {DEVICE: cases.on_device(device), HOST: cases.awaited(device)}
+                clocks = clocks or {DEVICE: cuda.clock(device), HOST: cases.awaited(device)}
                 found["cases"].append(asdict(measured(plan, clocks)))
             except Exception as error:  # noqa: BLE001 - whatever it is, the rest has to run
                 traceback.print_exc()

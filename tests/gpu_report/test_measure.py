@@ -214,12 +214,12 @@ def test_the_devices_clock_keeps_the_device_busy_first(torch_on_paper: Torch, mo
             if ahead is not None:
                 ahead()
             work()
-            return gpu_cases.LAUNCHES / 2.5
+            return cuda.LAUNCHES / 2.5
 
         return clock
 
-    monkeypatch.setattr(gpu_cases, "cuda_events", cuda_events)
-    clock = gpu_cases.on_device("cuda")
+    monkeypatch.setattr(cuda, "cuda_events", cuda_events)
+    clock = cuda.clock("cuda")
     log.clear()
     clock(lambda: log.append("work"))
     assert log == ["read", "read", "read", "work"]
