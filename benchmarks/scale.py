@@ -5,8 +5,8 @@
 Logits of 10 classes are made chunk by chunk, no input is stored, and making them is not counted. Each decade is run in
 processes of their own, ``--turns`` of them, of which the fastest counts; the scores are kept in memory and, with
 --scores, in files there too (12 bytes a point), whose pages the system counts as the process's for as long as it has no
-better use for them. Before each decade another process writes as much new memory as the points will take: what a byte
-costs that way is the machine's, and a virtual machine's first use of its memory is then over. Writes OUT.json.
+better use for them. Before each decade another process writes as much new memory as the points will take, twice: what
+that costs is the machine's, and a virtual machine's first use of its memory is over the second time. Writes OUT.json.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ def collect(least: int, most: int, turns: int, scores: Path | None) -> dict[str,
     about = machine()
     series: dict[str, list[Row]] = {}
     for name, folder in (("in memory", None), *([] if scores is None else [("in files", scores)])):
-        print(f"{name:>12}   scoring  selecting     memory  new memory")
+        print(f"{name:>12}   scoring  selecting     memory  new memory, first and then")
         rows = series[name] = []
         points = least
         while points <= most:
-            new = float(run("--touch", str(KEPT * points)))
+            first, new = (KEPT * float(run("--touch", str(KEPT * points))) for _ in range(2))
             every = [one(points, folder) for _ in range(turns)]
             best = min(every, key=lambda row: row["score_ns"] + row["select_ns"])
-            rows.append(
-                {**best, "new_memory_ns": KEPT * new, "turns_ns": [r["score_ns"] + r["select_ns"] for r in every]}
-            )
-            form = "{points:12,} {score_ns:6.1f} ns  {select_ns:6.1f} ns  {bytes:6.1f} B  {new_memory_ns:7.1f} ns"
+            turns_ns = [row["score_ns"] + row["select_ns"] for row in every]
+            rows.append({**best, "first_use_ns": first, "new_memory_ns": new, "turns_ns": turns_ns})
+            form = "{points:12,} {score_ns:6.1f} ns  {select_ns:6.1f} ns  {bytes:6.1f} B"
+            form += "  {first_use_ns:7.1f} ns  {new_memory_ns:6.1f} ns"
             print(form.format(**rows[-1]), flush=True)
             points *= 10
     return {"machine": about, "classes": CLASSES, "fraction": FRACTION, "series": series}
@@ -163,17 +163,18 @@ def plot(found: dict[str, Any], path: Path) -> None:
         points, colour = [row["points"] for row in rows], COLOURS[name]
         total = [row["score_ns"] + row["select_ns"] for row in rows]
         cost.plot(points, total, "o-", color=colour, label=f"scores {name}")
-        cost.plot(points, [row["select_ns"] for row in rows], "o:", color=colour, label="of it game and sample")
-        memory.plot(points, [row["bytes"] for row in rows], "o-", color=colour, label=f"scores {name}")
+        cost.plot(points, [row["select_ns"] for row in rows], "o:", color=colour, label="of which game and sample")
+        many = [row for row in rows if row["points"] >= 10 * CHUNK]  # fewer fit where the first chunk was
+        memory.plot([row["points"] for row in many], [row["bytes"] for row in many], "o-", color=colour)
         if name == "in memory":
             label = f"writing {KEPT} bytes of new memory"
             cost.plot(points, [row["new_memory_ns"] for row in rows], "--", color="#767676", label=label)
     cost.set(xscale="log", xlabel="points", ylabel="nanoseconds a point", ylim=(0, None))
-    memory.set(xscale="log", xlabel="points", ylabel="bytes a point, at the peak", ylim=(0, 26))
+    memory.set(xscale="log", xlabel="points", ylabel="bytes a point, at the peak", ylim=(0, 26), xlim=cost.get_xlim())
     memory.axhline(24, color="#767676", linestyle="--", linewidth=1)
     memory.annotate("promised: at most 24", (1, 24), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    cost.legend(frameon=False, fontsize="small")
     for axes in (cost, memory):
-        axes.legend(frameon=False, fontsize="small")
         axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
