@@ -81,7 +81,8 @@ def main() -> None:
     indices = selection.indices + sum(sizes[:rank])
     if arguments.out is not None:
         np.save(f"{arguments.out}-{rank}.npy", indices)
-    print(f"rank {rank}: {len(indices)} of {len(selection.gain)} points, value of the game {selection.value:.6g}")
+    line = f"rank {rank}: {len(indices)} of {len(selection.gain)} points, value of the game {selection.value:.6g}\n"
+    sys.stdout.write(line)  # at once, end included: torchrun's processes write unbuffered, to one place
     dist.destroy_process_group()
 
 

@@ -206,9 +206,12 @@ def block_scores(kernels: Backend, logits: TopKLogits, given: Int32s | None, nam
         held, place = hits.any(axis=1), hits.argmax(axis=1).astype(np.int32)
     kept = kernels.score(logits.values, place)
     valid = kept.label >= 0
-    top = values[rows, np.where(valid, kept.label, 0)]
-    with np.errstate(invalid="ignore"):
-        label = np.where(values == top[:, None], indices, logits.n_classes).min(axis=1, initial=logits.n_classes)
+    highest = np.where(valid, kept.label, 0)
+    top, label = values[rows, highest], indices[rows, highest].astype(np.int64)
+    tied = np.flatnonzero(kept.margin == 0.0)  # of equal logits the lowest class is the label, wherever it is stored
+    if len(tied):
+        equal = values[tied] == top[tied, None]
+        label[tied] = np.where(equal, indices[tied], logits.n_classes).min(axis=1)
     top = np.where(valid, top, 0.0).astype(np.float64)
     share = np.ones(len(values))  # of the k kept in all probability
     if logits.logsumexp is not None:
@@ -240,16 +243,17 @@ def checked_classes(value: Any, kept: int) -> int:
 
 def checked_indices(logits: TopKLogits, name: str, first: int) -> Array:
     indices, classes = logits.indices, logits.n_classes
-    wrong = ((indices < 0) | (indices >= classes)).any(axis=1)
-    if wrong.any():
+    if indices.size and not (indices.min() >= 0 and indices.max() < classes):
+        wrong = ((indices < 0) | (indices >= classes)).any(axis=1)
         at = int(wrong.argmax())
         raise ValueError(
             f"{name}.indices: expected classes from 0 to {classes - 1}, row {first + at} has {indices[at].min()} to "
             f"{indices[at].max()}"
         )
     ordered = np.sort(indices, axis=1)
-    wrong = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    if wrong.any():
+    equal = ordered[:, 1:] == ordered[:, :-1]
+    if equal.any():
+        wrong = equal.any(axis=1)
         raise ValueError(
             f"{name}.indices: expected different classes in a row, row {first + int(wrong.argmax())} has one twice; "
             "leave out the second, or give it the value -inf and a class that is not kept"
