@@ -164,7 +164,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
         total = [row["score_ns"] + row["select_ns"] for row in rows]
         cost.plot(points, total, "o-", color=colour, label=f"scores {name}")
         cost.plot(points, [row["select_ns"] for row in rows], "o:", color=colour, label="of which game and sample")
-        many = [row for row in rows if row["points"] >= 10 * CHUNK]  # fewer fit where the first chunk was
+        many = [row for row in rows if row["points"] >= 5 * CHUNK]  # fewer fit where the first chunk was
         memory.plot([row["points"] for row in many], [row["bytes"] for row in many], "o-", color=colour)
         if name == "in memory":
             label = f"writing {KEPT} bytes of new memory"

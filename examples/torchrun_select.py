@@ -9,8 +9,6 @@ Without --files it makes shards of 100,000 points, uneven on purpose. With them,
 stretches of all rows. A rank that fails, or is given bad input, ends all of them with an error that says which and why.
 """
 
-# ruff: noqa: T201
-
 import argparse
 import datetime
 import gc
