@@ -153,7 +153,7 @@ class Selection:
     def plot(self, ax: Any = None) -> Any:
         """Draw the report's figures: the gain x correctness plane, margins, probabilities, labels, values of the game.
 
-        Needs matplotlib (``pip install "rad-fast[report]"``).
+        Needs matplotlib (``pip install "rad_fast[report]"``).
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class Selection:
         try:
             from matplotlib import pyplot, rc_context
         except ImportError as error:
-            raise ImportError('plot() needs matplotlib: pip install "rad-fast[report]"') from error
+            raise ImportError('plot() needs matplotlib: pip install "rad_fast[report]"') from error
         from .report.draw import STYLE, TITLES, draw, drawn, titled
 
         numbers, figures = self.report(), self._figures
@@ -187,7 +187,7 @@ class Selection:
     def save_report(self, path: str | os.PathLike[str], *, title: str = "Selection") -> None:
         """Write one HTML page with the numbers in words and the figures; it needs nothing from a network.
 
-        The same selection gives the same bytes. Needs ``pip install "rad-fast[report]"``.
+        The same selection gives the same bytes. Needs ``pip install "rad_fast[report]"``.
 
         Parameters
         ----------

@@ -303,7 +303,7 @@ def test_places_where_the_page_cannot_be_written(result, tmp_path, capsys):
 @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
 def test_a_missing_library_says_what_to_install(result, capsys, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    assert f'needs {missing}, which cannot be imported; pip install "rad-fast[report]"' in refused(capsys, result)
+    assert f'needs {missing}, which cannot be imported; pip install "rad_fast[report]"' in refused(capsys, result)
 
 
 def test_the_calibration_reaches_the_page(logits, tmp_path, capsys):

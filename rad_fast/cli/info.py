@@ -29,7 +29,8 @@ def run(_: argparse.Namespace) -> None:
     print(f"rad_fast  {rad_fast.__version__}")
     print(f"with      {', '.join(versions)}")
     chosen = backends.backend("auto").name
-    for head, finding in zip(["backends", *[""] * len(backends.CPU)], backends.findings(), strict=False):
+    for number, finding in enumerate(backends.findings()):
+        head = "" if number else "backends"
         state = "usable" if finding.usable else f"not usable: {finding.why}"
         print(f"{head:9} {finding.name:10} {state}{', the default here' if finding.name == chosen else ''}")
     print(f"threads   {backends.threads()} (RAD_FAST_THREADS sets another number)")
@@ -41,7 +42,7 @@ def imported_torch() -> tuple[Any, str]:
     try:
         import torch
     except ImportError as error:
-        return None, 'not installed; pip install "rad-fast[torch]"' if error.name == "torch" else one_line(error)
+        return None, 'not installed; pip install "rad_fast[torch]"' if error.name == "torch" else one_line(error)
     except OSError as error:  # a library of its own that does not load
         return None, one_line(error)
     return torch, ""

@@ -16,7 +16,7 @@ from .draw import COLOURS, STYLE, TITLES, draw, drawn
 from .words import Figures, Numbers, amount, sentences
 
 SIZE = (5.2, 3.7)  # inches of 72 units: as narrow as a telephone's screen, so that text is readable there
-NEEDED = 'the report needs {name}, which cannot be imported; pip install "rad-fast[report]"'
+NEEDED = 'the report needs {name}, which cannot be imported; pip install "rad_fast[report]"'
 ROWS = {
     "points": "points",
     "excluded": "excluded",
