@@ -14,15 +14,9 @@ import rad_fast
 from rad_fast import backends, device
 from rad_fast.device import Memory
 
-pytestmark = pytest.mark.usefixtures("on_emulator")
+from ..triton_kernels.public_cases import ARGUMENTS, BUDGET, GIVEN, TEACHER, WRONG, C, N, called  # noqa: TID252 - tests are no package
 
-N, C, BUDGET = 3000, 10, 100
-TEACHER = np.random.default_rng(0).normal(0, 5, (N, C)).astype(np.float32)
-STUDENT = np.random.default_rng(1).normal(0, 5, (N, C)).astype(np.float32)
-TRUTH = np.where(np.arange(N) % 7 == 0, (TEACHER.argmax(axis=1) + 1) % C, TEACHER.argmax(axis=1))
-ALONE = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500])
-BOTH = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500], STUDENT[:500])
-GIVEN = np.linspace(0.5, 1, N, dtype=np.float32)
+pytestmark = pytest.mark.usefixtures("on_emulator")
 
 
 class Foreign:
@@ -45,23 +39,7 @@ def host(value: Any) -> np.ndarray:
     return value.numpy()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"student_logits": STUDENT},
-        {"student_logits": STUDENT[:, :4]},
-        {"correctness": 0.9},
-        {"correctness": GIVEN},
-        {"correctness": GIVEN.astype(np.float64)},
-        {"correctness": ALONE},
-        {"student_logits": STUDENT, "correctness": BOTH},
-        {"exclude": np.arange(30)},
-        {"exclude": np.arange(N) % 3 == 0},
-        {"exclude": np.arange(N) % 3 == 0, "correctness": GIVEN},
-    ],
-    ids=lambda arguments: " ".join(f"{name}={type(value).__name__}" for name, value in arguments.items()) or "plain",
-)
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
 @pytest.mark.parametrize("where", ["device", "host"])
 def test_selects_as_the_specification_does(arguments: dict[str, Any], where: str) -> None:
     wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
@@ -122,25 +100,13 @@ def test_invalid_rows_are_left_out_when_asked(budget: float) -> None:
     assert not set(host(chosen.indices).tolist()) & {5, 9, 70}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "fragments"),
-    [
-        ({"logits": np.where(np.arange(N)[:, None] == 77, np.nan, TEACHER)}, ["logits", "1 row has", "row 77"]),
-        ({"student_logits": np.where(np.arange(N)[:, None] == 3, np.inf, STUDENT)}, ["student_logits", "row 3"]),
-        ({"student_logits": STUDENT[:10]}, ["student_logits", "3000", "10"]),
-        ({"correctness": np.full(N, 1.5, np.float32)}, ["correctness", "3000 are not"]),
-        ({"correctness": np.full(N, 1.5)}, ["correctness", "3000 are not"]),
-        ({"correctness": np.ones(7, np.float32)}, ["correctness", "(3000,)", "(7,)"]),
-        ({"correctness": BOTH}, ["student_logits", "calibrator"]),
-        ({"exclude": np.zeros(5, bool)}, ["exclude", "3000", "(5,)"]),
-        ({"exclude": np.array([1, N])}, ["exclude", "2999", "3000 at index 1"]),
-        ({"budget": N + 1}, ["budget", "at most 3000"]),
-        ({"logits": TEACHER[:, :1]}, ["logits", "at least 2 columns"]),
-        ({"logits": TEACHER[:0]}, ["logits", "at least one row"]),
-        ({"backend": "reference"}, ["backend", "'reference'", "host memory"]),
-        ({"backend": "cuda", "logits": None}, ["backend", "'cuda'", "CUDA device"]),
-    ],
-)
+HERE_TOO: list[tuple[dict[str, Any], list[str]]] = [
+    ({"exclude": np.array([1, N])}, ["exclude", "2999", "3000 at index 1"]),
+    ({"backend": "cuda", "logits": None}, ["backend", "'cuda'", "CUDA device"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "fragments"), [*WRONG, *HERE_TOO])
 def test_wrong_input_is_named(arguments: dict[str, Any], fragments: list[str]) -> None:
     given = {"logits": TEACHER, "budget": BUDGET, **arguments}
     given = {name: there(value) for name, value in given.items()}

@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 import torch
 from cases import DEVICE
+from public_cases import ARGUMENTS, BUDGET, TEACHER, WRONG, N, called
 
 import rad_fast
 from rad_fast import on_device
-
-N, C, BUDGET = 3000, 10, 100
-TEACHER = np.random.default_rng(0).normal(0, 5, (N, C)).astype(np.float32)
-STUDENT = np.random.default_rng(1).normal(0, 5, (N, C)).astype(np.float32)
-TRUTH = np.where(np.arange(N) % 7 == 0, (TEACHER.argmax(axis=1) + 1) % C, TEACHER.argmax(axis=1))
-ALONE = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500])
-BOTH = rad_fast.Calibrator(backend="reference").fit(TEACHER[:500], TRUTH[:500], STUDENT[:500])
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +23,7 @@ def there(value):
     return torch.from_numpy(value).to(DEVICE) if isinstance(value, np.ndarray) else value
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {},
-        {"student_logits": STUDENT},
-        {"student_logits": STUDENT[:, :4]},
-        {"correctness": 0.9},
-        {"correctness": np.linspace(0.5, 1, N, dtype=np.float32)},
-        {"correctness": ALONE},
-        {"student_logits": STUDENT, "correctness": ALONE},
-        {"student_logits": STUDENT, "correctness": BOTH},
-        {"exclude": np.arange(30)},
-        {"exclude": np.arange(N) % 3 == 0},
-    ],
-    ids=lambda arguments: " ".join(f"{name}={type(value).__name__}" for name, value in arguments.items()) or "plain",
-)
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
 def test_selects_as_the_specification_does(arguments):
     chosen = rad_fast.Selector(BUDGET).fit(there(TEACHER), **{k: there(v) for k, v in arguments.items()})
     wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
@@ -83,21 +62,7 @@ def test_invalid_rows_are_left_out_when_asked(budget):
     assert not set(chosen.indices.tolist()) & {5, 9, 70}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "fragments"),
-    [
-        ({"logits": np.where(np.arange(N)[:, None] == 77, np.nan, TEACHER)}, ["logits", "1 row has", "row 77"]),
-        ({"student_logits": np.where(np.arange(N)[:, None] == 3, np.inf, STUDENT)}, ["student_logits", "row 3"]),
-        ({"student_logits": STUDENT[:10]}, ["student_logits", "3000", "10"]),
-        ({"correctness": np.full(N, 1.5, np.float32)}, ["correctness", "3000 are not"]),
-        ({"correctness": np.ones(7, np.float32)}, ["correctness", "(3000,)", "(7,)"]),
-        ({"correctness": BOTH}, ["student_logits", "calibrator"]),
-        ({"exclude": np.zeros(5, bool)}, ["exclude", "3000", "(5,)"]),
-        ({"budget": N + 1}, ["budget", "at most 3000"]),
-        ({"logits": TEACHER[:, :1]}, ["logits", "at least 2 columns"]),
-        ({"backend": "reference"}, ["backend", "'reference'", "host memory"]),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "fragments"), WRONG)
 def test_wrong_input_is_named(arguments, fragments):
     given = {"logits": TEACHER, "budget": BUDGET, **arguments}
     with pytest.raises(ValueError, match=r"\S") as raised:
