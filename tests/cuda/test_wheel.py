@@ -36,7 +36,7 @@ def test_wheel_built_from_the_source_distribution(tmp_path: Path, nvcc: tuple[st
     wheel = next(tmp_path.glob("*.whl"))
     assert wheel.stat().st_size < MOST_BYTES
     names = zipfile.ZipFile(wheel).namelist()
-    assert sum(name.startswith("rad_fast/_cuda.") for name in names) == 1
+    assert sum(name.startswith("rad_fast/_cuda.") and name.endswith(".so") for name in names) == 1
     assert not [name for name in names if name.endswith((".cu", ".cuh", ".hpp", ".a"))]
 
     # NumPy and SciPy are taken from the environment of the tests: nothing is downloaded.
