@@ -165,9 +165,9 @@ def appraise(
         status = new_account(z)
     else:
         gain, correctness, label, status = out
-    vector("out.gain", gain, "float32", z)
-    vector("out.correctness", correctness, "float32", z)
-    vector("out.label", label, "int32", z)
+        vector("out.gain", gain, "float32", z)
+        vector("out.correctness", correctness, "float32", z)
+        vector("out.label", label, "int32", z)
     kernels().appraise(
         layout(z), None if of_student is None else layout(of_student), rows, first_row, described_rule(ready, values),
         address(mask), address_of(gain), address_of(correctness), address_of(label), status.address,

@@ -45,11 +45,13 @@ class CudaArray(NamedTuple):
 
     @property
     def contiguous(self) -> bool:
-        return self.strides == strides_of(self.shape) or math.prod(self.shape) == 0
+        return self.strides == strides_of(self.shape) or 0 in self.shape
 
 
 def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Of a C-contiguous array, in elements."""
+    if len(shape) == 1:  # most are: a selection of few points spends its time here, and not on the device
+        return (1,)
     return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
 
 
@@ -334,8 +336,14 @@ class Room(NamedTuple):
     owner: Any
 
     def bytes(self) -> bytes:
-        """What it holds, on the host. Waits for the device."""
-        out: bytes = kernels().copy_out(self.address, self.nbytes, self.device, self.stream)
+        """What it holds, on the host. Waits for the device: for its own stream and for the one current in its library.
+
+        They differ where a CUDA graph was captured on one stream and is replayed on another.
+        """
+        now = described("room", self.owner).stream
+        if (now or LEGACY_STREAM) != (self.stream or LEGACY_STREAM):  # 0 in CUDA's own numbers
+            kernels().follow(now, self.stream, self.device)
+        out: bytes = kernels().copy_out(self.address, self.nbytes, self.device, now)
         return out
 
 

@@ -8,6 +8,8 @@ fraction are enough to see an integer being passed.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,8 +29,13 @@ def start(seed: int, budget: int, points: int) -> int:
     """
     one = 1 << PROBABILITY_BITS
     guard = (budget << (PROBABILITY_BITS - 50)) + 2 * points
-    draw = int(np.random.PCG64(seed).random_raw())
-    return guard + ((draw * (one - 2 * guard)) >> 64)
+    return guard + ((drawn(seed) * (one - 2 * guard)) >> 64)
+
+
+@lru_cache(maxsize=1024)
+def drawn(seed: int) -> int:
+    """The generator's first 64 bits; kept, as it takes longer to seed one than to launch a kernel."""
+    return int(np.random.PCG64(seed).random_raw())
 
 
 def units(gain: Float32s, correctness: Float32s, equilibrium: Equilibrium) -> UInt64s:
