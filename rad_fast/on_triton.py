@@ -82,7 +82,9 @@ class Kernels(Route):
             yield
             return
         with value.device:
-            stream: Any = torch.cuda.ExternalStream(cupy.cuda.get_current_stream().ptr)
+            handle = cupy.cuda.get_current_stream().ptr
+            # Of 0, the default stream, ExternalStream would make a new one.
+            stream: Any = torch.cuda.ExternalStream(handle) if handle else torch.cuda.default_stream()
             with torch.cuda.stream(stream):
                 yield
 

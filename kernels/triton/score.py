@@ -371,7 +371,8 @@ def prepare(rule: Rule | DeviceRule, device: torch.device) -> DeviceRule:
 def new_status(device: torch.device) -> torch.Tensor:
     """Counts of invalid rows, at zero: count and first row of the teacher's, then of the student's."""
     status = torch.empty(4, dtype=torch.int64, device=device)
-    reset_kernel[(1,)](status, 0, FIRST_UNSET, 4)
+    with on_device(status):
+        reset_kernel[(1,)](status, 0, FIRST_UNSET, 4)
     return status
 
 

@@ -191,7 +191,8 @@ def selecting(
     least = size + (POINT_BYTES + 2 * PAIR_BYTES) * points + INDEX_BYTES * budget
     about = {"stage": "select", "classes": classes, "dtype": str(inputs[0].dtype).removeprefix("torch.")}
     traffic = {**dict.fromkeys(contenders, least), READ: size}
-    return case_of(f"{name}, {kind(device)}", points, contenders, traffic, about, device)
+    slow = (*SPARING, MARGIN)  # its scores are the eager ones
+    return case_of(f"{name}, {kind(device)}", points, contenders, traffic, about, device, slow)
 
 
 def selected(backend: str, budget: int) -> Callable[[Any], object]:
@@ -205,9 +206,10 @@ def case_of(
     traffic: Mapping[str, int],
     about: Mapping[str, str | int],
     device: str,
+    slow: Sequence[str] = SPARING,
 ) -> Case:
     there = present(contenders)
-    sparing = frozenset(name for name in there if name in SPARING)
+    sparing = frozenset(name for name in there if name in slow)
     counted = {name: traffic[name] for name in there}
     return Case(name, points, there, sparing, counted, {**about, "device": kind(device)})
 

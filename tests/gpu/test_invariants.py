@@ -16,6 +16,9 @@ from rad_fast.kernels.reference import sample as reference  # noqa: E402
 from rad_fast.kernels.reference.game import Equilibrium, probabilities  # noqa: E402
 from rad_fast.pool import ArrayPool  # noqa: E402
 
+# Games that the adversary wins are among them; select warns of those.
+pytestmark = pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
+
 DEVICE = "cuda"
 DTYPES = (torch.bfloat16, torch.float32, torch.float16, torch.float64)
 SOME_CLASSES = (2, 3, 7, 10, 16, 17, 33, 64, 100, 1000, 4097, 16384, 32768, 131072, 262144)
@@ -251,17 +254,18 @@ def test_one_wait_for_the_device(backend: str) -> None:
     z = logits(300_000, 10)
     rad_fast.select(z, 1000, backend=backend)
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")  # warns, once, that it is a prototype
+        try:
             rad_fast.select(z, 1000, backend=backend)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    waits = [str(warning.message) for warning in seen if "synchroniz" in str(warning.message)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [str(warning.message) for warning in seen if "called a synchronizing" in str(warning.message)]
     assert len(waits) <= 1, waits
 
 
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")  # so it is, when select has refused
 def test_a_capture_is_refused_before_anything_runs(backend: str) -> None:
     z = logits(1000, 10)
     rad_fast.select(z, 10, backend=backend)
@@ -299,3 +303,10 @@ def test_cupy_arrays_on_cupys_stream(backend: str) -> None:
         again = rad_fast.select(late, 500, backend=backend)
         stream.synchronize()
     assert np.array_equal(cupy.asnumpy(again), want.indices.cpu().numpy())
+
+
+def test_cupys_default_stream_is_torchs() -> None:
+    cupy = pytest.importorskip("cupy")
+    on_triton = pytest.importorskip("rad_fast.on_triton")
+    with on_triton.Kernels().current_stream(cupy.zeros((2, 2), dtype=cupy.float32)):
+        assert torch.cuda.current_stream() == torch.cuda.default_stream()

@@ -60,6 +60,7 @@ def test_a_captured_selection_follows_its_input(backend: str, classes: int) -> N
         assert torch.equal(chosen.indices, want.indices)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_nothing_waits_for_the_device() -> None:
     """Triton's kernels; torch knows of no waits but its own."""
     z = torch.randn((50000, 100), device=DEVICE, dtype=torch.bfloat16)
