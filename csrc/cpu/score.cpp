@@ -4,12 +4,13 @@
 // fused route (appraise) writes 12 (gain, correctness, label) and keeps all else in buffers on the stack. The floor it is
 // held against is a streaming sum of the same array (stream_sum below): with C = 100 in float32 the reads are 97% of the
 // traffic; with C = 2 more is written than read. Arithmetic is 12 vector operations an element for the exponential and its
-// sum, 3 for the two largest and 0 to 3 for the label: 2.2 to 3.6 ns for 16 elements on a 4.2 GHz Zen 5 core, of which the
-// exponential alone takes 1.4.
+// sum, 3 for the two largest and 0 to 3 for the label: from L1 2.7 to 2.9 ns for 16 elements on a 4.1 GHz Zen 5 core where
+// C >= 32, and 3.6 at C = 10; the exponential alone takes 1.1.
 //
 // Three ways through a row, by its length and type alone, so that its result does not depend on its neighbours, the number
 // of threads or the chunk it came in:
-//   C <= lane_classes     `lanes` rows are transposed into columns; every lane follows its own row, no horizontal step.
+//   C <= lane_classes     `lanes` rows are transposed into columns; every lane follows its own row, no horizontal step
+//                         (short_rows.hpp).
 //   10 rows fit half L1   up to `lanes` rows one after another, with vectors along the row: first the maxima of all of them,
 //                         then the sums of all while they are in L1; what is left per row is reduced across lanes together.
 //   longer                a row in blocks that stay in L1, two passes over a block, sums rescaled when the maximum rises.
@@ -20,132 +21,23 @@
 
 #include "correctness.hpp"
 #include "dispatch.hpp"
+#include "short_rows.hpp"
 #include "simd.hpp"
+#include "tile.hpp"
 #include "transpose.hpp"
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
 namespace {
 
-constexpr int lane_classes = 112;      // measured: at C = 100 a fifth faster than the second way, at C = 128 a tenth slower
-constexpr int batch_bytes = 24 << 10;   // of the rows of a batch: half of L1
-constexpr int batch_least = 10;         // rows: with fewer the third way is faster (C > 614 in float32)
+constexpr int batch_bytes = 24 << 10;  // of the rows of a batch: half of L1
+constexpr int batch_least = 10;        // rows: with fewer the third way is faster (C > 614 in float32)
 constexpr int block_classes = 4096;    // 16 KiB of float32: the block and the one being prefetched fit L1
 // Elements summed plainly, in chains of 2 (8) additions in two accumulators, before they join a sum that keeps its rounding
 // errors: each addition to the maximum's 1 may err by 2^-24, and PyTorch's error is to be met at every length and level.
 constexpr int batch_chain = 4 * lanes;
 constexpr int long_chain = (lanes == 16 ? 16 : 4) * lanes;
-constexpr int padded_bytes = lane_classes * 8;  // of a row in the copy for the array's last rows
-
-// What remains of `lanes` rows once their logits have been read.
-struct Tile {
-  alignas(64) float sum[lanes];     // of exp(z - top1); NaN: invalid
-  alignas(64) float lost[lanes];    // what rounding took from that sum
-  alignas(64) float second[lanes];  // top2 - top1
-  alignas(64) float given[lanes];   // z[given label] - top1
-  alignas(64) int32_t label[lanes];
-};
-
-constexpr int32_t no_label = 0x3fffffff;  // above every label of a batch, and with room for a position to be added
-constexpr float infinity = __builtin_inff();
-
-// The two largest of two disjoint sets, from each one's two largest.
-template <class V>
-RAD_FAST_INLINE void merge_top(V& top1, V& top2, V other1, V other2) {
-  top2 = maximum(minimum(top1, other1), maximum(top2, other2));
-  top1 = maximum(top1, other1);
-}
-
-template <class V>
-RAD_FAST_INLINE void include(V& top1, V& top2, V x) {
-  top2 = maximum(top2, minimum(top1, x));
-  top1 = maximum(top1, x);
-}
-
-template <class T>
-RAD_FAST_INLINE float given_difference(const T* row, int64_t classes, int32_t given, typename Compared<T>::Scalar top1) {
-  if (given < 0 || given >= classes) return -infinity;
-  return static_cast<float>(scalar(row[given]) - top1);
-}
-
-// Asks for `count` elements to be brought into L1. Addresses past the array are harmless: a prefetch does not fault.
-template <class T>
-RAD_FAST_INLINE void prefetch(const T* from, int64_t count) {
-  const char* address = reinterpret_cast<const char*>(from);
-  for (int64_t i = 0; i < count * int64_t{sizeof(T)}; i += 64) __builtin_prefetch(address + i);
-}
-
-// ---------------------------------------------------------------------------------------------- short rows, transposed
-
-// The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a quarter
-// of its speed. About 2 KiB ahead hide a miss.
-template <class T>
-RAD_FAST_INLINE void prefetch_tile(const T* rows, int64_t stride, int64_t classes) {
-  if (stride == classes) {
-    prefetch(rows + 2048 / sizeof(T), lanes * classes);
-  } else {
-    const int64_t tiles = 1 + 2048 / (lanes * classes * int64_t{sizeof(T)});
-    for (int r = 0; r < lanes; ++r) prefetch(rows + (tiles * lanes + r) * stride, classes);
-  }
-}
-
-template <class T>
-RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, const int32_t* given, int count, Tile& tile) {
-  using Scalar = typename Compared<T>::Scalar;
-  typename Compared<T>::Vector top1, top2, odd1, odd2, x;
-  typename Compared<T>::Index label, odd_label, j, one;
-  alignas(64) Scalar columns[lane_classes * lanes];
-  transpose(rows, stride, classes, columns);
-
-  // Even and odd columns apart: two chains of maxima, as one alone would wait for its own latency.
-  load_lanes(columns, top1);
-  load_lanes(columns + lanes, odd1);
-  set(top2, -static_cast<Scalar>(infinity));
-  odd2 = top2;
-  set(label, 0);
-  set(odd_label, 1);
-  j = one = odd_label;
-  for (int at = 2; at < classes; at += 2) {
-    load_lanes(columns + at * lanes, x);
-    j = plus(j, one);
-    label = where_greater(x, top1, j, label);
-    include(top1, top2, x);
-    j = plus(j, one);
-    if (at + 1 == classes) break;
-    load_lanes(columns + (at + 1) * lanes, x);
-    odd_label = where_greater(x, odd1, j, odd_label);
-    include(odd1, odd2, x);
-  }
-  const auto first_of_both = lesser(label, odd_label);
-  label = where_greater(odd1, top1, odd_label, label);
-  label = where_equal(odd1, top1, first_of_both, label);
-  merge_top(top1, top2, odd1, odd2);
-
-  const auto e = [&](int c) __attribute__((always_inline)) {
-    load_lanes(columns + c * lanes, x);
-    return exp_difference(x, top1);
-  };
-  Sum sum;  // by fours: each plain addition to the maximum's 1 may err by 2^-24, so there are two of them, not C
-  int c = 0;
-  for (; c + 8 <= classes; c += 8) {
-    sum.add((e(c) + e(c + 1)) + (e(c + 2) + e(c + 3)));
-    sum.add((e(c + 4) + e(c + 5)) + (e(c + 6) + e(c + 7)));
-  }
-  if (classes & 4) {
-    sum.add((e(c) + e(c + 1)) + (e(c + 2) + e(c + 3)));
-    c += 4;
-  }
-  for (; c < classes; ++c) sum.add(e(c));
-  store(tile.sum, sum.sum);
-  store(tile.lost, sum.lost);
-  store(tile.second, difference(top2, top1));
-  store(tile.label, to_int(label));
-  if (given) {
-    alignas(64) Scalar tops[lanes];
-    store_lanes(tops, top1);
-    for (int r = 0; r < count; ++r) tile.given[r] = given_difference(rows + r * stride, classes, given[r], tops[r]);
-  }
-}
+constexpr int64_t appraise_rows = 512;  // at a time: what lies between the steps stays on the stack, 7 numbers a row
 
 // ----------------------------------------------------------------------------------------- longer rows, vectors along them
 
@@ -381,7 +273,7 @@ void score_rows(const Logits& z, int64_t first, int64_t count, const int32_t* gi
   const int64_t stride = z.row_stride;
   const int64_t last_row = stride > 0 ? z.rows - 1 : 0;  // the one highest in memory
   const int64_t highest = last_row * stride + z.classes;  // elements from `data` to the end of the array
-  const int64_t padded = (z.classes * int64_t{sizeof(T)} + 15) / 16 * 16 / int64_t{sizeof(T)};
+  const int64_t padded = padded_classes<T>(z.classes);
   const int64_t fitting = batch_bytes / (z.classes * int64_t{sizeof(T)});
   const bool in_lanes = z.classes <= lane_classes;
   const bool in_batches = !in_lanes && fitting >= batch_least;
@@ -393,22 +285,9 @@ void score_rows(const Logits& z, int64_t first, int64_t count, const int32_t* gi
     const T* rows = data + row * stride;
     const int32_t* tile_given = given ? given + at : nullptr;
     if (in_lanes) {
-      const int classes = static_cast<int>(z.classes);
       const int64_t top_of_tile = (stride > 0 ? row + lanes - 1 : row) * stride + padded;
-      alignas(64) char copy[lanes * padded_bytes];
-      const T* from = rows;
-      int64_t from_stride = stride;
-      if (tile_rows == lanes && top_of_tile <= highest) {
-        prefetch_tile(rows, stride, classes);
-      } else {  // reading whole groups of 16 bytes would pass the end of the array: the same on a padded copy
-        __builtin_memset(copy, 0, sizeof copy);
-        for (int r = 0; r < tile_rows; ++r)
-          __builtin_memcpy(copy + r * padded * int64_t{sizeof(T)}, rows + r * stride,
-                           static_cast<unsigned long>(classes) * sizeof(T));
-        from = reinterpret_cast<const T*>(copy);
-        from_stride = padded;
-      }
-      score_in_lanes(from, from_stride, classes, tile_given, tile_rows, tile);
+      score_short(rows, stride, static_cast<int>(z.classes), tile_rows == lanes && top_of_tile <= highest, tile_given,
+                  tile_rows, tile);
     } else if (in_batches) {
       score_batch(rows, stride, static_cast<int>(z.classes), tile_given, tile_rows, tile);
     } else {
@@ -430,12 +309,17 @@ void score(const Logits& z, int64_t first, int64_t count, const int32_t* given, 
 
 // -------------------------------------------------------------------------------------------------- correctness, fused
 
-void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {
-  // Whole vectors are read below: the buffers stay finite beyond `count`.
-  alignas(64) float margin[appraise_rows + lanes] = {}, confidence[appraise_rows + lanes] = {};
-  alignas(64) float student_margin[appraise_rows + lanes] = {}, student_confidence[appraise_rows + lanes] = {};
-  alignas(64) float student_given[appraise_rows + lanes] = {};
-  alignas(64) int32_t label[appraise_rows + lanes] = {}, student_label[appraise_rows + lanes] = {};
+void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {
+  // Whole vectors are read below: the buffers are set beyond `count`. Setting all of them would take a tenth of the time at
+  // C = 10.
+  alignas(64) float margin[appraise_rows + lanes], confidence[appraise_rows + lanes];
+  alignas(64) float student_margin[appraise_rows + lanes], student_confidence[appraise_rows + lanes];
+  alignas(64) float student_given[appraise_rows + lanes];
+  alignas(64) int32_t label[appraise_rows + lanes], student_label[appraise_rows + lanes];
+  float* const numbers[] = {margin, confidence, student_margin, student_confidence, student_given};
+  for (float* buffer : numbers) store(buffer + count, Float{});
+  store(label + count, Int{});
+  store(student_label + count, Int{});
   const bool with_student = task.student.data != nullptr;
   score(task.teacher, first, count, nullptr, Scores{margin, confidence, label, nullptr}, teacher_invalid);
   if (with_student)
@@ -475,6 +359,11 @@ void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teac
     store_some(task.probability_correct + first + i, wrong ? nan : c, some);
     store_some(reinterpret_cast<float*>(task.label + first + i), (Float)(load<Int>(label + i) | wrong), some);
   }
+}
+
+void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {
+  for (int64_t at = 0; at < count; at += appraise_rows)
+    appraise_some(task, first + at, count - at < appraise_rows ? count - at : appraise_rows, teacher_invalid, student_invalid);
 }
 
 // ----------------------------------------------------------------------------------------------------- the yardstick

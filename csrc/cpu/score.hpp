@@ -50,14 +50,10 @@ struct Appraisal {
   std::int32_t* label;
 };
 
-// Rows of one call of ScoreKernels::appraise: its buffers are on the stack, 6 numbers a row.
-constexpr std::int64_t appraise_rows = 512;
-
 struct ScoreKernels {
   // Rows first .. first + count - 1; `given` and `out` start at row `first`. given may be null.
   void (*score)(const Logits& logits, std::int64_t first, std::int64_t count, const std::int32_t* given, const Scores& out,
                 Invalid& invalid);
-  // count <= appraise_rows.
   void (*appraise)(const Appraisal& task, std::int64_t first, std::int64_t count, Invalid& teacher, Invalid& student);
   // The sum of `count` floats: a plain streaming read, the yardstick of the benchmarks.
   double (*stream_sum)(const float* values, std::int64_t count);
