@@ -111,18 +111,8 @@ def spread(values: list[float]) -> Spread:
     return Spread(float(median), float(low), float(high))
 
 
-def faster(seconds: Seconds, ours: str, peer: str) -> float:
-    """How many times as fast as a peer, by the fastest turns, which the rest of the machine disturbed least.
-
-    NaN where the peer is not installed.
-    """
-    if not seconds.get(peer) or not seconds.get(ours):
-        return math.nan
-    return min(seconds[peer]) / min(seconds[ours])
-
-
 def each_faster(seconds: Seconds, ours: str, peer: str) -> Spread:
-    """The same ratio turn by turn."""
+    """How many times as fast as a peer, turn by turn; NaN where the peer is not installed."""
     return spread([b / a for a, b in zip(seconds.get(ours, ()), seconds.get(peer, ()), strict=False)])
 
 

@@ -61,10 +61,6 @@ def test_spread_is_the_median_and_the_fifths():
     assert all(math.isnan(value) for value in timing.spread([]))
 
 
-def test_faster_compares_the_fastest_turns():
-    assert timing.faster({"ours": [2.0, 4.0], "peer": [9.0, 8.0]}, "ours", "peer") == 4.0
-
-
 def test_each_faster_compares_turn_by_turn_as_far_as_both_have_turns():
     found = timing.each_faster({"ours": [1.0, 2.0, 5.0], "peer": [4.0, 2.0]}, "ours", "peer")
     assert found.median == 2.5
@@ -73,7 +69,6 @@ def test_each_faster_compares_turn_by_turn_as_far_as_both_have_turns():
 
 @pytest.mark.parametrize("seconds", [{"ours": [1.0]}, {"peer": [1.0]}, {"ours": [1.0], "peer": []}])
 def test_ratios_with_an_absent_peer_are_nan(seconds):
-    assert math.isnan(timing.faster(seconds, "ours", "peer"))
     assert math.isnan(timing.each_faster(seconds, "ours", "peer").median)
 
 
