@@ -30,6 +30,8 @@ class ScoreBlocks:
     def room(self, rows: int) -> Points:
         """The place of the next ``rows`` points."""
         if not self.blocks or len(self.blocks[-1].gain) - self.used[-1] < rows:
+            if self.used and not self.used[-1]:  # room of a chunk that failed
+                self.blocks.pop(), self.used.pop()
             self.blocks.append(empty_points(max(rows, min(self.rows, BLOCK))))
             self.used.append(0)
         begin = self.used[-1]

@@ -42,7 +42,7 @@ from .kernels.reference.game import (
 SAMPLE = 4_000
 DIRECT = 10_000
 # Of a large pool more are looked at, one of so many, up to a most: of 200 million points 3% were then left undecided,
-# not 44%, in less time, and undecided points take 8 bytes each.
+# not 44%, and these take 8 bytes each. Of 100 million it takes as long (0.7 to 1.15 times), of 10 million twice that.
 SPARED, MOST_SAMPLED = 5_000, 20_000
 DEVIATIONS = (4.0, 12.0)  # standard errors that a box reaches; a miss costs another pass, never the answer
 SHRINKS = 0.7  # a box that leaves more than this undecided holds points that are alike: they are counted instead

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -29,7 +29,6 @@ import numpy.typing as npt
 GRID_BITS = 24
 WIDTH_BITS = 38
 
-Floats = npt.NDArray[np.floating]
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 

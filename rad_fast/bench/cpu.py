@@ -14,7 +14,6 @@ Compare times within a case only: its contenders take turns (see timing.py).
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -30,8 +29,8 @@ from rad_fast.kernels.reference.score import Points, Rule
 from rad_fast.pool import ArrayPool
 
 from . import peers
-from .peers import COMPILED, MARGIN, OURS, READ, SORT, SPARING, TORCH
-from .timing import Case, Clock, Work, present, wall
+from .peers import COMPILED, MARGIN, OURS, READ, SORT, TORCH, case_of
+from .timing import Case, Clock, Work, wall
 
 Array = npt.NDArray[Any]
 
@@ -69,7 +68,7 @@ def scoring(classes: int, dtype: str, elements: int, backend: str = "auto") -> C
         COMPILED: None if x is None else lambda: by_compiler(x),
     }
     traffic = {**dict.fromkeys(contenders, array.nbytes + POINT_BYTES * rows), READ: array.nbytes}
-    about: dict[str, str | int] = {"stage": "scoring", "classes": classes, "dtype": dtype}
+    about: dict[str, str | int] = {"stage": "scoring", "classes": classes, "dtype": dtype, "device": "CPU"}
     return case_of(f"scoring, {classes} classes, {dtype}", rows, contenders, traffic, about)
 
 
@@ -102,7 +101,9 @@ def game(points: int, backend: str = "auto") -> Case:
     }
     read, write = PAIR_BYTES * points, INDEX_BYTES * budget
     traffic = {**dict.fromkeys(contenders, 2 * read + write), GAME: read, SAMPLE: read + write, SORT: read}
-    return case_of(f"game and sample, {points:,} points", points, contenders, traffic, {"stage": "game"})
+    return case_of(
+        f"game and sample, {points:,} points", points, contenders, traffic, {"stage": "game", "device": "CPU"}
+    )
 
 
 def whole(classes: int, elements: int, backend: str = "auto") -> Case:
@@ -122,8 +123,8 @@ def whole(classes: int, elements: int, backend: str = "auto") -> Case:
     }
     least = array.nbytes + (POINT_BYTES + 2 * PAIR_BYTES) * points + INDEX_BYTES * budget
     traffic = {**dict.fromkeys(contenders, least), READ: array.nbytes, SCORED: array.nbytes + POINT_BYTES * points}
-    about: dict[str, str | int] = {"stage": "select", "classes": classes, "dtype": "float32"}
-    return case_of(f"select, {classes} classes, float32", points, contenders, traffic, about)
+    about: dict[str, str | int] = {"stage": "select", "classes": classes, "dtype": "float32", "device": "CPU"}
+    return case_of(f"select, {classes} classes, float32", points, contenders, traffic, about, (SCORED, MARGIN))
 
 
 def every_dtype(classes: int, elements: int) -> Case:
@@ -138,18 +139,6 @@ def every_dtype(classes: int, elements: int) -> Case:
     first = cases[DTYPES[0]]
     sparing = frozenset(name for name in named if name.startswith(TORCH))
     return replace(first, name=f"scoring, {classes} classes", contenders=named, sparing=sparing, traffic={}, about={})
-
-
-def case_of(
-    name: str,
-    points: int,
-    contenders: Mapping[str, Work | None],
-    traffic: Mapping[str, int],
-    about: Mapping[str, str | int],
-) -> Case:
-    there = present(contenders)
-    sparing = frozenset(name for name in there if name in (*SPARING, SCORED, MARGIN))
-    return Case(name, points, there, sparing, {name: traffic[name] for name in there}, {**about, "device": "CPU"})
 
 
 # ------------------------------------------------------------------------------------------------------------- inputs

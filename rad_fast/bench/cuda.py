@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +30,8 @@ from rad_fast.pool import ArrayPool
 
 from . import peers
 from .cpu import INDEX_BYTES, MISTAKES, PAIR_BYTES, POINT_BYTES, SHARE
-from .peers import COMPILED, COPY, CUPY, CUPY_SORT, MARGIN, OURS, READ, SPARING, TORCH, TORCH_SORT
-from .timing import Case, Clock, Work, cuda_events, present, wall
+from .peers import COMPILED, COPY, CUPY, CUPY_SORT, MARGIN, OURS, READ, TORCH, TORCH_SORT, case_of
+from .timing import Case, Clock, Work, cuda_events, wall
 
 MOST_ROWS = 1 << 26  # where rows are short what is written a row outweighs what is read: no need for more
 UNKNOWN_BETWEEN = 256 << 20  # bytes read between two turns of an input where torch does not know how large the cache is
@@ -105,7 +105,8 @@ def scoring(
         contenders[CUPY] = one(lambda x: peers.cupy_scores(to_cupy(x)), turn)
     name = f"scoring, {classes} classes, {dtype}, {kind(device)}"
     traffic = {**dict.fromkeys(contenders, size + POINT_BYTES * rows), READ: size}
-    return case_of(name, rows, contenders, traffic, {"stage": "scoring", "classes": classes, "dtype": dtype}, device)
+    about: dict[str, str | int] = {"stage": "scoring", "classes": classes, "dtype": dtype, "device": kind(device)}
+    return case_of(name, rows, contenders, traffic, about)
 
 
 def game(points: int, backends: Sequence[str] | None = None, device: str = "cuda", between: int | None = None) -> Case:
@@ -136,7 +137,7 @@ def game(points: int, backends: Sequence[str] | None = None, device: str = "cuda
     if cupy_serves("float32", device):
         contenders[CUPY_SORT] = one(lambda pair: importlib.import_module("cupy").sort(to_cupy(pair[0])), turn)
     name = f"game and sample, {points:,} points, {kind(device)}"
-    return case_of(name, points, contenders, traffic, {"stage": "game"}, device)
+    return case_of(name, points, contenders, traffic, {"stage": "game", "device": kind(device)})
 
 
 def whole(
@@ -189,29 +190,15 @@ def selecting(
     contenders[MARGIN] = done(lambda x: peers.smallest_margins(x, budget))
     size = int(inputs[0].nbytes)
     least = size + (POINT_BYTES + 2 * PAIR_BYTES) * points + INDEX_BYTES * budget
-    about = {"stage": "select", "classes": classes, "dtype": str(inputs[0].dtype).removeprefix("torch.")}
+    dtype = str(inputs[0].dtype).removeprefix("torch.")
+    about = {"stage": "select", "classes": classes, "dtype": dtype, "device": kind(device)}
     traffic = {**dict.fromkeys(contenders, least), READ: size}
-    slow = (*SPARING, MARGIN)  # its scores are the eager ones
-    return case_of(f"{name}, {kind(device)}", points, contenders, traffic, about, device, slow)
+    # MARGIN is slow here: its scores are the eager ones.
+    return case_of(f"{name}, {kind(device)}", points, contenders, traffic, about, (MARGIN,))
 
 
 def selected(backend: str, budget: int) -> Callable[[Any], object]:
     return lambda x: rad_fast.select(x, budget, backend=backend)
-
-
-def case_of(
-    name: str,
-    points: int,
-    contenders: Mapping[str, Work | None],
-    traffic: Mapping[str, int],
-    about: Mapping[str, str | int],
-    device: str,
-    slow: Sequence[str] = SPARING,
-) -> Case:
-    there = present(contenders)
-    sparing = frozenset(name for name in there if name in slow)
-    counted = {name: traffic[name] for name in there}
-    return Case(name, points, there, sparing, counted, {**about, "device": kind(device)})
 
 
 # ------------------------------------------------------------------------------------------------------------- inputs

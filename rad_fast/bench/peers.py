@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+from .timing import Case, Work, present
 
 # Contenders by name.
 OURS = "rad_fast"
@@ -13,6 +15,20 @@ TORCH, COMPILED = "torch eager", "torch compiled"
 MARGIN = "torch.topk of 1 - margin"
 SORT, TORCH_SORT, CUPY, CUPY_SORT = "numpy.sort", "torch.sort", "CuPy", "cupy.sort"
 SPARING = (TORCH, COMPILED, CUPY)  # slow ones
+
+
+def case_of(
+    name: str,
+    points: int,
+    contenders: Mapping[str, Work | None],
+    traffic: Mapping[str, int],
+    about: Mapping[str, str | int],
+    slow: Collection[str] = (),
+) -> Case:
+    """The case of those contenders that are installed; ``slow``: more that take few turns, beside SPARING."""
+    there = present(contenders)
+    sparing = frozenset(name for name in there if name in SPARING or name in slow)
+    return Case(name, points, there, sparing, {name: traffic[name] for name in there}, about)
 
 
 def torch() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def rows_of(name: str, lists: Any, classes: int | None, first: int) -> Array:
     return array.reshape(len(lists), fixed)
 
 
-class Batches:
+class Batches(abc.ABC):
     """Rows from batches that come one after the other; going back, or far ahead, starts a new run through them."""
 
     path: Path
@@ -115,9 +116,9 @@ class Batches:
                 f"{path}: expected at least 2 columns, one a class, got lists of {self.classes} in {column!r}"
             )
 
+    @abc.abstractmethod
     def batches(self, row: int) -> tuple[int, Iterator[Any]]:
         """Batches from the one with ``row`` on, and the number of the first one's first row."""
-        raise NotImplementedError
 
     def read(self, begin: int, end: int) -> Array:
         if begin != self.at:

@@ -5,6 +5,7 @@ The kernels run on the emulator, so that "CUDA memory" is the host's; arrays are
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,30 @@ def test_arrays_of_any_library_and_layout_serve(backend: str) -> None:
         host(rad_fast.select(Foreign(TEACHER), BUDGET, correctness=turned)),
         host(rad_fast.select(there(TEACHER), BUDGET, correctness=GIVEN)),
     )
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
+def test_the_device_is_waited_for_once(
+    arguments: dict[str, Any], on_emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits but copies to the host: one, and one more for a mask beside correctness, to know what counts."""
+    waits: list[int] = []
+
+    class Counted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(on_emulator, name)
+
+        def copy_out(self, address: int, size: int, *where: int) -> bytes:
+            waits.append(size)
+            out: bytes = on_emulator.copy_out(address, size, *where)
+            return out
+
+    logits = there(TEACHER)
+    given = {name: there(value) if name == "student_logits" else value for name, value in arguments.items()}
+    masked = {"exclude", "correctness"} <= set(arguments)  # the mask, to know whose correctness does not count
+    monkeypatch.setattr(device, "MODULE", [Counted()])
+    rad_fast.select(logits, BUDGET, **given)
+    assert len(waits) == 1 + masked, waits
 
 
 def test_chunks_select_as_the_whole() -> None:

@@ -251,6 +251,8 @@ def test_two_streams_at_once(backend: str) -> None:
 
 
 def test_one_wait_for_the_device(backend: str) -> None:
+    if backend == "cuda":
+        pytest.skip("torch knows of no waits but its own; tests/cuda counts the compiled kernels'")
     z = logits(300_000, 10)
     rad_fast.select(z, 1000, backend=backend)
     torch.cuda.synchronize()

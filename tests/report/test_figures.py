@@ -14,30 +14,7 @@ from rad_fast.report.curves import Repeated, Sample
 from rad_fast.report.figures import figures
 from rad_fast.report.words import amount, rough, sentences
 
-N, C, BUDGET, MISTAKES = 3000, 6, 150, 40
-
-
-@pytest.fixture(scope="module")
-def logits():
-    return np.random.default_rng(5).normal(0, 4, size=(N, C)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def selection(logits):
-    return rad_fast.Selector(BUDGET, mistakes=MISTAKES).fit(logits, exclude=np.arange(10))
-
-
-@pytest.fixture(scope="module")
-def drawn(selection):
-    return figures(selection)
-
-
-@pytest.fixture(scope="module")
-def calibrator():
-    rng = np.random.default_rng(1)
-    logits, labels = rng.normal(size=(400, C)), rng.integers(0, C, 400)
-    logits[np.arange(400), labels] += rng.exponential(3, 400)
-    return rad_fast.Calibrator().fit(logits, labels)
+from .sizes import BUDGET, MISTAKES, N
 
 
 def pool_of(selection):
