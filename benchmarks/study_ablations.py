@@ -7,15 +7,9 @@ import numpy.typing as npt
 
 from rad_fast import Calibrator, Selector
 from rad_fast.distill import Choice, Round
-from rad_fast.distill.strategies import (
-    Strategy,
-    calibrated,
-    expected_excess,
-    in_proportion,
-    play_spread,
-    spread_order,
-    with_margin,
-)
+from rad_fast.distill.strategies import Strategy
+from rad_fast.distill.strategies.game import calibrated, expected_excess, play_spread, spread_order, with_margin
+from rad_fast.distill.strategies.scores import in_proportion
 
 Float64s = npt.NDArray[np.float64]
 

@@ -198,6 +198,6 @@ def test_wrong_input(call, error, says):
 
 
 def test_examples_in_docstrings():
-    for module in ("losses", "data", "training", "strategies", "distiller"):
+    for module in ("losses", "data", "training", "strategies", "strategies.round", "distiller"):
         name = __import__(f"rad_fast.distill.{module}", fromlist=["x"])
         assert doctest.testmod(name).failed == 0, module

@@ -10,15 +10,9 @@ pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 from rad_fast import Calibrator, Selector
 from rad_fast.distill import STRATEGIES, Round
 from rad_fast.distill.geometry import clusters, k_center, nearest
-from rad_fast.distill.strategies import (
-    expected_excess,
-    in_proportion,
-    margins,
-    softmax,
-    spread_order,
-    strategy,
-    with_margin,
-)
+from rad_fast.distill.strategies import strategy
+from rad_fast.distill.strategies.game import expected_excess, spread_order, with_margin
+from rad_fast.distill.strategies.scores import in_proportion, margins, softmax
 
 N, C, HELD = 600, 5, 200
 

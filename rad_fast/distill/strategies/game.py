@@ -1,0 +1,123 @@
+"""RAD: the game between gain and mistakes, as the default plays it, and its variants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rad_fast import Calibrator
+
+from .round import Choice, Float32s, Float64s, Int64s, Round, systematic
+from .scores import in_proportion
+
+
+def proportional(r: Round) -> Choice:
+    """Probability in proportion to the effective gain (2 c - 1) g, c calibrated on both models: no game."""
+    points = r.selector(0.0).fit(
+        r.teacher("proportional"),
+        student_logits=r.student_logits,
+        correctness=calibrated(r, "proportional"),
+        exclude=~r.available,
+    )
+    correctness, gain = np.asarray(points.correctness, np.float64), np.asarray(points.gain, np.float64)
+    worth = np.where(r.available, np.maximum((2 * correctness - 1) * gain, 0.0), 0.0)
+    return systematic(r, in_proportion(worth, r.available, r.budget))
+
+
+def rad(r: Round) -> Choice:
+    """The default. Where the teacher's logits for the pool are known, the game of 'rad-both' with three changes, none
+    of which has a parameter (docs/study.md says what each is worth):
+
+    - the gain is what the student would learn from this label, 1 - its probability of the teacher's label;
+    - the adversary spoils as many labels as one expects beyond calibrated correctness (``expected_excess``);
+    - the points are sampled in the order of ``spread_order``: the probabilities are the equilibrium's all the same, but
+      points that look alike are no longer taken together.
+
+    Before that, 'rad-prior'.
+    """
+    if r.teacher_logits is None:
+        return rad_prior(r)
+    calibrator = calibrated(r, "rad")
+    correctness = np.asarray(calibrator.predict(r.teacher_logits, r.student_logits), np.float64)
+    label = r.teacher_logits.argmax(1)
+    gain = 1.0 - r.student[np.arange(len(label)), label]
+    return play_spread(r, gain, correctness, label, expected_excess(calibrator, len(r.left)))
+
+
+def rad_both(r: Round) -> Choice:
+    """The game with the student's gain and correctness calibrated on both models."""
+    return play(r, r.teacher("rad-both"), calibrated(r, "rad-both"))
+
+
+def rad_teacher(r: Round) -> Choice:
+    """The game with correctness calibrated on the teacher's margin alone."""
+    truth, teacher, _ = r.holdout("rad-teacher")
+    return play(r, r.teacher("rad-teacher"), Calibrator().fit(teacher, truth))
+
+
+def rad_raw(r: Round) -> Choice:
+    """The game with the teacher's own confidence as correctness."""
+    return play(r, r.teacher("rad-raw"), None)
+
+
+def rad_average(r: Round) -> Choice:
+    """Robust Active Distillation as published (ICLR 2023): c = 1, and as many mistakes as the hold-out shows."""
+    truth, teacher, _ = r.holdout("rad-average")
+    return play(r, r.student_logits, float((teacher.argmax(1) == truth).mean()))
+
+
+def rad_prior(r: Round) -> Choice:
+    """Before any answer of the teacher for the pool: all points are as likely to be labelled correctly (a correctness
+    that is the same for all ranks them alike whatever it is: c = 1), the adversary spoils as many labels as one expects
+    beyond the hold-out's error rate, the gain is 1 - the student's margin, sampled in ``spread_order``."""
+    truth, teacher, _ = r.holdout("rad-prior")
+    excess = expected_excess(Calibrator().fit(teacher, truth), len(r.left))
+    sure = np.ones(len(r.student_margin))
+    return play_spread(r, 1.0 - r.student_margin, sure, r.student_logits.argmax(1), excess)
+
+
+EXCESS = 1.0 / np.sqrt(2.0 * np.pi)
+
+
+def expected_excess(calibrator: Calibrator, points: int) -> float:
+    """How many more labels are wrong than correctness admits, in expectation: E max(0, x) = sd / sqrt(2 pi) for the
+    normal error x of the error rate, whose standard deviation is ``Calibrator.mistakes``."""
+    return float(EXCESS * calibrator.mistakes(points))
+
+
+def spread_order(r: Round, label: Int64s) -> Int64s:
+    """Points by label, and within a label along the first principal axis of the student's logits: neighbours in this
+    order look alike to the student, and systematic sampling seldom takes both."""
+    z = r.student_logits.astype(np.float64)
+    z = z - z.mean(1, keepdims=True)
+    z = z - z.mean(0)
+    axis = np.linalg.eigh(z.T @ z)[1][:, -1]
+    return np.lexsort((z @ axis, label)).astype(np.int64)
+
+
+def play_spread(r: Round, gain: Float64s, correctness: Float64s, label: Int64s, mistakes: float) -> Choice:
+    """The game with gain and correctness given for every point, sampled in the order of ``spread_order``."""
+    order = spread_order(r, label)
+    selection = r.selector(mistakes, len(r.left)).fit(
+        with_margin(1.0 - gain)[order],
+        correctness=np.clip(correctness, 0.0, 1.0).astype(np.float32)[order],
+        exclude=~r.available[order],
+    )
+    return Choice(np.sort(order[np.asarray(selection.indices)]), value=selection.value)
+
+
+def with_margin(margin: Float64s) -> Float64s:
+    """(N, 2) logits that have this margin: the game takes its gain from logits."""
+    z = 2.0 * np.arctanh(np.clip(margin, 0.0, 1.0 - 2.0**-24))
+    return np.column_stack([z, np.zeros_like(z)])
+
+
+def play(r: Round, logits: Float32s, correctness: Any) -> Choice:
+    selection = r.selector().fit(logits, student_logits=r.student_logits, correctness=correctness, exclude=~r.available)
+    return Choice(np.asarray(selection.indices), value=selection.value)
+
+
+def calibrated(r: Round, strategy: str) -> Calibrator:
+    truth, teacher, student = r.holdout(strategy)
+    return Calibrator().fit(teacher, truth, student)
