@@ -1,4 +1,4 @@
-"""Distances between points: greedy k-center and clusters, as CoreSet and Cluster-Margin need them."""
+"""Distances between points: greedy k-center, k-means++ and clusters, as CoreSet, BADGE and Cluster-Margin need them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,26 @@ def k_center(points: Float32s, known: Float32s | None, budget: int, rng: np.rand
         taken[k] = distance.argmax()
         np.minimum(distance, to_one(points, norms, points[taken[k]]), out=distance)
         distance[taken[: k + 1]] = -1.0  # equal points have distance 0, and are taken last
+    return taken
+
+
+def k_means_seeds(a: Float32s, b: Float32s, budget: int, rng: np.random.Generator) -> Int64s:
+    """Indices of ``budget`` points by k-means++ over the outer products a[i] b[i]', which are never formed: the first
+    is the largest, each next is drawn in proportion to its squared distance to the nearest taken before."""
+    norms = np.einsum("ij,ij->i", a, a).astype(np.float64) * np.einsum("ij,ij->i", b, b)
+    taken = np.empty(budget, np.int64)
+    taken[0] = norms.argmax()
+    distance = np.full(len(a), np.inf)
+    for k in range(1, budget):
+        last = taken[k - 1]
+        inner = (a @ a[last]).astype(np.float64) * (b @ b[last])
+        np.minimum(distance, np.maximum(norms - 2.0 * inner + norms[last], 0.0), out=distance)
+        distance[taken[:k]] = 0.0
+        total = np.cumsum(distance)
+        if total[-1] > 0.0:
+            taken[k] = min(np.searchsorted(total, rng.random() * total[-1], side="right"), len(a) - 1)
+        else:  # all that is left lies where something was taken
+            taken[k] = rng.choice(np.setdiff1d(np.arange(len(a)), taken[:k]))
     return taken
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rad_fast.distill import inputs
-from rad_fast.distill.geometry import clusters, k_center
+from rad_fast.distill.geometry import clusters, k_center, k_means_seeds
 
 from .round import Choice, Round, chosen
 from .scores import softmax
@@ -45,3 +45,13 @@ def cluster_margin(r: Round) -> Choice:
     by_turn = shuffled[np.argsort(turn[shuffled], kind="stable")]
     rank = np.arange(len(near)) - np.searchsorted(turn[by_turn], turn[by_turn])
     return chosen(near[by_turn[np.lexsort((turn[by_turn], rank))[: r.budget]]])
+
+
+def badge(r: Round) -> Choice:
+    """BADGE (Ash et al., ICLR 2020): k-means++ over the gradients that the student's likeliest class would give its
+    last layer, (p - onehot) times the features."""
+    if r.features is None:
+        raise inputs.needs("badge", "features", "give features=")
+    slope = r.student[r.left].astype(np.float32)
+    slope[np.arange(len(slope)), slope.argmax(1)] -= 1.0
+    return chosen(r.left[k_means_seeds(slope, r.features[r.left], r.budget, r.rng)])

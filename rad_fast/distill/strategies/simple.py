@@ -1,4 +1,4 @@
-"""Strategies of one line: chance, classes in turn, the student's uncertainty."""
+"""Strategies of a few lines: chance, and the student's uncertainty."""
 
 from __future__ import annotations
 
@@ -11,23 +11,6 @@ from .scores import entropies
 def uniform(r: Round) -> Choice:
     """Every point is as likely as every other."""
     return chosen(r.rng.choice(r.left, r.budget, replace=False))
-
-
-def balanced(r: Round) -> Choice:
-    """Uniform within each class, all classes equally often as far as they last.
-
-    The class of a point is the teacher's label where it is known, the student's otherwise.
-    """
-    logits = r.student_logits if r.teacher_logits is None else r.teacher_logits
-    label = logits.argmax(1)[r.left]
-    order = r.rng.permutation(len(r.left))
-    sorted_labels = label[order]
-    # Each point's rank within its class; taking the lowest ranks first goes round the classes.
-    by_class = np.argsort(sorted_labels, kind="stable")
-    starts = np.searchsorted(sorted_labels[by_class], sorted_labels[by_class])
-    rank = np.empty(len(order))
-    rank[by_class] = np.arange(len(order)) - starts
-    return chosen(r.left[order[np.argsort(rank + r.rng.random(len(rank)), kind="stable")[: r.budget]]])
 
 
 def margin(r: Round) -> Choice:
@@ -56,3 +39,16 @@ def unixkd(r: Round) -> Choice:
     partners = r.rng.choice(sample, len(order))
     by_index = np.argsort(order)
     return Choice(order[by_index], partners[by_index], shares[by_index])
+
+
+def top_confidence(r: Round) -> Choice:
+    """The points that the student is surest of (Manjah et al.: Stream-Based Active Distillation, CVPRW 2023)."""
+    return top(r, r.student.max(1))
+
+
+def m_raru(r: Round) -> Choice:
+    """M-RARU (Luccioli et al., 2025): points come in random order, and each is accepted with probability 1 - the
+    student's confidence, until the budget is full; where it is not, another turn begins."""
+    accept = np.maximum(1.0 - r.student.max(1)[r.left], 1e-12)
+    turns = r.rng.geometric(accept)  # the turn in which a point is accepted
+    return chosen(r.left[np.lexsort((r.rng.random(len(accept)), turns))[: r.budget]])
