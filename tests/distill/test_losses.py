@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
-from rad_fast.distill import losses  # noqa: E402
 from rad_fast.distill.losses import (  # noqa: E402
     DebiasingWeights,
     DistillationKL,
@@ -22,6 +21,7 @@ from rad_fast.distill.losses import (  # noqa: E402
     soft_cross_entropy,
     student_label_mixing,
 )
+from rad_fast.distill.losses.weighted import margin  # noqa: E402
 
 
 def numbers(n: int, c: int, seed: int, scale: float = 1.5) -> torch.Tensor:
@@ -133,7 +133,7 @@ def test_debiasing_weights_on_the_labelled_points_and_between():
     assert torch.allclose(weights.weights_, (right / said).clamp(0, 1))
     assert weights.neighbours_ == 4  # sqrt(64) / 2
     found = weights.predict(student[:1], teacher[:1])
-    where = torch.stack([losses.margin(teacher), losses.margin(student)], 1)
+    where = torch.stack([margin(teacher), margin(student)], 1)
     nearest = (where - where[0]).square().sum(1).argsort()[:4]
     assert torch.allclose(found, weights.weights_[nearest].mean().reshape(1))
 
