@@ -148,5 +148,6 @@ class SubclassDistillation(nn.Module):
 def corners(count: int) -> Tensor:
     """(count, count - 1) the corners of a regular simplex around 0, each of length 1, float64."""
     centred = torch.eye(count, dtype=torch.float64) - 1.0 / count
-    flat: Tensor = torch.linalg.svd(centred).U[:, : count - 1]
-    return flat * (count / (count - 1)) ** 0.5
+    flat = torch.linalg.svd(centred).U[:, : count - 1]
+    found: Tensor = flat * (count / (count - 1)) ** 0.5
+    return found
