@@ -1,7 +1,7 @@
 # Everything happens in .venv, made here and installed from the package index with the versions of constraints.txt.
 #   make          the package, editable: Python edits are seen at once, C++ edits at the next make
 #   make demo     the main job on real data; figure in build/demo/        make test    the whole suite
-#   make bench    benchmarks/                                             make lint    ruff and mypy
+#   make bench    benchmarks/                                             make lint    ruff, mypy and import-linter
 #   make docs     the documentation, as pages in build/docs/
 #   PYTHON=python3.12 make ...   another interpreter;   make test ARGS="-k game -x"   arguments for pytest
 
@@ -37,6 +37,7 @@ lint: $(VENV)/with-lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict rad_fast
+	$(BIN)/lint-imports
 
 # As the package is installed already, pip adds only what the extra asks for.
 $(VENV)/with-%: $(VENV)/installed

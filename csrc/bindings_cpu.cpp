@@ -1,6 +1,6 @@
 // rad_fast._cpu: the CPU kernels as functions on addresses.
 //
-// The Python layer (rad_fast/backends.py, inputs.py) checks arrays, keeps them alive and allocates outputs; what is refused
+// The Python layer (rad_fast/device/backends.py, inputs.py) checks arrays, keeps them alive and allocates outputs; what is refused
 // here is what would otherwise read or write where nothing is. Work is cut into blocks of rows that threads take in turn; a
 // row's result does not depend on the cut. The GIL is released while kernels run.
 

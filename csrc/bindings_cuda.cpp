@@ -1,6 +1,6 @@
 // rad_fast._cuda: the CUDA kernels as functions on addresses in device memory.
 //
-// The Python layer (rad_fast/device.py) checks arrays, keeps them alive and allocates outputs through the caller's library;
+// The Python layer (rad_fast/device/arrays.py) checks arrays, keeps them alive and allocates outputs through the caller's library;
 // what is refused here is what would otherwise read or write where nothing is. Everything is queued on the given stream, and
 // nothing waits but copy_out. cudart is linked statically: the module imports without a driver, and its functions then say
 // "no CUDA device".

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
+from .inputs.teachers import TopKLogits
 from .selection import Selection
 from .selector import Selector, select
-from .topk import TopKLogits
 
 __all__ = ["Calibrator", "Selection", "Selector", "TopKLogits", "UnreliableTeacherWarning", "select"]
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs, topk
-from .backends import Backend, backend
+from . import inputs
+from .device import topk
+from .device.backends import Backend, backend
+from .game.pool import spread
 from .kernels.reference.score import Kind, Rule, Scores, correctness, empty_points, logit
-from .pool import spread
 
 Float64s = npt.NDArray[np.float64]
 

@@ -80,7 +80,7 @@ def run(out: Path, tell: Tell, *, seeds: int = SEEDS) -> list[Outcome]:
         raise ImportError(
             f'the demo needs scikit-learn and matplotlib ({error}): pip install "rad_fast[demo]"'
         ) from error
-    from .io import check_writable
+    from .storage.npy import check_writable
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "digits.png"
@@ -221,7 +221,7 @@ def draw(path: Path, outcomes: list[Outcome], selection: Selection) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no window, whatever the reader's settings
     from matplotlib.figure import Figure
 
-    from .io import write_together
+    from .storage.npy import write_together
 
     figure = Figure(figsize=(12.5, 5.2), layout="constrained")
     FigureCanvasAgg(figure)

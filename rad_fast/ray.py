@@ -15,8 +15,8 @@ import numpy.typing as npt
 from . import inputs
 from .calibration import Calibrator
 from .kernels.reference.score import Points
-from .readers.arrow import matrix_of
 from .selector import Selector
+from .storage.readers.arrow import matrix_of
 
 SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label")
 CLASSES, ERROR = "__rad_fast_classes", "__rad_fast_error"  # how many columns a row had, and what was wrong with it

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .backends import Backend
-from .blocks import Pieces
+from .calibration import Calibrator
+from .device.backends import Backend, backend
+from .device.route import Route
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.score import Points
-from .on_device import Route
+from .report.figures import Drawn, figures
 from .report.words import sentences
+from .storage.blocks import Pieces
 
 BLOCK = 1 << 17  # points at a time, within the cache
 
@@ -144,11 +146,17 @@ class Selection:
         """The numbers in words, for a terminal."""
         return "\n".join(sentences(self.report()))
 
+    @property
+    def _drawn(self) -> Drawn:
+        """What the report's figures are counted from."""
+        at, points = self.on_host()
+        kernels = backend("auto") if isinstance(self._kernels, Route) else self._kernels
+        curve = calibration(self.calibrator)
+        return Drawn(at, points, kernels, self.equilibrium, self.budget, self.mistakes, self.n_points, curve)
+
     @cached_property
     def _figures(self) -> dict[str, Any]:
-        from .report.figures import figures
-
-        return figures(self)
+        return figures(self._drawn)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the report's figures: the gain x correctness plane, margins, probabilities, labels, values of the game.
@@ -225,3 +233,12 @@ def worth_querying(points: Any, threshold: float) -> int:
 def effective(gain: npt.NDArray[np.float32], correctness: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The effective gain d = (2c - 1) g."""
     return (2.0 * correctness.astype(np.float64) - 1.0) * gain
+
+
+def calibration(calibrator: object) -> dict[str, Any] | None:
+    """The calibration curve, where there was a Calibrator."""
+    if not isinstance(calibrator, Calibrator):
+        return None
+    curve = {name: values.tolist() for name, values in calibrator.curve()._asdict().items()}
+    about = {"labelled": calibrator.n_labelled_, "error": calibrator.error_, "both": calibrator.needs_student_}
+    return {**curve, **about}

@@ -9,19 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs, on_device, topk
-from .backends import Backend
-from .backends import backend as _backend
-from .blocks import Pieces, ScoreBlocks
+from . import inputs
 from .calibration import Calibrator
-from .distributed import Alone, GroupPool, common, group_of, place, totals
-from .game import on_grid, solve
+from .device import topk
+from .device.backends import Backend
+from .device.backends import backend as _backend
+from .device.route import Route, route
+from .game import on_device
+from .game.group import Alone, GroupPool, common, group_of, place, totals
+from .game.pool import ArrayPool
+from .game.solver import on_grid, solve
 from .kernels.reference.game import Equilibrium
 from .kernels.reference.sample import start
 from .kernels.reference.score import Invalid, Kind, Points, Rule
-from .pool import ArrayPool
 from .selection import Selection
-from .workdir import ScoreFiles
+from .storage.blocks import Pieces, ScoreBlocks
+from .storage.workdir import ScoreFiles
 
 RAW_MISTAKES = 0.05  # of the points: raw confidences promise too much by about that (DESIGN, mistakes by default)
 
@@ -150,7 +153,7 @@ class Selector:
         self._state = _State(self._files)
         if self._files is not None:
             self._files.restart()
-        if isinstance(self._group, Alone) and self.scores is None and on_device.is_on_device(logits):
+        if isinstance(self._group, Alone) and self.scores is None and inputs.is_cuda(logits):
             return self._fit_on_device(logits, student_logits, correctness, exclude)
         self._group.exchange(
             lambda: (
@@ -170,7 +173,7 @@ class Selector:
         """
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(self.scores)
-        if on_device.is_on_device(logits):
+        if inputs.is_cuda(logits):
             return self._partial_fit_on_device(logits, student_logits, correctness, exclude)
         inputs.host_backend(self.backend)
         teacher = inputs.matrix("logits", logits, empty=True)
@@ -228,7 +231,7 @@ class Selector:
         mistakes: float,
         counts: tuple[int, int, int],
         pieces: Pieces,
-        kernels: Backend | on_device.Route,
+        kernels: Backend | Route,
         wrap: Callable[[Any], Any],
         source: inputs.Source,
     ) -> Selection:
@@ -291,12 +294,12 @@ class Selector:
 
     def _fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selection:
         """The whole selection in CUDA memory, with one wait for the device."""
-        kernels = on_device.route(self.backend, logits)
+        kernels = route(self.backend, logits)
         with kernels.current_stream(logits):
             asked = kernels.task(_rule, logits, student_logits, correctness, exclude)
             source = inputs.source(asked.teacher, asked.student, correctness)
             keep_out = self.invalid == "exclude"
-            done = kernels.select(asked, self.budget, self._mistakes(source), self.seed, keep_out)
+            done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self.seed, keep_out)
         if done.answer.value <= 0:
             inputs.warn_unreliable(done.answer.value, done.mistakes, done.budget)
         return self._selection(
@@ -313,7 +316,7 @@ class Selector:
 
     def _partial_fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
-        kernels = on_device.route(self.backend, logits)
+        kernels = route(self.backend, logits)
         with kernels.current_stream(logits):
             asked = kernels.task(_rule, logits, student_logits, correctness, exclude, empty=True)
             source = inputs.source(asked.teacher, asked.student, correctness)

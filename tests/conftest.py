@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib: a window cannot open on a test machine
 
-from rad_fast import backends
+from rad_fast.device import backends
 
 # The same examples in every run, no clock, nothing written; fixtures hold no state that an example could change.
 settings.register_profile(

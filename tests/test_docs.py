@@ -231,7 +231,8 @@ def check_names(command: str, words: list[str]) -> None:
             for name in extra.split(","):
                 assert re.search(rf"^{name} = \[", project, re.M), f"{command}: no extra {name}"
     if words[1:2] == ["-m"]:
-        assert (ROOT / f"{words[2].replace('.', '/')}.py").exists(), f"{command}: no such module"
+        module = ROOT / words[2].replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), f"{command}: no such module"
     if words[0] == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         targets = [word for word in words[1:] if "=" not in word and not word.startswith("-")]

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rad_fast
-from rad_fast import backends
-from rad_fast.backends import Backend
+from rad_fast.device import backends
+from rad_fast.device.backends import Backend
 from rad_fast.kernels.reference import score as specification
 
 from .oracle import assert_same

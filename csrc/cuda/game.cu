@@ -10,7 +10,7 @@
 //                      pass over all points, and one over each pool that was left undecided: 1.1 passes, at 10%.
 //   finish             one block searches what is left, exactly, and checks the answer against all sums.
 // Levels that turn out not to be needed end at once. A box that misses the answer, or a pool that does not shrink, ends in a
-// status that sends the host to its own solver (rad_fast/game.py) over the same reduce: the answer does not depend on it.
+// status that sends the host to its own solver (rad_fast/game/solver.py) over the same reduce: the answer does not depend on it.
 
 #include "collective.cuh"
 #include "kernels.hpp"

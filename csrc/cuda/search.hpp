@@ -1,4 +1,4 @@
-// The equilibrium by exact search: what rad_fast/game.py finds from float64 sums over sorted points, found here from integer
+// The equilibrium by exact search: what rad_fast/game/solver.py finds from float64 sums over sorted points, found here from integer
 // sums over points in any order, by whoever can add them up (a thread block; a loop on the CPU in the tests).
 //
 // Two numbers are sought. The price is a step u of a ladder: step 2k is the price k 2^-24 seen from above (gains up to k are

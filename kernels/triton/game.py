@@ -29,7 +29,7 @@ VALUE_BITS = 24  # saturated_value is kept as high * 2**24 + low
 HALF_BITS = 31  # widths and probabilities, up to 2**62, as high * 2**31 + low
 PROGRAMS = 4  # for each multiprocessor; more than fit are of no use, as each takes tile after tile
 BLOCK = 2048  # points that a program takes at once
-SHRINKS = 0.7  # as in rad_fast/game.py: a pool that keeps more is not used
+SHRINKS = 0.7  # as in rad_fast/game/solver.py: a pool that keeps more is not used
 DISTINCT_CHUNK = 1 << 22  # points whose distinct pairs are found at once
 
 GRID = tl.constexpr(2.0**GRID_BITS)
@@ -244,7 +244,7 @@ def sums_of(account: list[int]) -> Sums:
 
 
 class DevicePool:
-    """Points on a device, for ``rad_fast.game.solve``: one pass and one wait for the device each time it narrows."""
+    """Points on a device, for ``game.solver.solve``: one pass and one wait for the device each time it narrows."""
 
     def __init__(self, gain: torch.Tensor, correctness: torch.Tensor, size: int | None = None) -> None:
         self.gain, self.correctness = gain, correctness

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .score import NO_LABEL, STUDENT, exponential, finish_row, probability_of, write
+from .row import NO_LABEL, STUDENT, exponential, finish_row, probability_of, write
 
 
 @triton.jit

@@ -1,6 +1,6 @@
 """The equilibrium found on the device: a fixed number of kernels, no wait for the host, an early way out.
 
-The method is that of rad_fast/game.py; what is different suits a GPU. A round takes the points that are still
+The method is that of rad_fast/game/solver.py; what is different suits a GPU. A round takes the points that are still
 undecided:
 
 1. ``order``    takes a stratified sample of them (all, where they are few) and sorts the pieces of the sample by slope
@@ -21,7 +21,7 @@ the grid.
 What is read besides reduce's 8 bytes a point: SAMPLE points a round, by every program, from L2.
 
 After a fixed number of rounds without an answer (many points alike, or a box that missed) the state says so: the
-caller then uses rad_fast.game.solve on a DevicePool.
+caller then uses rad_fast.game.solver.solve on a DevicePool.
 """
 
 from __future__ import annotations

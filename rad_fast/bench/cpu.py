@@ -13,7 +13,6 @@ Compare times within a case only: its contenders take turns (see timing.py).
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -22,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 import rad_fast
-from rad_fast import backends
-from rad_fast.game import solve
+from rad_fast.device import backends
+from rad_fast.game.pool import ArrayPool
+from rad_fast.game.solver import solve
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points, Rule
-from rad_fast.pool import ArrayPool
 
 from . import peers
+from .machine import compiled, last_cache
 from .peers import COMPILED, MARGIN, OURS, READ, SORT, TORCH, case_of
 from .timing import Case, Clock, Work, wall
 
@@ -174,14 +174,6 @@ def scores(points: int) -> tuple[Array, Array]:
 # -------------------------------------------------------------------------------------------------------------- peers
 
 
-def compiled() -> Any:
-    """The compiled extension, or None: without it there is no streaming read to compare with."""
-    try:
-        return importlib.import_module("rad_fast._cpu")
-    except ImportError:
-        return None
-
-
 def streaming_read(array: Array) -> Work | None:
     """A sum over the same bytes as float32, by as many threads."""
     module = compiled()
@@ -193,8 +185,6 @@ def streaming_read(array: Array) -> Work | None:
 
 def uncached(nbytes: int) -> Clock:
     """The wall's time of work whose input no cache holds: as many bytes, or four caches', are read before each turn."""
-    from .machine import last_cache
-
     scratch = np.ones(max(nbytes, int(4 * 2**20 * (last_cache() or 0)) if nbytes else 4) // 4, np.float32)
     flush = streaming_read(scratch) or scratch.sum
 

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import rad_fast
-from rad_fast import backends as on_host
-from rad_fast.game import solve as solve_on_host
+from rad_fast.device import backends as on_host
+from rad_fast.game.pool import ArrayPool
+from rad_fast.game.solver import solve as solve_on_host
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points, Rule
-from rad_fast.pool import ArrayPool
 
 from . import peers
 from .cpu import INDEX_BYTES, MISTAKES, PAIR_BYTES, POINT_BYTES, SHARE
@@ -261,7 +261,7 @@ def stages(backend: str) -> Stages:
             lambda gain, correctness, found, *rest: sample.sample(gain, correctness, found.equilibrium, *rest),
         )
     if backend == "cuda":
-        compiled: Any = importlib.import_module("rad_fast.cuda")
+        compiled: Any = importlib.import_module("rad_fast.device.cuda")
         return Stages(compiled.appraise, compiled.solve, compiled.sample)
     return host_stages(backend)
 

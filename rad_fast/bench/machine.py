@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -11,10 +12,9 @@ from typing import Any
 import numpy as np
 
 import rad_fast
-from rad_fast import backends
+from rad_fast.device import backends
 
 from . import peers
-from .cpu import compiled
 
 LOAD = "load before"  # of other work
 
@@ -34,6 +34,14 @@ def machine() -> dict[str, Any]:
         "NumPy": np.__version__,
         "torch": installed("torch"),
     }
+
+
+def compiled() -> Any:
+    """The compiled extension, or None: without it there is no streaming read to compare with."""
+    try:
+        return importlib.import_module("rad_fast._cpu")
+    except ImportError:
+        return None
 
 
 def gpu() -> dict[str, Any]:

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rad_fast.io import check_writable, write_text, write_together
+from rad_fast.storage.npy import check_writable, write_text, write_together
 
 from . import cpu, cuda, peers, roofline, table
-from .machine import gpu, machine
+from .machine import compiled, gpu, machine
 from .record import Measured, Record, compare, load
 from .timing import Case, Clock, measure, only, reason, wall
 
@@ -159,7 +159,7 @@ def notes(cases: list[Measured]) -> list[str]:
     found = []
     if peers.torch() is None:
         found.append('torch is not installed, and not compared with; pip install "rad_fast[torch]"')
-    if cpu.compiled() is None:
+    if compiled() is None:
         found.append("the compiled extension is not installed: without it there is no streaming read to compare with")
     why: dict[tuple[str, str], list[str]] = {}
     for case in cases:

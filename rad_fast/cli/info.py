@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import rad_fast
-from rad_fast import backends
+from rad_fast.device import backends
 
 from .messages import one_line
 

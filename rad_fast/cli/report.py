@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     from rad_fast.report.page import save
     from rad_fast.report.result import located, read
     from rad_fast.report.words import sentences
-    from rad_fast.workdir import MANIFEST
+    from rad_fast.storage.workdir import MANIFEST
 
     source = located(arguments.result)
     # A working folder holds nothing but its own files, or the next run would refuse it: the page stands beside it.

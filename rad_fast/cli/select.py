@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 import rad_fast
-from rad_fast import backends, inputs
-from rad_fast.io import check_writable, open_npy, write_npy, write_text, write_together
-from rad_fast.readers import Shards, open_shards
-from rad_fast.readers.scoring import TopKFiles, job_of, score
-from rad_fast.readers.upload import upload_for
-from rad_fast.report.figures import figures
-from rad_fast.workdir import Workdir
+from rad_fast import inputs
+from rad_fast.device import backends
+from rad_fast.device.upload import upload_for
+from rad_fast.storage.npy import check_writable, open_npy, write_npy, write_text, write_together
+from rad_fast.storage.readers import Shards, open_shards
+from rad_fast.storage.workdir import Workdir
 
 from .messages import UsageError
+from .scoring import TopKFiles, job_of, score
 
 CHUNK_BYTES = 64 << 20  # of logits scored at a time: enough for all threads, and a progress bar that moves
 
@@ -147,7 +147,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     text = json.dumps(report, indent=2, allow_nan=False).removesuffix("\n}")
     # What rad-fast report draws, on a line of its own: thousands of counts.
-    text += f',\n  "figures": {json.dumps(figures(selection), allow_nan=False)}\n}}\n'
+    text += f',\n  "figures": {json.dumps(selection._figures, allow_nan=False)}\n}}\n'
     write_together({report_path: write_text(text), out: write_npy(selection.on_host()[0])})
     print(selection.summary())
     print(f"indices in {out}, the report in {report_path}")

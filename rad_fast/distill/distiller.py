@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import ConcatDataset, default_collate
 
 import rad_fast.inputs
-from rad_fast import Calibrator
+from rad_fast.calibration import Calibrator
 
 from . import inputs
 from .ledger import Ledger, bar

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.backends import Backend
-from rad_fast.game import Counts, on_grid, solve
+from rad_fast.device.backends import Backend
+from rad_fast.game.pool import ArrayPool, spread
+from rad_fast.game.solver import Counts, on_grid, solve
 from rad_fast.kernels.reference.game import Box, Float32s, Float64s, Sums, terms
-from rad_fast.pool import ArrayPool, spread
 
 SOLVED = 100_000  # points in the games: the values err by about a hundredth, which a line hides
 STEPS = 8  # values of each axis, besides those of the selection; games of large budgets take longest

@@ -23,22 +23,17 @@ calibration           ``predicted``, ``right``, ``low``, ``high``, ``points`` of
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.backends import Backend, backend
-from rad_fast.calibration import Calibrator
+from rad_fast.device.backends import Backend
+from rad_fast.game.pool import spread
 from rad_fast.kernels.reference.game import Equilibrium, Float32s
 from rad_fast.kernels.reference.score import Points
-from rad_fast.on_device import Route
-from rad_fast.pool import spread
 
 from .curves import curves
-
-if TYPE_CHECKING:
-    from rad_fast.selection import Selection
 
 VERSION = 1
 COUNTED = 500_000  # points in the density and the histograms; more cost time and change nothing that is seen
@@ -51,18 +46,29 @@ BLOCK = 1 << 17  # points at a time, within the cache
 Counts = npt.NDArray[np.int64]
 
 
-def figures(selection: Selection) -> dict[str, Any]:
+class Drawn(NamedTuple):
+    """What the figures are counted from, in host memory."""
+
+    at: Counts  # the selected points
+    points: Points
+    kernels: Backend
+    equilibrium: Equilibrium
+    budget: int
+    mistakes: float
+    n_points: int  # of all ranks
+    calibration: dict[str, Any] | None  # as above
+
+
+def figures(drawn: Drawn) -> dict[str, Any]:
     """What the figures of a selection show, as JSON can hold it."""
-    at, points = selection.on_host()
-    kernels = host_kernels(selection)
+    at, points, kernels, answer = drawn[:4]
     places = spread(COUNTED, len(points.gain))
     gain, correctness = points.gain[places], points.correctness[places]
     kept = ~np.isnan(gain)
     gain, correctness = gain[kept], correctness[kept]
-    answer = selection.equilibrium
     rows, other = classes(points, at)
-    whole = len(points.gain) == selection.n_points
-    game = (kernels, selection.budget, selection.mistakes, selection.value)
+    whole = len(points.gain) == drawn.n_points
+    game = (kernels, drawn.budget, drawn.mistakes, answer.value)
     return {
         "version": VERSION,
         "counted": len(gain),
@@ -71,16 +77,10 @@ def figures(selection: Selection) -> dict[str, Any]:
         "probability": chances(kernels.probabilities(gain, correctness, answer), answer),
         "classes": rows,
         "other": other,
-        "expected": expected(selection, points),
+        "expected": expected(drawn),
         "curves": curves(points.gain, points.correctness, *game) if whole else None,
-        "calibration": calibration(selection.calibrator),
+        "calibration": drawn.calibration,
     }
-
-
-def host_kernels(selection: Selection) -> Backend:
-    """What computes on the points in host memory."""
-    kernels = selection._kernels
-    return backend("auto") if isinstance(kernels, Route) else kernels
 
 
 def plane(gain: Float32s, correctness: Float32s, points: Points, at: Counts) -> dict[str, Any]:
@@ -141,28 +141,19 @@ def classes(points: Points, at: Counts) -> tuple[list[list[int]], list[int] | No
     return rows, [len(rest), int(pool[rest].sum()), int(chosen[rest].sum())] if len(rest) else None
 
 
-def expected(selection: Selection, points: Points) -> float:
+def expected(drawn: Drawn) -> float:
     """The expected gain of the selection, sum of q d, by duality: what the adversary takes is added to the value.
 
     He spends all he has at his price; on points that are taken beyond it, only where the threshold is below 0, more.
     """
-    price, threshold, mistakes = selection.price, selection.threshold, selection.mistakes
-    if threshold >= 0:
-        return selection.value + 2.0 * mistakes * price
-    total, kernels = 0.0, host_kernels(selection)
+    points, answer = drawn.points, drawn.equilibrium
+    if answer.threshold >= 0:
+        return answer.value + 2.0 * drawn.mistakes * answer.price
+    total = 0.0
     for begin in range(0, len(points.gain), BLOCK):
         gain, correctness = points.gain[begin : begin + BLOCK], points.correctness[begin : begin + BLOCK]
-        q = kernels.probabilities(gain, correctness, selection.equilibrium)
+        q = drawn.kernels.probabilities(gain, correctness, answer)
         taken = q > 0
         advantage = 2.0 * correctness[taken].astype(np.float64) - 1.0
         total += float(np.sum(q[taken] * advantage * gain[taken]))
     return total
-
-
-def calibration(calibrator: object) -> dict[str, Any] | None:
-    """The calibration curve, where there was a Calibrator."""
-    if not isinstance(calibrator, Calibrator):
-        return None
-    curve = {name: values.tolist() for name, values in calibrator.curve()._asdict().items()}
-    about = {"labelled": calibrator.n_labelled_, "error": calibrator.error_, "both": calibrator.needs_student_}
-    return {**curve, **about}

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rad_fast.io import check_writable, write_text, write_together
+from rad_fast.storage.npy import check_writable, write_text, write_together
 
 from .captions import alternative, caption
 from .draw import COLOURS, STYLE, TITLES, draw, drawn

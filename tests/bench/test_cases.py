@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from rad_fast import backends
 from rad_fast.bench import cpu, cuda, peers, timing
+from rad_fast.device import backends
 from rad_fast.kernels.reference.sample import start
 
 POINTS = 2000

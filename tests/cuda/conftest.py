@@ -19,7 +19,7 @@ from types import ModuleType
 
 import pytest
 
-from rad_fast import device
+from rad_fast.device import arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 CUDA = ROOT / "csrc" / "cuda"
@@ -101,8 +101,8 @@ def emulated(compiler: list[str]) -> ModuleType:
 
 @pytest.fixture
 def on_emulator(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """rad_fast.cuda and rad_fast.device work with the emulated kernels."""
-    monkeypatch.setattr(device, "MODULE", [emulated])
+    """rad_fast.device works with the emulated kernels."""
+    monkeypatch.setattr(arrays, "MODULE", [emulated])
     return emulated
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 import rad_fast
-from rad_fast import device
+from rad_fast.device import arrays
 
 
 def main() -> str:
@@ -15,7 +15,7 @@ def main() -> str:
     indices = rad_fast.select(logits, 50)
     if len(set(indices.tolist())) != 50:
         return f"expected 50 distinct indices, got {indices}"
-    module = device.kernels()
+    module = arrays.kernels()
     if not module.architectures:
         return "the CUDA module was built for nothing"
     try:

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rad_fast import cuda, device
-from rad_fast.device import Memory
+from rad_fast.device import arrays, cuda
+from rad_fast.device.arrays import Memory
 
 pytestmark = pytest.mark.usefixtures("on_emulator")
 
@@ -27,10 +27,10 @@ class Exporter:
         self.array, self.index = array, index
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return device.CUDA, self.index
+        return arrays.CUDA, self.index
 
     def __dlpack__(self, *, stream: int) -> object:
-        assert stream == device.LEGACY_STREAM
+        assert stream == arrays.LEGACY_STREAM
         return self.array.__dlpack__()
 
 
@@ -38,18 +38,18 @@ class Exporter:
 def test_dlpack_in(dtype: str) -> None:
     array = np.arange(60).reshape(6, 10).astype(dtype)
     for view in (array, array[1::2, ::3], array.T, array[:, 3]):
-        seen = device.described("logits", Exporter(view))
+        seen = arrays.described("logits", Exporter(view))
         assert (seen.address, seen.dtype, seen.shape) == (view.ctypes.data, dtype, view.shape)
         assert seen.strides == tuple(stride // array.itemsize for stride in view.strides)
         assert seen.contiguous == view.flags.c_contiguous
     with pytest.raises(TypeError, match="logits: expected numbers of 8 to 64 bits"):
-        device.described("logits", Exporter(np.zeros(3, np.complex64)))
+        arrays.described("logits", Exporter(np.zeros(3, np.complex64)))
 
 
 def test_dlpack_in_keeps_the_memory_as_long_as_it_is_needed() -> None:
     array = np.zeros(5)
     before = sys.getrefcount(array)
-    seen = device.described("logits", Exporter(array))
+    seen = arrays.described("logits", Exporter(array))
     assert sys.getrefcount(array) > before
     del seen
     gc.collect()
@@ -58,7 +58,7 @@ def test_dlpack_in_keeps_the_memory_as_long_as_it_is_needed() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int32", "uint8", "bool"])
 def test_dlpack_out(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "CUDA", 1)  # kDLCPU: NumPy takes no other
+    monkeypatch.setattr(arrays, "CUDA", 1)  # kDLCPU: NumPy takes no other
     array = np.arange(12).reshape(3, 4).astype(dtype)
     memory = Memory.of(array)
     taken = np.from_dlpack(memory)
@@ -67,20 +67,20 @@ def test_dlpack_out(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     address = memory.address
     del memory
     gc.collect()
-    assert len(device.EXPORTED) == 1
+    assert len(arrays.EXPORTED) == 1
     np.testing.assert_array_equal(taken, array)
     assert taken.ctypes.data == address
     del taken
     gc.collect()
-    assert device.EXPORTED == {}
+    assert arrays.EXPORTED == {}
 
 
 def test_a_capsule_that_nobody_takes_lets_go() -> None:
     capsule = Memory.of(np.zeros(4)).__dlpack__()
-    assert len(device.EXPORTED) == 1
+    assert len(arrays.EXPORTED) == 1
     del capsule
     gc.collect()
-    assert device.EXPORTED == {}
+    assert arrays.EXPORTED == {}
 
 
 def test_bfloat16_goes_through_dlpack() -> None:
@@ -89,7 +89,7 @@ def test_bfloat16_goes_through_dlpack() -> None:
         "__dlpack__": lambda self, stream: memory.__dlpack__(stream=stream),
         "__dlpack_device__": lambda self: memory.__dlpack_device__(),
     })  # fmt: skip
-    assert device.described("logits", foreign()).dtype == "bfloat16"
+    assert arrays.described("logits", foreign()).dtype == "bfloat16"
     with pytest.raises(AttributeError, match="no bfloat16"):
         memory.__cuda_array_interface__  # noqa: B018
 
@@ -101,17 +101,17 @@ def interface(array: np.ndarray, **changes: object) -> SimpleNamespace:
 
 def test_cuda_array_interface_in() -> None:
     array = np.arange(20, dtype=np.float32).reshape(4, 5)
-    seen = device.described("logits", interface(array))
+    seen = arrays.described("logits", interface(array))
     assert (seen.address, seen.dtype, seen.shape, seen.strides) == (array.ctypes.data, "float32", (4, 5), (5, 1))
-    assert seen.stream == device.LEGACY_STREAM
-    assert device.described("logits", interface(array, strides=None, stream=2)).stream == 2
-    assert device.described("logits", interface(array.T, strides=array.T.strides)).strides == (1, 5)
+    assert seen.stream == arrays.LEGACY_STREAM
+    assert arrays.described("logits", interface(array, strides=None, stream=2)).stream == 2
+    assert arrays.described("logits", interface(array.T, strides=array.T.strides)).strides == (1, 5)
     with pytest.raises(TypeError, match="logits: expected a plain array, got one with a mask"):
-        device.described("logits", interface(array, mask=object()))
+        arrays.described("logits", interface(array, mask=object()))
     with pytest.raises(TypeError, match="byte order"):
-        device.described("logits", interface(array, typestr=">f4"))
+        arrays.described("logits", interface(array, typestr=">f4"))
     with pytest.raises(ValueError, match="strides of whole elements"):
-        device.described("logits", interface(array, strides=(20, 3)))
+        arrays.described("logits", interface(array, strides=(20, 3)))
 
 
 def test_cuda_array_interface_out() -> None:
@@ -124,9 +124,9 @@ def test_cuda_array_interface_out() -> None:
 
 def test_what_is_no_cuda_array_is_refused() -> None:
     torch = pytest.importorskip("torch")
-    assert not device.is_cuda(np.zeros(3))
-    assert not device.is_cuda(torch.zeros(3))
-    assert not device.is_cuda([1.0])
+    assert not arrays.is_cuda(np.zeros(3))
+    assert not arrays.is_cuda(torch.zeros(3))
+    assert not arrays.is_cuda([1.0])
     with pytest.raises(TypeError, match="logits: expected an array in CUDA memory, got list"):
         cuda.score([[1.0, 2.0]])
     with pytest.raises(TypeError, match="logits: expected a tensor in CUDA memory, got one on cpu"):
@@ -151,5 +151,6 @@ def test_a_foreign_array_is_scored() -> None:
 
 
 def test_torch_is_not_imported(tmp_path: Path) -> None:
-    code = "import sys, rad_fast.cuda; sys.exit(any(name in sys.modules for name in ('torch', 'cupy', 'jax', 'numba')))"
+    code = "import sys, rad_fast.device.cuda as _; "
+    code += "sys.exit(any(name in sys.modules for name in ('torch', 'cupy', 'jax', 'numba')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0

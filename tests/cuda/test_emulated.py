@@ -11,8 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rad_fast import cuda, game
-from rad_fast.device import Memory
+from rad_fast.device import cuda
+from rad_fast.device.arrays import Memory
+from rad_fast.game import solver
 from rad_fast.kernels.reference import game as reference_game
 from rad_fast.kernels.reference import sample as reference_sample
 from rad_fast.kernels.reference import score as reference_score
@@ -193,7 +194,7 @@ def test_select(kind: int, size: int, share: float) -> None:
     budget = max(1, int(share * valid))
     g, c = Memory.of(gain), Memory.of(correctness)
     for mistakes in (0.0, 0.03 * valid):
-        host = game.solve(cuda.DevicePool(g, c), budget, mistakes)
+        host = solver.solve(cuda.DevicePool(g, c), budget, mistakes)
         solution = cuda.solve(g, c, budget, mistakes)
         answer = cuda.equilibrium(solution)
         assert answer is not None
@@ -228,7 +229,7 @@ def test_whole_selection_with_mistakes_for_each_valid_point(rows: int) -> None:
     assert (account.teacher, account.student, account.valid, account.outcome) == ((1, 9), (1, 7), valid, "solved")
     gain, correctness = chosen.points.gain.numpy(), chosen.points.correctness.numpy()
     pool = cuda.DevicePool(chosen.points.gain, chosen.points.correctness)
-    host = game.solve(pool, budget, 2.0 + 0.05 * valid)
+    host = solver.solve(pool, budget, 2.0 + 0.05 * valid)
     assert account.equilibrium is not None
     assert account.equilibrium[:3] == host[:3]
     expected, _ = reference_sample.sample(gain, correctness, host, start)
@@ -243,7 +244,7 @@ def test_points_that_are_alike_are_left_to_the_host() -> None:
     gain, correctness = points(3, 300_000, np.random.default_rng(0))
     g, c = Memory.of(gain), Memory.of(correctness)
     assert cuda.equilibrium(cuda.solve(g, c, 150_000, 15_000.0)) is None
-    assert game.solve(cuda.DevicePool(g, c), 150_000, 15_000.0).price > 0
+    assert solver.solve(cuda.DevicePool(g, c), 150_000, 15_000.0).price > 0
 
 
 def test_addresses_and_numbers_are_checked(on_emulator: ModuleType) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import rad_fast
-from rad_fast import backends, device
-from rad_fast.device import Memory
+from rad_fast.device import arrays, backends
+from rad_fast.device.arrays import Memory
 
-from ..triton_kernels.public_cases import ARGUMENTS, BUDGET, GIVEN, TEACHER, WRONG, C, N, called  # noqa: TID252 - tests are no package
+from ..triton_kernels.public_cases import ARGUMENTS, BUDGET, GIVEN, TEACHER, WRONG, C, N, called
 
 pytestmark = pytest.mark.usefixtures("on_emulator")
 
@@ -99,7 +99,7 @@ def test_the_device_is_waited_for_once(
     logits = there(TEACHER)
     given = {name: there(value) if name == "student_logits" else value for name, value in arguments.items()}
     masked = {"exclude", "correctness"} <= set(arguments)  # the mask, to know whose correctness does not count
-    monkeypatch.setattr(device, "MODULE", [Counted()])
+    monkeypatch.setattr(arrays, "MODULE", [Counted()])
     rad_fast.select(logits, BUDGET, **given)
     assert len(waits) == 1 + masked, waits
 
@@ -156,7 +156,7 @@ def test_a_search_that_does_not_settle_is_driven_from_the_host() -> None:
 
 
 def test_without_the_compiled_kernels_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "MODULE", [])
+    monkeypatch.setattr(arrays, "MODULE", [])
     monkeypatch.setitem(__import__("sys").modules, "rad_fast._cuda", None)
     with pytest.raises(ValueError, match=r"no kernels are here for a .*Foreign.*from_dlpack.*host memory"):
         rad_fast.select(Foreign(TEACHER), BUDGET)

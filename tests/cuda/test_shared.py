@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from rad_fast import game
+from rad_fast.game import solver
 from rad_fast.kernels.reference import game as reference
 
 ULP = 2.0**-24
@@ -159,7 +159,7 @@ def test_search_finds_the_hosts_equilibrium(shared: ModuleType, kind: int) -> No
             continue
         budget = int(rng.integers(1, valid + 1)) if trial % 2 else max(1, valid // 20)
         mistakes = float(rng.choice([0.0, 0.01, 0.05, 0.3, rng.random()])) * valid
-        host = game.solve(Arrays(gain, correctness), budget, mistakes)
+        host = solver.solve(Arrays(gain, correctness), budget, mistakes)
         four, good, _, probes = shared.solve(gain, correctness, budget, mistakes)
         assert good, (kind, trial)
         assert probes <= 200

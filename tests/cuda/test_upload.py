@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import rad_fast
-from rad_fast import backends, cli
-from rad_fast.backends import Finding
-from rad_fast.device import Memory
-from rad_fast.readers import upload
+from rad_fast import cli
+from rad_fast.device import backends, upload
+from rad_fast.device.arrays import Memory
+from rad_fast.device.backends import Finding
 
 LOGITS = np.random.default_rng(0).normal(0, 4, (1000, 6)).astype(np.float32)
 

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
-    from rad_fast import backends
+    from rad_fast.device import backends
 
     name: str = request.param
     finding = next(found for found in backends.findings() if found.name == name)

@@ -10,11 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import rad_fast  # noqa: E402
-from rad_fast import game  # noqa: E402
-from rad_fast.backends import load  # noqa: E402
+from rad_fast.device.backends import load  # noqa: E402
+from rad_fast.game import solver  # noqa: E402
+from rad_fast.game.pool import ArrayPool  # noqa: E402
 from rad_fast.kernels.reference import sample as reference  # noqa: E402
 from rad_fast.kernels.reference.game import Equilibrium, probabilities  # noqa: E402
-from rad_fast.pool import ArrayPool  # noqa: E402
 
 # Games that the adversary wins are among them; select warns of those.
 pytestmark = pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
@@ -120,7 +120,7 @@ def hosts_answer(selection: rad_fast.Selection) -> tuple[Equilibrium, np.ndarray
     gain, correctness = selection.gain.cpu().numpy(), selection.correctness.cpu().numpy()
     pool = ArrayPool([(gain, correctness)], load("reference"))
     mistakes = np.floor(selection.mistakes * 2**25 + 0.5) / 2**25  # as the device rounds them
-    return game.solve(pool, selection.budget, mistakes), gain, correctness
+    return solver.solve(pool, selection.budget, mistakes), gain, correctness
 
 
 @pytest.mark.parametrize("rows", [1, 50, 3000, 200_000])
@@ -309,6 +309,6 @@ def test_cupy_arrays_on_cupys_stream(backend: str) -> None:
 
 def test_cupys_default_stream_is_torchs() -> None:
     cupy = pytest.importorskip("cupy")
-    on_triton = pytest.importorskip("rad_fast.on_triton")
+    on_triton = pytest.importorskip("rad_fast.device.on_triton")
     with on_triton.Kernels().current_stream(cupy.zeros((2, 2), dtype=cupy.float32)):
         assert torch.cuda.current_stream() == torch.cuda.default_stream()

@@ -30,13 +30,13 @@ class Stages:
             self.pool: Any = game.DevicePool
             self.steps: Any = score.prepare(STEPS, like.device)
         else:
-            from rad_fast import cuda, device
+            from rad_fast.device import arrays, cuda
 
             self.appraise, self.score = cuda.appraise, cuda.score
             self.select, self.read = cuda.select, cuda.read
             self.solve, self.equilibrium = cuda.solve, cuda.equilibrium
             self.pool = cuda.DevicePool
-            self.steps = cuda.prepare(STEPS, device.described("logits", like))
+            self.steps = cuda.prepare(STEPS, arrays.described("logits", like))
 
 
 @pytest.mark.parametrize("classes", [10, 1000, 20000])
@@ -76,7 +76,7 @@ def test_nothing_waits_for_the_device() -> None:
 
 
 def test_the_device_and_the_host_driven_solver_agree_on_ten_million_points(backend: str) -> None:
-    from rad_fast import game
+    from rad_fast.game import solver
 
     generator = torch.Generator(DEVICE).manual_seed(0)
     stages = Stages(backend, torch.zeros(1, device=DEVICE))
@@ -86,7 +86,7 @@ def test_the_device_and_the_host_driven_solver_agree_on_ten_million_points(backe
         if turn % 2:
             correctness = correctness * 0.5 + 0.5
         budget, mistakes = [(100_000, 500_000.0), (5_000_000, 10_000.0), (9_000_000, 1e6), (1000, 0.0)][turn // 2]
-        want = game.solve(stages.pool(gain, correctness), budget, mistakes)
+        want = solver.solve(stages.pool(gain, correctness), budget, mistakes)
         got = stages.equilibrium(stages.solve(gain, correctness, budget, mistakes))
         assert got is not None, f"budget {budget}, mistakes {mistakes}: not solved on the device"
         for mine, theirs in zip(got, want, strict=True):
@@ -95,7 +95,7 @@ def test_the_device_and_the_host_driven_solver_agree_on_ten_million_points(backe
 
 def test_both_backends_select_the_same_from_the_same_points() -> None:
     """Their scores may differ in the last bit; given the same ones, equilibrium and indices do not."""
-    from rad_fast import backends
+    from rad_fast.device import backends
 
     if not all(found.usable for found in backends.findings() if found.name in backends.DEVICE):
         pytest.skip("one of the backends is not there")
@@ -106,7 +106,7 @@ def test_both_backends_select_the_same_from_the_same_points() -> None:
     mine = compiled.equilibrium(compiled.solve(points.gain, points.correctness, 3000, 15000.0))
     theirs = triton.equilibrium(triton.solve(points.gain, points.correctness, 3000, 15000.0))
     assert mine == pytest.approx(theirs, rel=1e-13)
-    from rad_fast import cuda
+    from rad_fast.device import cuda
     from rad_fast.kernels.triton.sample import sample
 
     running = start(0, 3000, 300_000)

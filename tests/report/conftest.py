@@ -23,7 +23,7 @@ def selection(logits):
 
 @pytest.fixture(scope="session")
 def drawn(selection):
-    return figures(selection)
+    return figures(selection._drawn)
 
 
 @pytest.fixture(scope="session")

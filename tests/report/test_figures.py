@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import rad_fast
-from rad_fast.game import on_grid, solve
-from rad_fast.pool import ArrayPool
+from rad_fast.game.pool import ArrayPool
+from rad_fast.game.solver import on_grid, solve
 from rad_fast.report import curves as of_curves
 from rad_fast.report import figures as of_figures
 from rad_fast.report.curves import Repeated, Sample
@@ -35,7 +35,7 @@ def test_classes_are_counted_in_the_pool_and_among_the_selected(selection, drawn
 
 def test_many_classes_leave_the_least_selected_together():
     logits = np.random.default_rng(0).normal(0, 3, (4000, 50))
-    made = figures(rad_fast.Selector(300, mistakes=0).fit(logits))
+    made = figures(rad_fast.Selector(300, mistakes=0).fit(logits)._drawn)
     shown, other = np.array(made["classes"]), made["other"]
     assert len(shown) == 24
     assert len(shown) + other[0] == 50
@@ -69,7 +69,7 @@ def test_inclusion_probabilities_are_all_within_the_histogram(selection, drawn):
 def test_large_pools_are_drawn_from_a_sample(selection, monkeypatch):
     monkeypatch.setattr(of_figures, "COUNTED", 500)
     monkeypatch.setattr(of_figures, "DOTS", 20)
-    made = figures(selection)
+    made = figures(selection._drawn)
     assert 480 <= made["counted"] <= 500
     assert len(made["plane"]["selected"]) == 20
     assert sum(made["margin"]["selected"]) == BUDGET
@@ -84,7 +84,7 @@ def test_the_expected_gain_is_that_of_the_inclusion_probabilities(logits, budget
     made = rad_fast.Selector(budget, mistakes=mistakes).fit(logits, exclude=np.arange(10))
     advantage = 2.0 * made.correctness.astype(float) - 1.0
     expected = np.nansum(made.probabilities * advantage * made.gain)
-    assert of_figures.expected(made, made._points) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert of_figures.expected(made._drawn) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 # ------------------------------------------------------------------------------------------------------- the curves
@@ -136,7 +136,7 @@ def test_no_budget_pays_where_nearly_every_label_may_be_wrong():
 
 @pytest.mark.parametrize("direct", [10_000, 50])  # solved at once, and by way of samples and boxes
 def test_a_repeated_pool_is_a_pool_of_repeated_points(logits, selection, monkeypatch, direct):
-    monkeypatch.setattr("rad_fast.game.DIRECT", direct)
+    monkeypatch.setattr("rad_fast.game.solver.DIRECT", direct)
     gain, correctness = selection.gain[10:310], selection.correctness[10:310]
     few = ArrayPool([(gain, correctness)], selection._kernels)
     many = ArrayPool([(np.repeat(gain, 7), np.repeat(correctness, 7))], selection._kernels)
@@ -146,7 +146,7 @@ def test_a_repeated_pool_is_a_pool_of_repeated_points(logits, selection, monkeyp
 
 def test_curves_of_a_sample_are_close_to_those_of_all_points(selection, drawn, monkeypatch):
     monkeypatch.setattr(of_curves, "SOLVED", 1500)
-    made = figures(selection)["curves"]
+    made = figures(selection._drawn)["curves"]
     assert made["points"] < N - 10
     assert made["mistakes"] == drawn["curves"]["mistakes"]
     top = drawn["curves"]["value"][0]
@@ -195,7 +195,7 @@ def test_few_labelled_points_still_have_a_curve(labelled, both):
 
 def test_a_selection_by_a_calibrator_has_its_curve(logits, calibrator):
     made = rad_fast.Selector(BUDGET).fit(logits, correctness=calibrator)
-    kept = figures(made)["calibration"]
+    kept = figures(made._drawn)["calibration"]
     assert made.calibrator is calibrator
     assert kept["labelled"] == 400
     assert kept["right"] == calibrator.curve().right.tolist()

@@ -125,7 +125,7 @@ def test_unusual_selections_can_be_drawn(tmp_path, rows, classes, settings):
     pytest.importorskip("matplotlib")
     logits = np.random.default_rng(0).normal(0, 3, (rows, classes))
     made = rad_fast.Selector(**settings).fit(logits)
-    json.dumps(figures(made), allow_nan=False)
+    json.dumps(figures(made._drawn), allow_nan=False)
     made.save_report(tmp_path / "r.html")
     assert Page((tmp_path / "r.html").read_text()).tags.count("svg") == 6
 
@@ -140,7 +140,7 @@ def test_a_part_of_a_selection_has_no_curves(selection, tmp_path):
     """A rank holds only some of the points: the game is not to be solved on them alone."""
     pytest.importorskip("matplotlib")
     part = dataclasses.replace(selection, n_points=10 * N)
-    assert figures(part)["curves"] is None
+    assert figures(part._drawn)["curves"] is None
     part.save_report(tmp_path / "r.html")
     assert Page((tmp_path / "r.html").read_text()).tags.count("svg") == 4
 
@@ -176,7 +176,7 @@ def test_select_then_report(result, given):
 
 def test_the_file_holds_what_the_selection_counts(result, logits):
     made = rad_fast.Selector(BUDGET, mistakes=MISTAKES).fit(logits)
-    assert json.loads(result.read_text())["figures"] == figures(made)
+    assert json.loads(result.read_text())["figures"] == figures(made._drawn)
     assert result.read_text().count("\n") < 100, "thousands of counts are on one line"
 
 

@@ -9,14 +9,14 @@ import triton
 import triton.language as tl
 from cases import DEVICE, game, host, on_device, points
 
-from rad_fast import game as solver
-from rad_fast.backends import Kernels
+from rad_fast.device.backends import Kernels
+from rad_fast.game import solver
+from rad_fast.game.pool import ArrayPool
 from rad_fast.kernels.reference import game as reference
 from rad_fast.kernels.reference.game import Box, Equilibrium
 from rad_fast.kernels.triton import equilibrium as device
 from rad_fast.kernels.triton import game as kernels
 from rad_fast.kernels.triton.solver import not_negative
-from rad_fast.pool import ArrayPool
 
 SMALL = device.Shape(sample=64, fan=16, prices=16, block=128, rows=64, against=64, shrinks=2)
 

@@ -9,7 +9,7 @@ from cases import DEVICE
 from public_cases import ARGUMENTS, BUDGET, TEACHER, WRONG, N, called
 
 import rad_fast
-from rad_fast import on_device
+from rad_fast.device import route as on_device
 
 
 @pytest.fixture(autouse=True)

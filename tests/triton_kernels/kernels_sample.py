@@ -9,13 +9,13 @@ import pytest
 import torch
 from cases import DEVICE, game, host, logits, on_device
 
-from rad_fast import game as solver
-from rad_fast.backends import Kernels
+from rad_fast.device.backends import Kernels
+from rad_fast.game import solver
+from rad_fast.game.pool import ArrayPool
 from rad_fast.kernels.reference import sample as reference
 from rad_fast.kernels.reference.score import Kind, Rule
 from rad_fast.kernels.triton import sample as kernels
 from rad_fast.kernels.triton.select import read, select
-from rad_fast.pool import ArrayPool
 
 
 def test_indices_running_sum_and_mass_have_the_references_bits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rad_fast import Calibrator
+from rad_fast.calibration import Calibrator
 from rad_fast.distill import inputs
 
 from .cross_entropy import REDUCTIONS, SMALLEST, reduced

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast import Calibrator
+from rad_fast.calibration import Calibrator
 
 from .round import Choice, Float64s, Int64s, Round, chosen
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rad_fast import Calibrator
+from rad_fast.calibration import Calibrator
 
 from .round import Choice, Float32s, Float64s, Int64s, Round, systematic
 from .scores import in_proportion

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast import Selector
 from rad_fast.distill import inputs
+from rad_fast.selector import Selector
 
 from .scores import margins, softmax
 

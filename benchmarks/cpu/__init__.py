@@ -1,0 +1,1 @@
+"""Speed and memory on the processor, as ratios within one run."""

@@ -1,0 +1,33 @@
+"""Small selections of every kind of kernel, to be run by compute-sanitizer: python -m benchmarks.gpu.sanitized
+
+Rows short, whole-tile and long, lengths that no vector divides. torch's allocator has to hand out every array by itself
+(PYTORCH_NO_CUDA_MEMORY_CACHING=1), or what lies beyond one array is another, and no error.
+"""
+
+from __future__ import annotations
+
+import rad_fast
+from rad_fast.bench import cuda
+
+SHAPES = (
+    (30_001, 10, "bfloat16"),
+    (20_011, 33, "float16"),
+    (3_001, 1_000, "float32"),
+    (401, 20_003, "bfloat16"),
+    (53, 131_075, "float32"),
+)
+
+
+def main() -> None:
+    for backend in cuda.usable():
+        for points, classes, dtype in SHAPES:
+            x = cuda.logits(points, classes, dtype, "cuda", 0)
+            budget = points // 20
+            indices = rad_fast.select(x, budget, backend=backend)
+            if len(indices.unique()) != budget:
+                raise SystemExit(f"{backend}, {points} x {classes}: expected {budget} distinct indices")
+            print(f"{backend}, {points:,} x {classes:,}, {dtype}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Does it help: students trained on the points that each strategy picks."""

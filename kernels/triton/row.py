@@ -1,0 +1,156 @@
+"""One row's numbers, however it is held: margin, confidence and label, and what is written of them.
+
+Shared by the kernels that hold rows whole (score.py) and the one that streams them (score_stream.py).
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from rad_fast.kernels.reference.score import CLIP_BITS, Kind
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+NO_LABEL = tl.constexpr(2**31 - 1)  # above every label
+CLIP = tl.constexpr(2.0**-CLIP_BITS)
+
+# What a pass over logits writes.
+SCORES = tl.constexpr(0)  # margin, confidence, label
+POINTS = tl.constexpr(1)  # gain, correctness, label: the teacher is also the student
+TEACHER = tl.constexpr(2)  # correctness, or the margin that a logistic rule needs, and label, for the student's pass
+STUDENT = tl.constexpr(3)  # gain, correctness, label, from those
+
+CONFIDENCE = tl.constexpr(int(Kind.CONFIDENCE))
+CONSTANT = tl.constexpr(int(Kind.CONSTANT))
+GIVEN = tl.constexpr(int(Kind.GIVEN))
+STEPS = tl.constexpr(int(Kind.STEPS))
+LOGISTIC = tl.constexpr(int(Kind.LOGISTIC))
+
+
+@triton.jit
+def exponential(x):
+    """e^x; subnormal results are 0, which saves three instructions and errs by less than 2^-126."""
+    return tl.exp2(x * LOG2_E)
+
+
+@triton.jit
+def logit(p):
+    clipped = tl.minimum(tl.maximum(p, CLIP), 1.0 - CLIP)
+    return tl.log(clipped) - tl.log(1.0 - clipped)
+
+
+@triton.jit
+def added(x, axis: tl.constexpr, LEVELS: tl.constexpr):
+    """Sums along ``axis``. Within a thread (axis 0, of 2^LEVELS numbers) by halves: one after the other they would err
+    by as many roundings as there are columns."""
+    if axis == 0:
+        for _ in tl.static_range(LEVELS):
+            x = tl.sum(tl.reshape(x, (x.shape[0] // 2, 2, x.shape[1])), 1)
+        total = tl.reshape(x, (x.shape[1],))
+    else:
+        total = tl.sum(x, axis)
+    return total
+
+
+@triton.jit
+def row_scores(z, columns, axis: tl.constexpr, LEVELS: tl.constexpr):
+    """Maximum, label, margin, confidence and validity of rows that lie along ``axis``; columns beyond a row are -inf.
+
+    What a maximum makes of NaN differs between targets. It does not matter here: the sum keeps every NaN, so that any
+    NaN, or +inf, or nothing but -inf, leaves a total or a maximum that ``valid`` refuses.
+    """
+    top = tl.max(z, axis)
+    label = tl.min(tl.where(z == tl.expand_dims(top, axis), columns, NO_LABEL), axis)
+    others = tl.where(columns == tl.expand_dims(label, axis), float("-inf"), z)
+    second = tl.max(others, axis)
+    total = added(exponential((z - tl.expand_dims(top, axis)).to(tl.float32)), axis, LEVELS)
+    return finish_row(top, second, label, total)
+
+
+@triton.jit
+def finish_row(top, second, label, total):
+    valid = (top < float("inf")) & (top > float("-inf")) & (total == total)
+    confidence = tl.div_rn(tl.full(total.shape, 1.0, tl.float32), total)
+    margin = (1.0 - exponential((second - top).to(tl.float32))) * confidence
+    return top, label, total, margin, confidence, valid
+
+
+@triton.jit
+def step_level(margin, steps, levels, count, PROBES: tl.constexpr):
+    """``levels[k]`` where k of the ascending ``steps`` are at most the margin: binary search without branches."""
+    passed = tl.zeros(margin.shape, tl.int32)
+    for probe in tl.static_range(PROBES):
+        further = passed + (1 << (PROBES - 1 - probe))
+        inside = further <= count
+        step = tl.load(steps + further - 1, mask=inside, other=float("inf"))
+        passed = tl.where(inside & (step <= margin), further, passed)
+    return tl.load(levels + passed)
+
+
+@triton.jit
+def write(
+    scored, probability, rows, live, first_row, out, rule, status, student_slot: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr,
+):  # fmt: skip
+    """Correctness and gain of scored rows, by stage and rule, and the account of invalid rows."""
+    _top, label, _total, margin, confidence, valid = scored
+    a, b, labels, given_probability, exclude = out
+    given, constant, steps, levels, step_count, w0, w1, w2, w3 = rule
+
+    # Invalid rows are rare: one atomic each costs less than adding up their number, which would stop every program at
+    # a barrier.
+    bad = live & ~valid
+    if exclude is not None:
+        excluded = tl.load(exclude + rows, mask=live, other=0) != 0
+        bad = bad & ~excluded
+    slot = status + 2 * student_slot + tl.zeros(rows.shape, tl.int32)
+    tl.atomic_add(slot, tl.full(rows.shape, 1, tl.int64), mask=bad, sem="relaxed")
+    tl.atomic_min(slot + 1, rows + first_row, mask=bad, sem="relaxed")
+
+    nan = float("nan")
+    label = tl.where(valid, label, -1)
+    margin = tl.where(valid, margin, nan)
+    if STAGE == SCORES:
+        tl.store(a + rows, margin, mask=live)
+        tl.store(b + rows, tl.where(valid, confidence, nan), mask=live)
+        tl.store(labels + rows, label, mask=live)
+        if given_probability is not None:
+            tl.store(given_probability + rows, tl.where(valid, probability, nan), mask=live)
+    else:
+        if STAGE == STUDENT:
+            teacher_label = tl.load(labels + rows, mask=live, other=-1)
+            correctness = tl.load(b + rows, mask=live, other=0.0)
+            valid = valid & (teacher_label >= 0)
+            label = tl.where(valid, teacher_label, -1)
+            if KIND == LOGISTIC:
+                x = w0 + w1 * logit(correctness) + w2 * logit(probability) + w3 * margin
+                correctness = tl.div_rn(tl.full(x.shape, 1.0, tl.float32), 1.0 + tl.exp(-x))
+        elif KIND == CONSTANT:
+            correctness = tl.full(margin.shape, 1.0, tl.float32) * constant
+        elif KIND == GIVEN:
+            correctness = tl.load(given + rows, mask=live, other=0.0)
+        elif KIND == STEPS:
+            correctness = step_level(margin, steps, levels, step_count, PROBES)
+        elif KIND == LOGISTIC:
+            correctness = margin
+        else:
+            correctness = confidence
+        if STAGE != TEACHER:
+            gain = tl.where(valid, 1.0 - margin, nan)
+            if exclude is not None:
+                gain = tl.where(excluded, nan, gain)
+            tl.store(a + rows, gain, mask=live)
+        tl.store(b + rows, tl.where(valid, correctness, nan), mask=live)
+        tl.store(labels + rows, label, mask=live)
+
+
+@triton.jit
+def probability_of(given_label, rows, live, logits, row_stride, column_stride, top, total, CLASSES: tl.constexpr):
+    """The probability of a given label: one more number of the row, which the caches still hold."""
+    label = tl.load(given_label + rows, mask=live, other=-1)
+    known = live & (label >= 0) & (label < CLASSES)
+    offset = rows * row_stride + label.to(tl.int64) * column_stride
+    z = tl.load(logits + offset, mask=known, other=float("-inf"))
+    if logits.dtype.element_ty != tl.float64:
+        z = z.to(tl.float32)
+    return tl.where(known, tl.div_rn(exponential((z - top).to(tl.float32)), total), 0.0)

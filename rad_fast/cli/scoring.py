@@ -1,0 +1,102 @@
+"""Scoring what files hold: chunk by chunk, read ahead, and from where an earlier run was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.device.backends import DEVICE
+from rad_fast.device.upload import Upload
+from rad_fast.inputs.teachers import TopKLogits
+from rad_fast.selector import Selector
+from rad_fast.storage.readers import Shards, fingerprint
+from rad_fast.storage.readers.ahead import read_ahead, touched
+from rad_fast.storage.workdir import Workdir
+
+
+def score(
+    selector: Selector,
+    teacher: Shards,
+    student: Shards | None,
+    correctness: Any,
+    mask: npt.NDArray[np.bool_] | None,
+    workdir: Workdir | None,
+    chunk_bytes: int,
+    advance: Callable[[int], object],
+    *,
+    top_k: TopKFiles | None = None,
+    upload: Upload | None = None,
+) -> None:
+    """Give a selector all rows of the shards; with a folder to work in, those that are not scored there yet.
+
+    ``top_k``: what belongs to values of which only the largest of each row are in the shards. ``upload``: how chunks
+    get to the device on which they are scored.
+    """
+
+    def ready(chunk: npt.NDArray[Any]) -> Any:
+        return touched(chunk) if upload is None else upload.send(touched(chunk))
+
+    def read(part: slice) -> tuple[Any, Any]:
+        of_student = None if student is None else ready(student.read(part.start, part.stop))
+        return ready(teacher.read(part.start, part.stop)), of_student
+
+    def fit(part: slice, chunk: tuple[Any, Any]) -> None:
+        if upload is not None:
+            chunk = upload.received(chunk[0]), None if chunk[1] is None else upload.received(chunk[1])
+        selector.partial_fit(
+            chunk[0] if top_k is None else top_k.of(chunk[0], part),
+            student_logits=chunk[1],
+            correctness=correctness[part] if isinstance(correctness, np.ndarray) else correctness,
+            exclude=None if mask is None else mask[part],
+        )
+
+    fit(slice(0, 0), read(slice(0, 0)))  # what does not go together is refused before anything is read
+    begin = 0
+    if workdir is not None:
+        begin = workdir.done["rows"]
+        selector._resume(workdir.files, workdir.done["excluded"], workdir.done["invalid"])
+    step = max(1, chunk_bytes // (teacher.row_bytes + (0 if student is None else student.row_bytes)))
+    plans = (slice(at, min(teacher.rows, at + step)) for at in range(begin, teacher.rows, step))
+    chunks = read_ahead(plans, read)
+    try:
+        for part, chunk in chunks:
+            fit(part, chunk)
+            if workdir is not None:
+                workdir.finished(part.stop, selector._state.excluded, selector._state.invalid)
+            advance(part.stop - part.start)
+    finally:
+        chunks.close()
+
+
+class TopKFiles(NamedTuple):
+    """What belongs to the values of teachers that are stored as their top k."""
+
+    indices: npt.NDArray[Any]
+    n_classes: int
+    logsumexp: npt.NDArray[Any] | None
+
+    def of(self, values: Any, part: slice) -> TopKLogits:
+        sums = None if self.logsumexp is None else self.logsumexp[part]
+        return TopKLogits(values, self.indices[part], self.n_classes, sums)
+
+
+def job_of(
+    selector: Selector, teacher: Shards, files: Mapping[str, Sequence[Path]], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What scores depend on: budget, seed and mistakes are not among it."""
+    from importlib.metadata import version
+
+    named = [(f"{name}, file {number} {path.name}", path) for name in files for number, path in enumerate(files[name])]
+    return {
+        "rad_fast": version("rad_fast"),
+        "backend": selector.backend if selector.backend in DEVICE else selector._kernels.name,
+        "rows": teacher.rows,
+        "classes": teacher.classes,
+        "dtype": teacher.dtype,
+        "settings": dict(settings),
+        "inputs": {name: fingerprint(path) for name, path in named},
+    }

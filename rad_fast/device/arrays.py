@@ -1,0 +1,353 @@
+"""Arrays in CUDA memory of any library: torch, CuPy, JAX, numba, whatever has DLPack or the CUDA array interface.
+
+``described`` says where an array lies and on which stream its library works; ``empty_like`` makes a new one in the
+same library, or, where that has none to write to (JAX), in memory of our own, which any library takes over DLPack.
+Nothing is imported that the caller has not imported; torch is not needed. Addresses go to ``rad_fast._cuda``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import math
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.inputs.arrays import CUDA, is_cuda
+
+Address = int
+
+KINDS = {"float64": 0, "float32": 1, "float16": 2, "bfloat16": 3}  # as rad_fast._cuda numbers them
+BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "uint8": 1, "bool": 1}
+LEGACY_STREAM = 1  # the default stream, by the number that DLPack and the CUDA array interface give it
+MODULE: list[Any] = []  # rad_fast._cuda, once imported
+
+
+def kernels() -> Any:
+    """The compiled extension; ImportError where it was not built."""
+    if not MODULE:
+        MODULE.append(importlib.import_module("rad_fast._cuda"))
+    return MODULE[0]
+
+
+class CudaArray(NamedTuple):
+    """Where an array lies: strides in elements, a stream as CUDA's handle; ``owner`` keeps the memory alive."""
+
+    address: Address
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    device: int
+    stream: int
+    owner: Any
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return CUDA, self.device
+
+    @property
+    def contiguous(self) -> bool:
+        return self.strides == strides_of(self.shape) or 0 in self.shape
+
+
+def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a C-contiguous array, in elements."""
+    if len(shape) == 1:  # most are: a selection of few points spends its time here, and not on the device
+        return (1,)
+    return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
+
+
+def described(name: str, value: Any) -> CudaArray:
+    """Where an array lies. TypeError, naming the argument, for anything that is not an array in CUDA memory."""
+    if isinstance(value, CudaArray):
+        return value
+    if isinstance(value, Memory):
+        return CudaArray(
+            value.address, value.dtype, value.shape, strides_of(value.shape), value.device, value.stream, value
+        )
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return of_torch(name, value.detach(), torch)
+    if cupy is not None and isinstance(value, cupy.ndarray):
+        strides = tuple(stride // value.itemsize for stride in value.strides)
+        stream = cupy.cuda.get_current_stream(value.device.id).ptr
+        return CudaArray(value.data.ptr, value.dtype.name, value.shape, strides, value.device.id, stream, value)
+    if not is_cuda(value):
+        raise TypeError(f"{name}: expected an array in CUDA memory, got {type(value).__name__}")
+    if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
+        try:
+            return of_dlpack(name, value)
+        except (BufferError, NotImplementedError):
+            if not hasattr(value, "__cuda_array_interface__"):
+                raise
+    return of_interface(name, value)
+
+
+def of_torch(name: str, tensor: Any, torch: Any) -> CudaArray:
+    if not tensor.is_cuda:
+        raise TypeError(f"{name}: expected a tensor in CUDA memory, got one on {tensor.device}")
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}; call .to_dense()")
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    device = tensor.device.index
+    stream = torch.cuda.current_stream(device).cuda_stream
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return CudaArray(tensor.data_ptr(), dtype, tuple(tensor.shape), tensor.stride(), device, stream, tensor)
+
+
+def of_interface(name: str, value: Any) -> CudaArray:
+    """The CUDA array interface, version 2 or 3; it names no device, so that CUDA is asked whose the address is."""
+    interface = value.__cuda_array_interface__
+    if interface.get("mask") is not None:
+        raise TypeError(f"{name}: expected a plain array, got one with a mask; give the rows to leave out as exclude=")
+    dtype, shape = np.dtype(interface["typestr"]), tuple(int(n) for n in interface["shape"])
+    if not dtype.isnative:
+        raise TypeError(f"{name}: expected numbers in this machine's byte order, got {interface['typestr']}")
+    given = interface.get("strides")
+    strides = strides_of(shape) if given is None else tuple(int(stride) // dtype.itemsize for stride in given)
+    if given is not None and any(int(stride) % dtype.itemsize for stride in given):
+        raise ValueError(f"{name}: expected strides of whole elements, got {tuple(given)} bytes")
+    address = int(interface["data"][0])
+    device = kernels().device_of(address) if address else 0
+    return CudaArray(address, dtype.name, shape, strides, device, interface.get("stream") or LEGACY_STREAM, value)
+
+
+# --------------------------------------------------------------------------------------------------------------- DLPack
+
+
+class DLDevice(ctypes.Structure):
+    _fields_ = [("kind", ctypes.c_int32), ("index", ctypes.c_int32)]
+
+
+class DLDataType(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16)]
+
+
+class DLTensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device", DLDevice),
+        ("ndim", ctypes.c_int32),
+        ("dtype", DLDataType),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+class DLManagedTensor(ctypes.Structure):
+    pass
+
+
+Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(DLManagedTensor))
+DLManagedTensor._fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", Deleter)]
+
+CODES = {
+    (0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (2, 16): "float16", (2, 32): "float32",
+    (2, 64): "float64", (4, 16): "bfloat16", (6, 8): "bool",
+}  # fmt: skip
+CAPSULE = b"dltensor"
+
+# Prototypes of our own: attributes set on ctypes.pythonapi would be seen by everyone in the process.
+capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+capsule_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
+    ("PyCapsule_New", ctypes.pythonapi)
+)
+# In a destructor the capsule is an address: a reference taken and dropped there would destroy it again.
+dying_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+dying_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
+
+
+def of_dlpack(name: str, value: Any) -> CudaArray:
+    """An array seen through DLPack, ready for work on the default stream.
+
+    The capsule is not consumed but kept: as long as it lives the producer keeps the memory, and frees what belongs to
+    the capsule when it goes.
+    """
+    capsule = value.__dlpack__(stream=LEGACY_STREAM)
+    at = capsule_pointer(capsule, CAPSULE)
+    tensor = ctypes.cast(at, ctypes.POINTER(DLManagedTensor)).contents.tensor
+    shape = tuple(tensor.shape[k] for k in range(tensor.ndim))
+    strides = tuple(tensor.strides[k] for k in range(tensor.ndim)) if tensor.strides else strides_of(shape)
+    kind = tensor.dtype
+    if kind.lanes != 1 or (kind.code, kind.bits) not in CODES:
+        raise TypeError(f"{name}: expected numbers of 8 to 64 bits, got DLPack type {kind.code} of {kind.bits} bits")
+    address = (tensor.data or 0) + tensor.byte_offset
+    dtype = CODES[kind.code, kind.bits]
+    return CudaArray(address, dtype, shape, strides, int(tensor.device.index), LEGACY_STREAM, (value, capsule))
+
+
+# ---------------------------------------------------------------------------------------------------- memory of our own
+
+
+class Memory:
+    """An array in CUDA memory that belongs to rad_fast; libraries take it over DLPack or the CUDA array interface."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, device: int = 0, stream: int = LEGACY_STREAM) -> None:
+        self.shape, self.dtype, self.device, self.stream = shape, dtype, device, stream
+        self.nbytes = math.prod(shape) * BYTES[dtype]
+        self.address: Address = 0
+        self.kernels = kernels()  # those that allocate are those that release
+        self.address = self.kernels.allocate(max(self.nbytes, 1), device, stream)
+
+    @classmethod
+    def of(cls, array: npt.NDArray[Any], device: int = 0, stream: int = LEGACY_STREAM, dtype: str = "") -> Memory:
+        """A copy of a host array; ``dtype``: what its bits mean, where NumPy has no name for it."""
+        array = np.ascontiguousarray(array)
+        memory = cls(array.shape, dtype or array.dtype.name, device, stream)
+        kernels().copy_in(memory.address, array.view(np.uint8).reshape(-1), device, stream)
+        return memory
+
+    def __del__(self) -> None:
+        if self.address and not sys.is_finalizing():
+            self.kernels.release(self.address, self.device, self.stream)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def bytes(self) -> bytes:
+        """Its bytes on the host. Waits for the device."""
+        out: bytes = kernels().copy_out(self.address, self.nbytes, self.device, self.stream)
+        return out
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """A copy on the host, uint16 where the dtype is bfloat16. Waits for the device."""
+        dtype = np.uint16 if self.dtype == "bfloat16" else np.dtype(self.dtype)
+        return np.frombuffer(bytearray(self.bytes()), dtype).reshape(self.shape)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if self.dtype == "bfloat16":
+            raise AttributeError("the CUDA array interface has no bfloat16; DLPack has")
+        return {
+            "shape": self.shape,
+            "typestr": np.dtype(self.dtype).str,
+            "data": (self.address, False),
+            "strides": None,
+            "stream": self.stream,
+            "version": 3,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return CUDA, self.device
+
+    def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
+        """A DLPack capsule; work on the consumer's stream comes after what is queued on ours."""
+        if stream != -1:
+            kernels().follow(LEGACY_STREAM if stream is None else stream, self.stream, self.device)
+        return exported(self)
+
+
+EXPORTED: dict[int, tuple[Any, ...]] = {}  # what living capsules point to
+
+
+def forget(managed: Any) -> None:
+    """What a consumer calls when it is done with the memory."""
+    EXPORTED.pop(ctypes.addressof(managed.contents), None)
+
+
+def drop(capsule: int) -> None:
+    """The destructor of a capsule: of one that nobody consumed (a consumer renames it) the memory is let go."""
+    if dying_valid(capsule, CAPSULE):
+        EXPORTED.pop(int(dying_pointer(capsule, CAPSULE)), None)
+
+
+FORGET = Deleter(forget)
+DROP = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(drop)
+
+
+def exported(memory: Memory) -> Any:
+    shape = (ctypes.c_int64 * len(memory.shape))(*memory.shape)
+    strides = (ctypes.c_int64 * len(memory.shape))(*strides_of(memory.shape))
+    code, bits = next(key for key, name in CODES.items() if name == memory.dtype)
+    tensor = DLTensor(
+        memory.address, DLDevice(CUDA, memory.device), len(memory.shape), DLDataType(code, bits, 1), shape, strides, 0
+    )
+    managed = DLManagedTensor(tensor, None, FORGET)
+    at = ctypes.addressof(managed)
+    EXPORTED[at] = (managed, shape, strides, memory)
+    return capsule_new(at, CAPSULE, ctypes.cast(DROP, ctypes.c_void_p))
+
+
+def empty_like(like: CudaArray, shape: tuple[int, ...], dtype: str) -> Any:
+    """A new array on the device of ``like``, of its library where that gives out memory to write to."""
+    torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
+    if torch is not None and isinstance(like.owner, torch.Tensor):
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=like.owner.device)
+    if cupy is not None and isinstance(like.owner, cupy.ndarray):
+        with cupy.cuda.Device(like.device):
+            return cupy.empty(shape, dtype=dtype)
+    return Memory(shape, dtype, like.device, like.stream)
+
+
+def copied_like(like: CudaArray, array: npt.NDArray[Any]) -> Any:
+    """A copy of a host array on the device of ``like``, of its library where that gives out memory to write to."""
+    array = np.ascontiguousarray(array)
+    new = empty_like(like, array.shape, array.dtype.name)
+    at = new.address if isinstance(new, Memory) else described("new", new).address
+    kernels().copy_in(at, array.view(np.uint8).reshape(-1), like.device, like.stream)
+    return new
+
+
+def on_host(array: CudaArray) -> npt.NDArray[Any]:
+    """A copy in host memory, uint16 where the dtype is bfloat16. Waits for the device.
+
+    Of an array with gaps all that lies between its ends is copied.
+    """
+    size = BYTES[array.dtype]
+    dtype = np.dtype(np.uint16 if array.dtype == "bfloat16" else array.dtype)
+    if math.prod(array.shape) == 0:
+        return np.empty(array.shape, dtype)
+    ends = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    low, high = sum(min(end, 0) for end in ends), sum(max(end, 0) for end in ends)
+    between = kernels().copy_out(array.address + low * size, (high - low + 1) * size, array.device, array.stream)
+    whole = np.frombuffer(between, dtype)
+    strides = tuple(stride * size for stride in array.strides)
+    return np.lib.stride_tricks.as_strided(whole[-low:], array.shape, strides).copy()
+
+
+class Room(NamedTuple):
+    """Scratch memory, or a few numbers on the device."""
+
+    address: Address
+    nbytes: int
+    device: int
+    stream: int
+    owner: Any
+
+    def bytes(self) -> bytes:
+        """What it holds, on the host. Waits for the device: for its own stream and for the one current in its library.
+
+        They differ where a CUDA graph was captured on one stream and is replayed on another.
+        """
+        now = described("room", self.owner).stream
+        if (now or LEGACY_STREAM) != (self.stream or LEGACY_STREAM):  # 0 in CUDA's own numbers
+            kernels().follow(now, self.stream, self.device)
+        out: bytes = kernels().copy_out(self.address, self.nbytes, self.device, now)
+        return out
+
+
+def room_like(like: CudaArray, nbytes: int) -> Room:
+    """Memory from the allocator of the array's library: torch's and CuPy's keep what they were given back."""
+    owner = empty_like(like, (max(nbytes, 1),), "uint8")
+    return Room(described("room", owner).address, nbytes, like.device, like.stream, owner)
+
+
+def handed_back(like: CudaArray, array: Any) -> Any:
+    """An array of ours in the library of ``like``: JAX and numba take it without a copy."""
+    if not isinstance(array, Memory):
+        return array
+    owner = like.owner[0] if isinstance(like.owner, tuple) else like.owner
+    library = type(owner).__module__.partition(".")[0]
+    if library in ("jax", "jaxlib"):
+        return sys.modules["jax"].dlpack.from_dlpack(array)
+    if library == "numba":
+        return sys.modules["numba"].cuda.as_cuda_array(array)
+    return array

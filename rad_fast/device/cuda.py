@@ -1,0 +1,408 @@
+"""The compiled CUDA backend: the stages of kernels/reference on arrays in CUDA memory, whatever library they are of.
+
+Functions have the names and arguments of kernels/triton. Work is queued on the stream on which the array's library
+works; only what returns Python numbers waits for it. Scratch memory is given back in the stream's order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
+from rad_fast.kernels.reference.score import Invalid, Kind, Rule
+
+from . import arrays
+from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, room_like
+
+SHRINKS = 0.7  # as rad_fast.game: a pass that leaves more undecided is not looked at
+
+
+class Scores(NamedTuple):
+    """Per row; ``status`` holds the count of invalid rows and the first of them (see ``invalid``)."""
+
+    margin: Any
+    confidence: Any
+    label: Any
+    given_probability: Any
+    status: Room
+
+
+class Points(NamedTuple):
+    """What selection keeps of each point; ``status`` as in Scores, for teacher, student and given correctness."""
+
+    gain: Any
+    correctness: Any
+    label: Any
+    status: Room
+
+
+class DeviceRule(NamedTuple):
+    """A rule with its step table in device memory."""
+
+    rule: Rule
+    steps: Memory | None
+    levels: Memory | None
+
+
+class Solution(NamedTuple):
+    """The equilibrium on the device, not waited for (see ``read``)."""
+
+    address: int
+    room: Room
+
+
+class Selected(NamedTuple):
+    """A selection on the device, not waited for (see ``read``)."""
+
+    indices: Any  # int64, ascending; meaningless unless the outcome is "solved"
+    points: Points
+    solution: Solution
+
+
+class Account(NamedTuple):
+    """What the host needs to know of a selection."""
+
+    teacher: Invalid
+    student: Invalid
+    given: Invalid  # given correctness outside [0, 1]
+    valid: int  # points whose gain is not NaN
+    outcome: str  # "solved"; "few" (valid points for the budget), or what kept the search from settling
+    equilibrium: Equilibrium | None
+
+
+# --------------------------------------------------------------------------------------------------------------- select
+
+
+def select(
+    teacher: Any,
+    budget: int,
+    running: int,
+    mistakes: float,
+    mistakes_each: float = 0.0,
+    student: Any = None,
+    rule: Rule | DeviceRule | None = None,
+    given: Any = None,
+    exclude: Any = None,
+) -> Selected:
+    """Enqueue a selection. The mistakes are ``mistakes + mistakes_each * (number of valid points)``.
+
+    ``running``: kernels.reference.sample.start(seed, budget, points). Other arguments as in ``appraise``.
+    """
+    points = appraise(teacher, student, rule, given, exclude)
+    solution = solve(points.gain, points.correctness, budget, mistakes, mistakes_each, account=points.status)
+    return Selected(sample(points.gain, points.correctness, solution, running, budget), points, solution)
+
+
+def read(selected: Selected) -> Account:
+    """Waits for the device, once."""
+    both = selected.points.status.bytes()
+    findings, solution = both[: kernels().findings_bytes], both[kernels().findings_bytes :]
+    teacher, student, given = (Invalid(*pair) for pair in kernels().findings(findings))
+    four, status, _, valid = kernels().solution(solution)
+    return Account(teacher, student, given, valid, status, Equilibrium(*four) if status == "solved" else None)
+
+
+def new_account(like: CudaArray) -> Room:
+    """Room for what is counted of a selection, and for its equilibrium behind that: read in one copy."""
+    return room_like(like, kernels().findings_bytes + kernels().solution_bytes)
+
+
+# ---------------------------------------------------------------------------------------------------------------- score
+
+
+def score(logits: Any, given: Any = None, *, first_row: int = 0) -> Scores:
+    """Margin, confidence and label of every row, and the probability of the label ``given`` (int32) for it."""
+    z = matrix("logits", logits)
+    rows = z.shape[0]
+    new = [empty_like(z, (rows,), dtype) for dtype in ("float32", "float32", "int32")]
+    probability, labels = None, None
+    if given is not None:
+        labels, probability = vector("given", given, "int32", z), empty_like(z, (rows,), "float32")
+    status = new_account(z)
+    kernels().score(
+        layout(z), rows, first_row, address(labels), *(address_of(array) for array in new),
+        0 if probability is None else address_of(probability), status.address, z.device, z.stream,
+    )  # fmt: skip
+    margin, confidence, label = (handed_back(z, array) for array in new)
+    return Scores(margin, confidence, label, None if probability is None else handed_back(z, probability), status)
+
+
+def appraise(
+    teacher: Any,
+    student: Any = None,
+    rule: Rule | DeviceRule | None = None,
+    given: Any = None,
+    exclude: Any = None,
+    out: Points | None = None,
+    *,
+    first_row: int = 0,
+) -> Points:
+    """Gain, correctness and label of every point.
+
+    ``given``: float32 correctness, for a rule of kind GIVEN. ``exclude``: a boolean mask of points whose gain becomes
+    NaN; their rows are not counted where they are invalid. ``out``: where to write, arrays that can be written to;
+    chunks that share its ``status`` say the number of their first row, and add to the first chunk's counts.
+    """
+    z = matrix("logits", teacher)
+    ready = prepare(Rule() if rule is None else rule, z)
+    of_student = None if student is None else matrix("student_logits", student)
+    if of_student is not None and (of_student.shape[0], of_student.device) != (z.shape[0], z.device):
+        raise ValueError(
+            f"student_logits: expected {z.shape[0]} rows on device {z.device} as in logits, "
+            f"got {of_student.shape[0]} on device {of_student.device}"
+        )
+    values = None
+    if ready.rule.kind == Kind.GIVEN:
+        if given is None:
+            raise ValueError("correctness: expected one number for each point, got none")
+        values = vector("correctness", given, "float32", z)
+    mask = None if exclude is None else vector("exclude", exclude, "bool", z)
+    rows = z.shape[0]
+    if out is None:
+        gain, correctness, label = (empty_like(z, (rows,), dtype) for dtype in ("float32", "float32", "int32"))
+        status = new_account(z)
+    else:
+        gain, correctness, label, status = out
+        vector("out.gain", gain, "float32", z)
+        vector("out.correctness", correctness, "float32", z)
+        vector("out.label", label, "int32", z)
+    kernels().appraise(
+        layout(z), None if of_student is None else layout(of_student), rows, first_row, described_rule(ready, values),
+        address(mask), address_of(gain), address_of(correctness), address_of(label), status.address,
+        out is not None and first_row > 0, z.device, z.stream,
+    )  # fmt: skip
+    return Points(handed_back(z, gain), handed_back(z, correctness), handed_back(z, label), status)
+
+
+def prepare(rule: Rule | DeviceRule, like: CudaArray) -> DeviceRule:
+    """The rule with its step table copied to the device."""
+    if isinstance(rule, DeviceRule):
+        return rule
+    if rule.kind != Kind.STEPS:
+        return DeviceRule(rule, None, None)
+    steps, levels = (np.array(values, np.float32) for values in (rule.steps, rule.levels))
+    return DeviceRule(rule, Memory.of(steps, like.device, like.stream), Memory.of(levels, like.device, like.stream))
+
+
+def described_rule(ready: DeviceRule, given: CudaArray | None) -> tuple[Any, ...]:
+    rule, steps, levels = ready
+    tables = (0, 0) if steps is None or levels is None else (steps.address, levels.address)
+    weights = tuple(float(weight) for weight in rule.weights)
+    return int(rule.kind), float(rule.constant), address(given), *tables, len(rule.steps), weights
+
+
+def invalid(status: Room) -> tuple[Invalid, Invalid]:
+    """The teacher's and the student's invalid rows, excluded ones not among them. Waits for the device."""
+    teacher, student, _ = counts(status)
+    return Invalid(*teacher), Invalid(*student)
+
+
+def invalid_correctness(status: Room) -> Invalid:
+    """The points whose given correctness is not in [0, 1], excluded ones not among them. Waits for the device."""
+    return Invalid(*counts(status)[2])
+
+
+def counts(status: Room) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    found: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] = kernels().findings(
+        status.bytes()[: kernels().findings_bytes]
+    )
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------------- game
+
+
+class DevicePool:
+    """Points on a device, for ``game.solver.solve``: one pass and one wait for the device each time it narrows."""
+
+    def __init__(self, gain: Any, correctness: Any, size: int | None = None) -> None:
+        self.points = pair(gain, correctness)
+        self._size = self.points[0].shape[0] if size is None else size  # more than there was room for: only its number
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def peek(self, count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        gain, correctness = self.on_host()
+        if count >= len(gain):
+            return gain, correctness
+        at = (2 * np.arange(count, dtype=np.int64) + 1) * len(gain) // (2 * count)
+        return gain[at], correctness[at]
+
+    def reduce(self, box: Box) -> tuple[Sums, DevicePool]:
+        gain, correctness = self.points
+        room = int(self.size * SHRINKS) + 1
+        new = [empty_like(gain, (room,), "float32") for _ in range(2)]
+        sums = room_like(gain, kernels().sums_bytes)
+        kernels().reduce(
+            gain.address, correctness.address, gain.shape[0], tuple(float(end) for end in box), sums.address,
+            address_of(new[0]), address_of(new[1]), room, gain.device, gain.stream,
+        )  # fmt: skip
+        fields, count = kernels().sums(sums.bytes())
+        if count > room:
+            return Sums(*fields), DevicePool(new[0], new[1], count)
+        return Sums(*fields), DevicePool(front(new[0], count), front(new[1], count))
+
+    def distinct(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        gain, correctness = self.on_host()
+        keep = ~np.isnan(gain)
+        keys = gain[keep].view(np.uint32).astype(np.uint64) << np.uint64(32) | correctness[keep].view(np.uint32)
+        pairs, counts = np.unique(keys, return_counts=True)
+        return (
+            (pairs >> np.uint64(32)).astype(np.uint32).view(np.float32),
+            pairs.astype(np.uint32).view(np.float32),
+            counts.astype(np.int64),
+        )
+
+    def on_host(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Gain and correctness on the host. Waits for the device."""
+        gain, correctness = (arrays.on_host(array) for array in self.points)
+        return gain, correctness
+
+
+def solve(
+    gain: Any,
+    correctness: Any,
+    budget: int,
+    mistakes: float,
+    mistakes_each: float = 0.0,
+    *,
+    account: Room | None = None,
+) -> Solution:
+    """Enqueue the search for the equilibrium; nothing waits for the device. ``account``: where it is to go."""
+    g, c = pair(gain, correctness)
+    points = g.shape[0]
+    size = kernels().solve_workspace(points)
+    workspace, account = room_like(g, size), account or new_account(g)
+    at = account.address + kernels().findings_bytes
+    kernels().solve(
+        g.address, c.address, points, budget, mistakes, mistakes_each, workspace.address, size, at, g.device, g.stream
+    )
+    return Solution(at, account)
+
+
+def equilibrium(solution: Solution) -> Equilibrium | None:
+    """The equilibrium, or None where the search did not settle (``game.solver.solve`` will). Waits for the device."""
+    four, status, _, _ = kernels().solution(solution.room.bytes()[kernels().findings_bytes :])
+    return Equilibrium(*four) if status == "solved" else None
+
+
+def valid(gain: Any, correctness: Any) -> int:
+    """How many points have a gain: what a search for the smallest game counts on its way. Waits for the device."""
+    solution = solve(gain, correctness, 1, 0.0)
+    return int(kernels().solution(solution.room.bytes()[kernels().findings_bytes :])[3])
+
+
+def probabilities(gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
+    """Inclusion probability of every point, float64."""
+    g, c = pair(gain, correctness)
+    out = empty_like(g, g.shape, "float64")
+    kernels().probabilities(
+        g.address, c.address, g.shape[0], tuple(map(float, equilibrium[:3])), address_of(out), g.device, g.stream
+    )
+    return handed_back(g, out)
+
+
+# --------------------------------------------------------------------------------------------------------------- sample
+
+
+def sample(gain: Any, correctness: Any, equilibrium: Equilibrium | Solution, running: int, budget: int) -> Any:
+    """Indices of ``budget`` points, ascending, int64, on the device; ``running``: kernels.reference.sample.start.
+
+    The budget must be the one that the equilibrium was found for. Does not wait.
+    """
+    g, c = pair(gain, correctness)
+    indices = empty_like(g, (budget,), "int64")
+    scan(g, c, equilibrium, running, 0, indices, budget)
+    return handed_back(g, indices)
+
+
+def sample_part(
+    gain: Any, correctness: Any, equilibrium: Equilibrium | Solution, running: int, first_index: int = 0
+) -> tuple[Any, int]:
+    """Indices selected in one part (a chunk, a rank's shard) and the running sum after it. Waits for the device."""
+    g, c = pair(gain, correctness)
+    after, count = kernels().drawn(scan(g, c, equilibrium, running, 0, None, 0).bytes())
+    indices = empty_like(g, (count,), "int64")
+    scan(g, c, equilibrium, running, first_index, indices, count)
+    return handed_back(g, indices), int(after)
+
+
+def mass(gain: Any, correctness: Any, equilibrium: Equilibrium | Solution) -> int:
+    """The sum of all probabilities in units of 2^-62, modulo 2^64. Waits for the device."""
+    g, c = pair(gain, correctness)
+    return int(kernels().drawn(scan(g, c, equilibrium, 0, 0, None, 0).bytes())[0])
+
+
+def scan(
+    gain: CudaArray,
+    correctness: CudaArray,
+    equilibrium: Equilibrium | Solution,
+    running: int,
+    first_index: int,
+    indices: Any,
+    room: int,
+) -> Room:
+    """Enqueue a scan; what it says of itself, on the device."""
+    points = gain.shape[0]
+    workspace, drawn = room_like(gain, kernels().sample_workspace(points)), room_like(gain, kernels().drawn_bytes)
+    answer = equilibrium.address if isinstance(equilibrium, Solution) else tuple(map(float, equilibrium[:3]))
+    kernels().sample(
+        gain.address, correctness.address, points, answer, running, first_index,
+        0 if indices is None else address_of(indices), room, workspace.address, drawn.address, gain.device, gain.stream,
+    )  # fmt: skip
+    return drawn
+
+
+# --------------------------------------------------------------------------------------------------------------- arrays
+
+
+def matrix(name: str, value: Any) -> CudaArray:
+    array = described(name, value)
+    if len(array.shape) != 2 or array.shape[1] < 2:
+        raise ValueError(f"{name}: expected an array of shape (points, classes), got shape {array.shape}")
+    if array.dtype not in arrays.KINDS:
+        raise TypeError(f"{name}: expected float64, float32, float16 or bfloat16, got {array.dtype}")
+    return array
+
+
+def vector(name: str, value: Any, dtype: str, like: CudaArray) -> CudaArray:
+    array = described(name, value)
+    kinds = ("bool", "uint8") if dtype == "bool" else (dtype,)
+    if array.shape != like.shape[:1] or array.dtype not in kinds or array.device != like.device:
+        raise ValueError(
+            f"{name}: expected {dtype} of shape {like.shape[:1]} on device {like.device}, "
+            f"got {array.dtype} of shape {array.shape} on device {array.device}"
+        )
+    if not array.contiguous:
+        raise ValueError(f"{name}: expected a contiguous array, got strides of {array.strides} elements")
+    return array
+
+
+def pair(gain: Any, correctness: Any) -> tuple[CudaArray, CudaArray]:
+    g = gain if isinstance(gain, CudaArray) else described("gain", gain)
+    if len(g.shape) != 1 or g.dtype != "float32" or not g.contiguous:
+        raise ValueError(f"gain: expected contiguous float32 of one dimension, got {g.dtype} of shape {g.shape}")
+    c = correctness if isinstance(correctness, CudaArray) else vector("correctness", correctness, "float32", g)
+    return g, c
+
+
+def layout(z: CudaArray) -> tuple[int, int, int, int, int]:
+    return z.address, arrays.KINDS[z.dtype], z.shape[1], z.strides[0], z.strides[1]
+
+
+def address(array: CudaArray | None) -> int:
+    return 0 if array is None else array.address
+
+
+def address_of(value: Any) -> int:
+    return value.address if isinstance(value, Memory) else described("out", value).address
+
+
+def front(array: Any, count: int) -> CudaArray:
+    """The first elements; the memory stays as it is, held by what is returned."""
+    return described("undecided", array)._replace(shape=(count,))

@@ -1,0 +1,111 @@
+"""Scores of rows of which only the k largest logits are stored: the top 50 of 128,000 classes, say.
+
+kernels/reference/score.py says what they are (``score_top_k``). Here they are made from a backend's scores of the
+(rows, k) values, block by block: the sum over all classes in place of the sum over those that are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.inputs.teachers import TopKLogits, check_sums, checked_indices
+from rad_fast.kernels.reference.score import Invalid, Points, Rule, Scores, record, widened
+
+from .backends import Backend, Float32s
+
+Int32s = npt.NDArray[np.int32]
+BLOCK = 1 << 19  # values looked at together: all that is made of them stays within the caches
+
+
+def score(kernels: Backend, logits: Any, given: Int32s | None = None, name: str = "logits") -> Scores:
+    """A backend's scores of logits of either kind."""
+    if not isinstance(logits, TopKLogits):
+        return kernels.score(logits, given)
+    blocks = [
+        block_scores(kernels, logits[part], None if given is None else given[part], name, part.start)
+        for part in blocks_of(logits)
+    ]
+    fields = [np.concatenate(parts) for parts in zip(*(block[:3] for block in blocks), strict=True)]
+    probability = None if given is None else np.concatenate([np.asarray(block[3]) for block in blocks])
+    return Scores(fields[0], fields[1], fields[2], probability)
+
+
+def appraise(
+    kernels: Backend, teacher: Any, student: Any, rule: Rule, given: Float32s | None, out: Points
+) -> tuple[Invalid, Invalid]:
+    """Gain, correctness and label of every point, from logits of either kind."""
+    if not isinstance(teacher, TopKLogits) and not isinstance(student, TopKLogits):
+        return kernels.appraise(teacher, student, rule, given, out)
+    found = [Invalid(), Invalid()]
+    for part in blocks_of(teacher, student):
+        of_teacher = part_scores(kernels, teacher, part, None, "logits")
+        of_student = None
+        if student is not None:
+            of_student = part_scores(kernels, student, part, of_teacher.label, "student_logits")
+        values = None if given is None else given[part]
+        place = Points(out.gain[part], out.correctness[part], out.label[part])
+        bad = record(of_teacher, of_student, rule, values, place)
+        found = [joined(*pair, part.start) for pair in zip(found, bad, strict=True)]
+    return found[0], found[1]
+
+
+def joined(total: Invalid, part: Invalid, offset: int) -> Invalid:
+    return Invalid(total.rows + part.rows, offset + part.first if total.rows == 0 and part.rows else total.first)
+
+
+def part_scores(kernels: Backend, logits: Any, part: slice, given: Int32s | None, name: str) -> Scores:
+    if isinstance(logits, TopKLogits):
+        return block_scores(kernels, logits[part], given, name, part.start)
+    return kernels.score(logits[part], given)
+
+
+def blocks_of(*matrices: Any) -> Iterator[slice]:
+    """At least one block, so that there are scores of no rows, too."""
+    rows = len(matrices[0])
+    stored = [logits.values if isinstance(logits, TopKLogits) else logits for logits in matrices if logits is not None]
+    wide = max(array.shape[1] for array in stored)
+    step = max(1, BLOCK // wide)
+    for begin in range(0, max(1, rows), step):
+        yield slice(begin, min(rows, begin + step))
+
+
+def block_scores(kernels: Backend, logits: TopKLogits, given: Int32s | None, name: str, first: int) -> Scores:
+    """Scores of some rows; ``first`` is the number of the first one, for messages."""
+    logits = logits.on_host()
+    indices = checked_indices(logits, name, first)
+    values = widened(logits.values) if logits.dtype == "bfloat16" else logits.values
+    rows = np.arange(len(values))
+    held = place = None
+    if given is not None:
+        hits = indices == given[:, None]
+        held, place = hits.any(axis=1), hits.argmax(axis=1).astype(np.int32)
+    kept = kernels.score(logits.values, place)
+    valid = kept.label >= 0
+    highest = np.where(valid, kept.label, 0)
+    top, label = values[rows, highest], indices[rows, highest].astype(np.int64)
+    tied = np.flatnonzero(kept.margin == 0.0)  # of equal logits the lowest class is the label, wherever it is stored
+    if len(tied):
+        equal = values[tied] == top[tied, None]
+        label[tied] = np.where(equal, indices[tied], logits.n_classes).min(axis=1)
+    top = np.where(valid, top, 0.0).astype(np.float64)
+    share = np.ones(len(values))  # of the k kept in all probability
+    if logits.logsumexp is not None:
+        sums = widened(logits.logsumexp[:, None])[:, 0]
+        valid &= np.isfinite(sums)
+        top = np.where(valid, top, 0.0)
+        sums = np.where(valid, sums, 0.0)
+        excess = top - sums - np.log(np.where(valid, kept.confidence, 1.0))
+        check_sums(logits, name, first, np.where(valid, excess, 0.0), top, sums)
+        share = np.exp(np.minimum(excess, 0.0))
+    nan = np.where(valid, 0.0, np.nan)
+    probability = None
+    if held is not None and kept.given_probability is not None:
+        smallest = np.exp(np.where(valid, values.min(axis=1).astype(np.float64), 0.0) - top) * kept.confidence * share
+        others = np.minimum((1.0 - share) / max(1, logits.n_classes - values.shape[1]), smallest)
+        probability = np.where(held, kept.given_probability * share, others) + nan
+    margin, confidence = kept.margin * share + nan, kept.confidence * share + nan
+    return Scores(margin, confidence, np.where(valid, label, -1).astype(np.int32), probability)

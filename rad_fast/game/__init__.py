@@ -1,0 +1,1 @@
+"""The game over all points, wherever they are: solved exactly, from integer sums."""

@@ -1,0 +1,129 @@
+"""The settings of a selection: what budget, mistakes, seed and the named choices may be.
+
+A message names the argument, what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one real number (and no truth value)."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
+BUDGET = "budget: expected an int from 1 to the number of points, or a float in (0, 1]: the fraction of them to select"
+
+
+def budget_alone(value: Any) -> None:
+    """What can be said of a budget before the number of points is known."""
+    if not is_number(value):
+        raise TypeError(f"{BUDGET}; got {value!r}")
+    if isinstance(value, numbers.Integral):
+        if int(value) < 1:
+            raise ValueError(f"{BUDGET}; got {value}")
+        return
+    number = float(value)
+    if not 0.0 < number <= 1.0:
+        hint = f"; a number of points is an int: {int(number)}" if number > 1 and number.is_integer() else ""
+        raise ValueError(f"{BUDGET}; got {value}{hint}")
+
+
+def budget(value: Any, points: int, left_out: int) -> int:
+    """The number of points to select: as given, or a fraction of the points that are not left out."""
+    budget_alone(value)
+    most = points - left_out
+    if not isinstance(value, numbers.Integral):
+        return min(most, max(1, math.floor(float(value) * most + 0.5)))
+    if int(value) > most:
+        without = f", {points} points less {left_out} left out" if left_out else ", the number of points"
+        raise ValueError(f"budget: expected at most {most}{without}; got {value}")
+    return int(value)
+
+
+def mistakes(value: Any) -> float | None:
+    """A count of mistakes (an int, or a float of at least 1) or a fraction of the points (a float below 1), or None."""
+    if value is None:
+        return None
+    if not is_number(value):
+        raise TypeError(
+            "mistakes: expected None, a count (an int, or a float of at least 1) or a float in [0, 1), a fraction of "
+            f"the points; got {value!r}"
+        )
+    number = float(value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"mistakes: expected a finite number of at least 0, got {value}")
+    return number
+
+
+def mistakes_rate(value: Any) -> tuple[float, float]:
+    """Checked, given ``mistakes`` as a count, and a number for each point that can be selected."""
+    number = float(value)
+    return (number, 0.0) if isinstance(value, numbers.Integral) or number >= 1.0 else (0.0, number)
+
+
+def seed(value: Any) -> int:
+    if not is_number(value) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"seed: expected an int of at least 0, got {value!r}")
+    if value < 0:
+        raise ValueError(f"seed: expected an int of at least 0, got {value}")
+    return int(value)
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def host_backend(name: str) -> None:
+    if name in ("triton", "cuda"):
+        raise ValueError(
+            f"backend: {name!r} serves arrays on a CUDA device, and the logits are in host memory; "
+            "move them with .cuda(), or take 'auto'"
+        )
+
+
+def device_backend(name: str) -> None:
+    if name not in ("auto", "triton", "cuda"):
+        raise ValueError(
+            f"backend: {name!r} serves arrays in host memory, and the logits are on a CUDA device; "
+            "move them with .cpu() or .get(), or take 'auto'"
+        )
+
+
+def unusable(backend: str, why: str) -> ValueError:
+    return ValueError(f"backend: {backend!r} cannot be used here: {why}")
+
+
+def no_kernels(kind: type, reasons: list[str], known: bool) -> ValueError:
+    """The error for an array in CUDA memory that nothing here can read."""
+    other = 'pip install "rad_fast[triton]"' if known else "give it to torch.from_dlpack (with Triton installed)"
+    return ValueError(
+        f"logits: no kernels are here for a {kind.__module__}.{kind.__qualname__} on a CUDA device "
+        f"({'; '.join(reasons)}); {other}, take a wheel with the compiled CUDA kernels, or move the array to host "
+        "memory with .cpu() or .get()"
+    )
+
+
+def folder(name: str, value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise TypeError(f"{name}: expected None or the path of a folder, got {value!r}")
+    return Path(os.fspath(value))
+
+
+def accuracy(value: float) -> float:
+    """A correctness given as one number: the teacher's average accuracy."""
+    number = float(value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
+    return number

@@ -1,0 +1,157 @@
+"""What is accepted as an array of logits, and how it is seen: in host memory, or known to lie on a CUDA device.
+
+A message names the argument, what was expected, what came, and what to do. Nothing given is ever modified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+CUDA, CUDA_MANAGED = 2, 13  # DLPack's device types
+EXPECTED_DTYPE = "expected float64, float32, float16 or bfloat16"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A checked (rows, classes) array of logits in host memory; ``data`` is uint16 where the dtype is bfloat16."""
+
+    name: str
+    data: Array
+    dtype: str
+    wrap: Callable[[Array], Any]
+
+    @property
+    def rows(self) -> int:
+        return int(self.data.shape[0])
+
+    @property
+    def classes(self) -> int:
+        return int(self.data.shape[1])
+
+
+def same(array: Array) -> Array:
+    return array
+
+
+def is_torch(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def as_torch(array: Array) -> Any:
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def is_cuda(value: Any) -> bool:
+    """Whether a value is an array in CUDA memory; nothing is copied or imported to find out."""
+    if isinstance(value, np.ndarray):
+        return False
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return bool(value.is_cuda)
+    if hasattr(value, "__dlpack_device__"):
+        try:
+            return int(value.__dlpack_device__()[0]) in (CUDA, CUDA_MANAGED)
+        except (BufferError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            pass  # numba and others have the method for some arrays only
+    return hasattr(value, "__cuda_array_interface__")
+
+
+def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:
+    """The value as a NumPy array that shares its memory, its dtype's name, and how to hand arrays back."""
+    if is_torch(value):
+        return torch_array(name, value)
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name}: expected a plain array, got a masked array, whose mask would be lost; "
+            "give the data, and the rows to leave out as exclude="
+        )
+    if not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__"):
+        raise ValueError(f"{name}: expected an array in host memory, got one on a CUDA device; {NO_CUDA}")
+    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
+        # bfloat16, or a device NumPy cannot see, is refused here; np.asarray copies it, or says why not.
+        with contextlib.suppress(BufferError, RuntimeError, TypeError, ValueError):
+            value = np.from_dlpack(value)
+    if isinstance(value, (str, bytes, dict, set)) or value is None:
+        raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name}: expected an array, got {type(value).__name__} ({error})") from error
+    dtype = array.dtype.name
+    if dtype == "bfloat16":  # of the package ml_dtypes
+        array = array.view(np.uint16)
+    return array, dtype, same
+
+
+NO_CUDA = "give arrays of one call on one device, moved with .cpu() or .get() where the other is not to be had"
+
+
+def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], Any]]:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.device.type != "cpu":
+        raise ValueError(f"{name}: expected a tensor in host memory, got one on {tensor.device}; {NO_CUDA}")
+    if str(tensor.layout) != "torch.strided":
+        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}; call .to_dense()")
+    tensor = tensor.detach()
+    if dtype == "bfloat16":
+        import torch
+
+        return tensor.view(torch.int16).numpy().view(np.uint16), dtype, as_torch
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    try:
+        return tensor.numpy(), dtype, as_torch
+    except TypeError as error:  # float8, say, which NumPy does not have
+        raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}") from error
+
+
+def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) -> None:
+    if dtype not in FLOATS:
+        raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}; logits are real numbers: convert them to float32")
+    if len(shape) != 2:
+        raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {shape}")
+    rows, classes = shape
+    if rows == 0 and not empty:
+        raise ValueError(f"{name}: expected at least one row, got shape {shape}")
+    if classes < 2:
+        raise ValueError(
+            f"{name}: expected at least 2 columns, one a class, got shape {shape}; "
+            "for a single logit z of a binary model give [0, z]"
+        )
+    if classes >= 2**31 or rows >= 2**40:
+        raise ValueError(f"{name}: expected fewer than 2**31 classes and 2**40 rows, got shape {shape}")
+
+
+def same_rows(teacher: Matrix, student: Matrix) -> None:
+    if teacher.rows != student.rows:
+        raise ValueError(
+            f"{student.name}: expected a row for every row of {teacher.name}, {teacher.rows}, got {student.rows}"
+        )
+
+
+def same_classes(teacher: Matrix, student: Matrix) -> None:
+    if teacher.classes != student.classes:
+        raise ValueError(
+            f"{student.name}: expected {teacher.classes} classes as in {teacher.name}, got {student.classes}: a "
+            "calibrator on both models looks up the teacher's label in the student's probabilities"
+        )
+
+
+def needed_student(teacher: Matrix, student: Matrix | None) -> Matrix:
+    if student is None:
+        raise ValueError("student_logits: expected the student's logits: the calibrator was fitted with them")
+    same_rows(teacher, student)
+    same_classes(teacher, student)
+    return student

@@ -1,0 +1,182 @@
+"""What is given of every point: correctness, labels, exclusions; and what is said of points that cannot serve."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arguments import is_number
+from .arrays import FLOATS, Array, Matrix, host_array
+
+
+class UnreliableTeacherWarning(UserWarning):
+    """The value of the game is not positive: no selection can promise a gain against that many mistakes.
+
+    The selection is made all the same. More labelled points for a ``Calibrator`` allow for fewer mistakes.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np, rad_fast
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     selection = rad_fast.Selector(5).fit(np.zeros((10, 2)))  # a teacher that knows nothing
+    >>> caught[0].category.__name__, selection.value <= 0
+    ('UnreliableTeacherWarning', True)
+    """
+
+
+def correctness_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32]:
+    """Checked probabilities that the labels are right, one a point; what is excluded may hold anything."""
+    array, dtype, _ = host_array("correctness", value)
+    check_correctness(dtype, array.shape, points)
+    if dtype == "bfloat16":
+        result = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    else:
+        result = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        wrong = ~((result >= 0) & (result <= 1))
+    if exclude is not None:
+        wrong &= ~exclude
+    refuse_elements("correctness", "numbers in [0, 1]", array, dtype, wrong)
+    return result
+
+
+def check_correctness(dtype: str, shape: tuple[int, ...], points: int) -> None:
+    if dtype not in FLOATS and not dtype.startswith(("bool", "int", "uint")):
+        raise TypeError(f"correctness: expected None, numbers in [0, 1], a float or a Calibrator, got dtype {dtype}")
+    if shape != (points,):
+        raise ValueError(f"correctness: expected one number a point, shape ({points},), got shape {shape}")
+
+
+def refuse_correctness(wrong: int) -> None:
+    """For numbers on a device, of which only the count is known."""
+    if wrong:
+        raise ValueError(f"correctness: expected numbers in [0, 1], {wrong} are not")
+
+
+def refuse_elements(name: str, expected: str, array: Array, dtype: str, wrong: npt.NDArray[np.bool_]) -> None:
+    count = int(wrong.sum())
+    if count:
+        first = int(wrong.argmax())
+        got = "" if dtype == "bfloat16" else f": {array[first]!s} at index {first}"
+        raise ValueError(f"{name}: expected {expected}, {count} are not, the first{got or f' at index {first}'}")
+
+
+def exclude_mask(value: Any, points: int) -> npt.NDArray[np.bool_] | None:
+    """A mask of the points to leave out, from a mask or from indices."""
+    if value is None:
+        return None
+    array, dtype, _ = host_array("exclude", value)
+    if array.ndim == 1 and array.size == 0:
+        return None
+    if array.dtype.kind not in "biu" or dtype == "bfloat16" or array.ndim != 1:
+        raise no_exclusion(points, dtype, array.shape)
+    if array.dtype.kind == "b":
+        check_mask(array.shape, points)
+        return array
+    refuse_elements("exclude", f"indices from 0 to {points - 1}", array, dtype, (array < 0) | (array >= points))
+    mask = np.zeros(points, dtype=bool)
+    mask[array] = True
+    return mask
+
+
+def check_mask(shape: tuple[int, ...], points: int) -> None:
+    if shape != (points,):
+        raise ValueError(f"exclude: expected a mask of {points} points, shape ({points},), got shape {shape}")
+
+
+def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...]) -> TypeError:
+    return TypeError(
+        f"exclude: expected a boolean mask of shape ({points},) or an array of indices, "
+        f"got dtype {dtype} and shape {shape}"
+    )
+
+
+def labels(name: str, value: Any, rows: int, classes: int) -> npt.NDArray[np.int64]:
+    """Checked class labels, one a row."""
+    array, dtype, _ = host_array(name, value)
+    if array.dtype.kind not in "iu" or dtype == "bfloat16":
+        raise TypeError(f"{name}: expected integers, the index of each row's class, got dtype {dtype}")
+    if array.shape != (rows,):
+        raise ValueError(f"{name}: expected one label a row, shape ({rows},), got shape {array.shape}")
+    refuse_elements(name, f"labels from 0 to {classes - 1}", array, dtype, (array < 0) | (array >= classes))
+    return array.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What all chunks of one selection have in common."""
+
+    classes: int
+    student_classes: int | None
+    kind: str  # of correctness
+    calibrator: object | None
+    accuracy: float | None
+
+    def described(self) -> str:
+        """The same on every rank whose chunks are alike."""
+        rule = "" if self.calibrator is None else f" with {getattr(self.calibrator, 'rule_', None)}"
+        average = "" if self.accuracy is None else f" {self.accuracy}"
+        students = "no student" if self.student_classes is None else f"{self.student_classes} classes of the student"
+        return f"{self.classes} classes, {students}, correctness from {self.kind}{average}{rule}"
+
+
+def source(teacher: Matrix, student: Matrix | None, correctness: Any) -> Source:
+    kind, calibrator, average = "the teacher's confidence", None, None
+    if correctness is not None and hasattr(correctness, "predict"):
+        kind, calibrator = "a Calibrator", correctness
+    elif is_number(correctness):
+        kind, average = "the average accuracy", float(correctness)
+    elif correctness is not None:
+        kind = "an array"
+    return Source(teacher.classes, None if student is None else student.classes, kind, calibrator, average)
+
+
+def same_source(before: Source | None, now: Source) -> None:
+    """Chunks of one selection must be alike."""
+    if before is None or before == now:
+        return
+    if before.classes != now.classes:
+        raise ValueError(f"logits: expected {before.classes} classes as in the chunks before, got {now.classes}")
+    if before.student_classes != now.student_classes:
+        raise ValueError(
+            f"student_logits: expected {before.student_classes or 'no'} classes as in the chunks before, "
+            f"got {now.student_classes or 'none'}"
+        )
+    raise ValueError(
+        f"correctness: expected {before.kind} as for the chunks before, the same in every call; got {now.kind}"
+    )
+
+
+def invalid_rows(name: str, count: int, first: int) -> ValueError:
+    """The error for rows that hold no distribution."""
+    rows = "1 row has" if count == 1 else f"{count} rows have"
+    return ValueError(
+        f"{name}: expected rows of finite numbers or -inf; {rows} NaN, +inf or nothing finite, the first is row "
+        f'{first}; mend them, or leave them out with invalid="exclude"'
+    )
+
+
+def none_valid(name: str) -> ValueError:
+    return ValueError(f"{name}: no row is left to select from: all are invalid or excluded")
+
+
+def warn_unreliable(value: float, mistakes: float, budget: int) -> None:
+    """Warn at the line outside this package that asked for the selection."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
+        frame, level = frame.f_back, level + 1
+    text = (
+        f"the value of the game is {value:.6g}: with {mistakes:.6g} more labels wrong than correctness admits, no "
+        f"choice of {budget} points can promise a gain; the points are selected all the same. A Calibrator, fewer "
+        "mistakes or a smaller budget may help"
+    )
+    warnings.warn(text, UnreliableTeacherWarning, stacklevel=level)

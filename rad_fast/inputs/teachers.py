@@ -1,0 +1,185 @@
+"""What a teacher may hand over besides an array of logits: the k largest of each row, and their classes."""
+
+from __future__ import annotations
+
+import numbers
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .arguments import is_number
+from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
+
+EPSILON = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+SLACK = 1e-5  # how much larger than 1 the sum of probabilities may come out, rounding of the given numbers apart
+
+
+class TopKLogits:
+    """The k largest logits of every row and their classes, in place of an (N, n_classes) array.
+
+    Parameters
+    ----------
+    values : (N, k) array of float64, float32, float16 or bfloat16, k at least 2
+        The largest logits of each row, in any order; or log-probabilities. -inf is a class that is ruled out.
+    indices : (N, k) array of integers in 0..n_classes-1
+        Their classes, different ones in a row.
+    n_classes : int
+        How many classes there are.
+    logsumexp : (N,) array, optional
+        ``log(sum(exp(all logits)))`` of each row; of log-probabilities it is zeros. With it margin, confidence and
+        label are exact. Without it the classes that are not kept count as impossible: where r is the probability that
+        they have in truth, margin and confidence come out as 1 / (1 - r) of what they are, too large by at most
+        r <= x / (1 + x), x = (n_classes - k) * (smallest of the k probabilities, as computed from those kept).
+
+    Notes
+    -----
+    Among equal largest logits the class of lowest index is the label, as far as it is kept. The probability that a
+    student's top k give a label they do not hold is 0 without ``logsumexp``; with it, an equal share of what is not
+    kept, which is never more than the smallest kept probability. What arrays hold is checked when it is scored. Those
+    in CUDA memory (torch, CuPy) are scored in host memory, to which they come block by block: k numbers of each row,
+    where all classes would be n_classes; what is selected is handed back on the device.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 100)).astype("float32")
+    >>> top = np.argsort(-logits, axis=1)[:, :10]
+    >>> sums = np.log(np.exp(logits.astype("float64")).sum(axis=1))
+    >>> kept = rad_fast.TopKLogits(np.take_along_axis(logits, top, axis=1), top, 100, sums)
+    >>> bool((rad_fast.select(kept, 20) == rad_fast.select(logits, 20)).all())
+    True
+    """
+
+    def __init__(self, values: Any, indices: Any, n_classes: int, logsumexp: Any = None) -> None:
+        self.values, self.dtype, self.wrap = given_array("values", values)
+        if self.dtype not in FLOATS:
+            raise TypeError(f"values: {EXPECTED_DTYPE}, got {self.dtype}; convert them to float32")
+        shape = tuple(self.values.shape)
+        if len(shape) != 2 or shape[1] < 2:
+            raise ValueError(f"values: expected shape (points, k), k at least 2, got shape {shape}")
+        self.indices, index_dtype, _ = given_array("indices", indices)
+        if not index_dtype.startswith(("int", "uint")):
+            raise TypeError(f"indices: expected integers, the class of each value, got dtype {index_dtype}")
+        if tuple(self.indices.shape) != shape:
+            raise ValueError(
+                f"indices: expected a class for every value, shape {shape}, got shape {tuple(self.indices.shape)}"
+            )
+        self.n_classes = checked_classes(n_classes, self.values.shape[1])
+        self.logsumexp: Array | None = None
+        self.sum_dtype = "float64"
+        if logsumexp is not None:
+            sums, self.sum_dtype, _ = given_array("logsumexp", logsumexp)
+            if self.sum_dtype not in FLOATS:
+                raise TypeError(f"logsumexp: {EXPECTED_DTYPE}, got {self.sum_dtype}; convert it to float32")
+            if tuple(sums.shape) != shape[:1]:
+                raise ValueError(
+                    f"logsumexp: expected one number a row, shape {shape[:1]}, got shape {tuple(sums.shape)}"
+                )
+            self.logsumexp = sums
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.values), self.n_classes
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice | Array) -> TopKLogits:
+        """Some of the rows, by a slice, a mask or an array of their numbers."""
+        part = object.__new__(TopKLogits)
+        part.__dict__.update(self.__dict__)
+        part.values, part.indices = self.values[rows], self.indices[rows]
+        part.logsumexp = None if self.logsumexp is None else self.logsumexp[rows]
+        return part
+
+    def on_host(self) -> TopKLogits:
+        """The same in host memory. Waits for a device."""
+        here = object.__new__(TopKLogits)
+        here.__dict__.update(self.__dict__)
+        here.values, here.indices = fetched("values", self.values), fetched("indices", self.indices)
+        here.logsumexp = None if self.logsumexp is None else fetched("logsumexp", self.logsumexp)
+        return here
+
+
+def given_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:
+    """As ``host_array``; an array in CUDA memory is kept as it is."""
+    if not is_cuda(value):
+        return host_array(name, value)
+    back = copier(name, value)
+    return value, str(value.dtype).removeprefix("torch."), back
+
+
+def copier(name: str, like: Any) -> Callable[[Array], Any]:
+    """How to hand NumPy arrays back on the device of an array."""
+    if is_torch(like):
+        return lambda array: as_torch(array).to(like.device)
+    cupy: Any = sys.modules.get("cupy")
+    if cupy is None or not isinstance(like, cupy.ndarray):
+        raise TypeError(f"{name}: expected a NumPy, torch or CuPy array, got {type(like).__name__} on a CUDA device")
+
+    def back(array: Array) -> Any:
+        with like.device:
+            return cupy.asarray(array)
+
+    return back
+
+
+def fetched(name: str, value: Any) -> Array:
+    if is_cuda(value):
+        value = value.detach().cpu() if is_torch(value) else value.get()
+    return host_array(name, value)[0]
+
+
+def checked_classes(value: Any, kept: int) -> int:
+    if not is_number(value) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"n_classes: expected an int, the number of all classes, got {value!r}")
+    classes = int(value)
+    if not kept <= classes < 2**31:
+        raise ValueError(f"n_classes: expected at least the {kept} that are kept, and below 2**31, got {classes}")
+    return classes
+
+
+def checked_indices(logits: TopKLogits, name: str, first: int) -> Array:
+    indices, classes = logits.indices, logits.n_classes
+    if indices.size and not (indices.min() >= 0 and indices.max() < classes):
+        wrong = ((indices < 0) | (indices >= classes)).any(axis=1)
+        at = int(wrong.argmax())
+        raise ValueError(
+            f"{name}.indices: expected classes from 0 to {classes - 1}, row {first + at} has {indices[at].min()} to "
+            f"{indices[at].max()}"
+        )
+    ordered = np.sort(indices, axis=1)
+    equal = ordered[:, 1:] == ordered[:, :-1]
+    if equal.any():
+        wrong = equal.any(axis=1)
+        raise ValueError(
+            f"{name}.indices: expected different classes in a row, row {first + int(wrong.argmax())} has one twice; "
+            "leave out the second, or give it the value -inf and a class that is not kept"
+        )
+    return indices
+
+
+def check_sums(logits: TopKLogits, name: str, first: int, excess: Array, top: Array, sums: Array) -> None:
+    allowed = SLACK + 2.0 * (EPSILON[logits.dtype] * np.abs(top) + EPSILON[logits.sum_dtype] * np.abs(sums))
+    wrong = excess > allowed
+    if wrong.any():
+        at = int(wrong.argmax())
+        least = float(sums[at]) + float(excess[at])
+        raise ValueError(
+            f"{name}.logsumexp: expected log(sum(exp(logits))) over all classes, at least {least:.6g} by the values "
+            f"of row {first + at}, got {sums[at]:.6g}; {int(wrong.sum())} such rows: are they of one model?"
+        )
+
+
+def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
+    """Checked logits: two dimensions, a floating dtype, at least one row (unless ``empty``) and two columns."""
+    if isinstance(value, TopKLogits):
+        if not empty and len(value) == 0:
+            raise ValueError(f"{name}: expected at least one row, got none")
+        data: Any = value
+        return Matrix(name, data, value.dtype, value.wrap)
+    array, dtype, wrap = host_array(name, value)
+    check_logits(name, dtype, array.shape, empty=empty)
+    return Matrix(name, array, dtype, wrap)

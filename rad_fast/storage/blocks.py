@@ -1,0 +1,84 @@
+"""Scores in memory: blocks that a selection's points are kept in, as workdir.ScoreFiles keeps them on the disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.kernels.reference.score import Points, empty_points
+
+# Points in a block, once there are many: 64 MiB a field. Beyond 32 MiB C libraries take memory from the system itself,
+# and give it back when it is freed: what smaller pieces leave behind between others stayed, up to 12 bytes a point.
+BLOCK = 1 << 24
+
+
+class ScoreBlocks:
+    """Gain, correctness and label of points in blocks that are filled as points come.
+
+    ``room`` gives the place for the next points, ``keep`` says that they are there to stay. What is never written in a
+    block takes no memory.
+    """
+
+    def __init__(self) -> None:
+        self.before = Pieces([])
+        self.blocks: list[Points] = []
+        self.used: list[int] = []
+        self.rows = 0
+
+    def room(self, rows: int) -> Points:
+        """The place of the next ``rows`` points."""
+        if not self.blocks or len(self.blocks[-1].gain) - self.used[-1] < rows:
+            if self.used and not self.used[-1]:  # room of a chunk that failed
+                self.blocks.pop(), self.used.pop()
+            self.blocks.append(empty_points(max(rows, min(self.rows, BLOCK))))
+            self.used.append(0)
+        begin = self.used[-1]
+        return part(self.blocks[-1], begin, begin + rows)
+
+    def keep(self, points: Points) -> None:
+        """Keep the next points; those that were not written in their ``room`` become a block of their own."""
+        rows = len(points.gain)
+        last = self.blocks[-1].gain if self.blocks else None
+        if last is None or points.gain.base is not last:
+            self.blocks.append(points)
+            self.used.append(0)
+        self.used[-1] += rows
+        self.rows += rows
+
+    def settled(self) -> Pieces:
+        """All points that are kept; what comes later goes to other blocks."""
+        blocks = zip(self.blocks, self.used, strict=True)
+        new = [block if used == len(block.gain) else part(block, 0, used) for block, used in blocks if used]
+        if new:
+            self.before = Pieces([*self.before.pieces, *new])
+            self.blocks, self.used = [], []
+        return self.before
+
+
+class Pieces:
+    """Points in pieces, put together when they are asked for as one: who wants the indices alone never does."""
+
+    def __init__(self, pieces: list[Points]) -> None:
+        self.pieces = pieces
+
+    def joined(self) -> Points:
+        """All points in one piece; one field after the other, so that little is held twice."""
+        if len(self.pieces) > 1:
+            gains, correctnesses, labels = (list(parts) for parts in zip(*self.pieces, strict=True))
+            self.pieces = []
+            self.pieces = [Points(emptied(gains), emptied(correctnesses), emptied(labels))]
+        return self.pieces[0] if self.pieces else empty_points(0)
+
+
+def part(points: Points, begin: int, end: int) -> Points:
+    gain, correctness, label = points
+    return Points(gain[begin:end], correctness[begin:end], label[begin:end])
+
+
+def emptied(pieces: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The pieces joined; they are let go."""
+    whole = np.concatenate(pieces)
+    pieces.clear()
+    return whole

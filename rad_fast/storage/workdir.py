@@ -1,0 +1,276 @@
+"""Scores on the disk: files that a selection's points are kept in, and the folder of a command that can be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from rad_fast.kernels.reference.score import Points, empty_points
+
+from .blocks import Pieces, part
+from .npy import open_npy, write_text, write_together
+
+DTYPES: dict[str, Any] = {"gain": np.dtype("<f4"), "correctness": np.dtype("<f4"), "label": np.dtype("<i4")}
+ITEM = 4  # bytes of one of them
+MANIFEST = "manifest.json"
+LEFTOVERS = ".rad-fast-*.tmp"  # of a writer that was killed
+MOST_AHEAD = 16 << 20  # rows made room for at once, beyond those that are needed
+
+
+def header(rows: int) -> dict[str, bytes]:
+    """The head of each file; as NumPy leaves room for the number to grow, its length is always the same."""
+    heads = {}
+    for name, dtype in DTYPES.items():
+        file = io.BytesIO()
+        about = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows,)}
+        npy.write_array_header_1_0(file, about)
+        heads[name] = file.getvalue()
+    return heads
+
+
+OFFSET = len(header(0)["gain"])
+
+
+class ScoreFiles:
+    """Gain, correctness and label of points in three .npy files, mapped into memory; they grow as points come.
+
+    ``room`` gives the place for the next points, ``keep`` says that they are there to stay. The folder is made where
+    there is none; it must hold nothing but such files, and is used by one process at a time.
+    """
+
+    def __init__(self, folder: Path, *, rows: int | None = None, also: frozenset[str] = frozenset()) -> None:
+        """``rows``: go on with the files of a folder, of which so many are kept; None: begin anew."""
+        self.folder = folder
+        self.rows = 0
+        self.capacity = 0
+        self.maps = empty_points(0)
+        folder.mkdir(exist_ok=True)
+        self.unlock = weakref.finalize(self, os.close, locked(folder))
+        try:
+            self.check(also)
+            if rows is None:
+                self.restart()
+            else:
+                self.rows, self.capacity = rows, self.held(rows)
+                self.map()
+        except BaseException:
+            self.unlock()
+            raise
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.npy"
+
+    def check(self, also: frozenset[str]) -> None:
+        ours = {f"{name}.npy" for name in DTYPES} | also
+        for leftover in self.folder.glob(LEFTOVERS):
+            leftover.unlink()
+        for path in self.folder.iterdir():
+            if path.name not in ours or path.is_symlink() or not path.is_file():
+                raise ValueError(
+                    f"{self.folder}: expected a folder that is new, empty or of an earlier run, it has {path.name}; "
+                    "choose another"
+                )
+
+    def restart(self) -> None:
+        """Begin anew, in new files: what still looks at the old ones keeps them."""
+        self.rows = self.capacity = 0
+        self.maps = empty_points(0)
+        for name, head in header(0).items():
+            self.path(name).unlink(missing_ok=True)
+            self.path(name).write_bytes(head)
+
+    def held(self, rows: int) -> int:
+        """How many rows the files have room for, which must be those that are kept at least."""
+        room = min((self.path(name).stat().st_size - OFFSET) // ITEM for name in DTYPES)
+        if room < rows:
+            raise ValueError(f"{self.folder}: expected the scores of {rows} points, there is room for {room}")
+        return room
+
+    def map(self) -> None:
+        if self.capacity:
+            gain, correctness, label = (
+                np.memmap(self.path(name), dtype, "r+", OFFSET, (self.capacity,)) for name, dtype in DTYPES.items()
+            )
+            self.maps = Points(gain, correctness, label)
+
+    def room(self, rows: int) -> Points:
+        """The place of the next ``rows`` points."""
+        needed = self.rows + rows
+        if needed > self.capacity:
+            self.grow(max(needed, self.capacity + min(self.capacity, MOST_AHEAD)))
+        return part(self.maps, self.rows, needed)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for so many points in all."""
+        if rows > self.capacity:
+            self.grow(rows)
+
+    def keep(self, points: Points) -> None:
+        """Keep the next points; those that were not written in their ``room`` are copied there."""
+        for place, field in zip(self.room(len(points.gain)), points, strict=True):
+            if not np.may_share_memory(place, field):
+                place[:] = field
+        self.rows += len(points.gain)
+
+    def grow(self, capacity: int) -> None:
+        """Make room on the disk now: a full disk is an error here, where a mapped file would end the process."""
+        for name in DTYPES:
+            path = self.path(name)
+            before, size = path.stat().st_size, OFFSET + capacity * ITEM
+            if before >= size:
+                continue  # grown already, by a run that was killed before it had grown the others
+            with open(path, "r+b") as file:
+                try:
+                    allocate(file.fileno(), before, size)
+                except OSError as error:
+                    os.ftruncate(file.fileno(), before)
+                    reason = error.strerror or os.strerror(error.errno or errno.ENOSPC)
+                    raise OSError(
+                        error.errno, f"no room for the scores of {capacity} points, {size} bytes ({reason})", str(path)
+                    ) from error
+        self.capacity = capacity
+        self.map()
+
+    def flush(self) -> None:
+        """Have what was written reach the disk."""
+        for field in self.maps:
+            if isinstance(field, np.memmap):
+                field.flush()
+
+    def settled(self) -> Pieces:
+        """All points that are kept; the files are now of just these, and any program can read them."""
+        for name, head in header(self.rows).items():
+            with open(self.path(name), "r+b") as file:
+                file.write(head)
+                file.truncate(OFFSET + self.rows * ITEM)
+        self.maps = part(self.maps, 0, self.rows)
+        self.capacity = self.rows
+        return Pieces([self.maps])
+
+
+def allocate(file: int, before: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, before, size - before)
+        return
+    zeros = bytes(1 << 20)
+    for at in range(before, size, len(zeros)):
+        os.pwrite(file, zeros[: size - at], at)
+
+
+def locked(folder: Path) -> int:
+    """A lock on a folder that ends with this process, however it ends."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise ValueError(f"{folder}: expected a folder that nobody uses, another process does; wait for it") from (
+                error
+            )
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        return os.open(os.devnull, os.O_RDONLY)  # a file system without locks
+    return handle
+
+
+class Workdir:
+    """The folder of a command that may be killed at any moment: the scores of finished chunks, and what they are of.
+
+    The manifest is replaced in one step when a chunk's scores are on the disk; what a later, unfinished chunk wrote is
+    written again. ``job`` says what the scores depend on; a folder of another job is refused.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        self.folder = folder
+        self.job = json.loads(json.dumps(job))  # as it will be read again
+        self.manifest = folder / MANIFEST
+        self.done = {"rows": 0, "excluded": 0, "invalid": 0}
+        before = self.earlier()
+        if before is not None:
+            self.done = before
+        if not folder.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "expected a place for a folder, nothing is there", str(folder))
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder, got a file", str(folder))
+        self.files = ScoreFiles(folder, rows=None if before is None else before["rows"], also=also(folder))
+        if before is None:
+            self.write()
+        for name in DTYPES:
+            open_npy(self.files.path(name))  # raises where it is none of ours
+        self.files.reserve(int(job["rows"]))  # a full disk is noticed now, and not after hours
+
+    def earlier(self) -> dict[str, int] | None:
+        """How far an earlier run of this job came; None where there was none."""
+        try:
+            text = self.manifest.read_text()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            known = json.loads(text)
+            job, done = known["job"], {name: int(known["done"][name]) for name in self.done}
+            if not isinstance(job, dict) or min(done.values()) < 0:
+                raise ValueError("not a job")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.manifest}: expected the state of an earlier run, it cannot be read") from error
+        self.compare(job)
+        return done
+
+    def compare(self, job: dict[str, Any]) -> None:
+        for name in sorted({*job, *self.job}):
+            if job.get(name) != self.job.get(name):
+                raise ValueError(
+                    f"{self.folder}: expected what this folder was begun with; {difference(name, job, self.job)}. Give "
+                    "the same again, or choose another --workdir"
+                )
+
+    def unchanged(self, job: dict[str, Any]) -> None:
+        """Raise where the inputs have been changed while they were read."""
+        before, self.job = self.job, json.loads(json.dumps(job))
+        self.compare(before)
+
+    def finished(self, rows: int, excluded: int, invalid: int) -> None:
+        """The scores of the first ``rows`` points are there."""
+        self.done = {"rows": rows, "excluded": excluded, "invalid": invalid}
+        self.files.flush()
+        self.write()
+
+    def write(self) -> None:
+        text = json.dumps({"job": self.job, "done": self.done}, indent=1) + "\n"
+        write_together({self.manifest: write_text(text)})
+
+
+def also(folder: Path) -> frozenset[str]:
+    """Results and manifest, which stand beside the scores."""
+    names = {MANIFEST, "selected.npy", "selected.json"}
+    with contextlib.suppress(OSError):
+        if not (folder / MANIFEST).exists():
+            names -= {"selected.npy", "selected.json"}
+    return frozenset(names)
+
+
+def difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What is not as it was, in words: of a dictionary the first entry that differs."""
+    old, new = before.get(name), now.get(name)
+    if isinstance(old, dict) and isinstance(new, dict):
+        name = next(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+        inside = name in old, name in new
+        old, new = old.get(name), new.get(name)
+        if isinstance(old, list) or isinstance(new, list):
+            changed = {
+                (True, True): "has been changed since, by its size or time of modification",
+                (True, False): "is not among the inputs any more",
+            }
+            return f"{name} {changed.get(inside, 'is a new input')}"
+    return f"{name} was {old!r} and is {new!r}"

@@ -1,0 +1,480 @@
+"""The command line through its real command line: results, messages, exit statuses, and what is left on the disk."""
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rad_fast
+from rad_fast import cli
+from rad_fast.device import backends
+from rad_fast.storage import npy
+
+# Large enough for the points of a game to differ, small enough for the reference backend.
+N, CLASSES, LABELLED = 2000, 5, 300
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A directory with every kind of input, made once; tests write elsewhere."""
+    here = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (N, CLASSES)).astype(np.float32)
+    student = (logits + rng.normal(0, 3, logits.shape)).astype(np.float32)
+    p = np.exp(logits[:LABELLED] - logits[:LABELLED].max(axis=1, keepdims=True))
+    labels = np.array([rng.choice(CLASSES, p=row / row.sum()) for row in p])
+    np.save(here / "logits.npy", logits)
+    np.save(here / "student.npy", student)
+    np.save(here / "held_logits.npy", logits[:LABELLED])
+    np.save(here / "held_student.npy", student[:LABELLED])
+    np.save(here / "held_labels.npy", labels)
+    np.save(here / "correctness.npy", rng.uniform(0.5, 1, N))
+    np.save(here / "exclude.npy", np.arange(0, N, 2))
+    return here
+
+
+def rad(*arguments, cwd, **options):
+    """Run the command line as a shell would; the exit status, stdout and stderr."""
+    command = [sys.executable, "-m", "rad_fast.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, **options)
+
+
+def refused(*arguments, cwd, status=1, **options):
+    """The one line on stderr of a call that must fail and leave nothing behind."""
+    before = sorted(path.name for path in Path(cwd).iterdir())
+    done = rad(*arguments, cwd=cwd, **options)
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert sorted(path.name for path in Path(cwd).iterdir()) == before
+    assert "Traceback" not in done.stderr
+    if status == 1:
+        assert done.stderr.startswith("rad-fast: ")
+        assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+
+
+def test_the_indices_are_those_of_select(data, tmp_path):
+    done = rad("select", data / "logits.npy", "--budget", 50, "--out", "picked.npy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # not a terminal: no progress bar
+    assert "50 of 2,000 points selected" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picked.json", "picked.npy"]
+    indices = np.load(tmp_path / "picked.npy")
+    assert indices.dtype == np.int64
+    np.testing.assert_array_equal(indices, rad_fast.select(np.load(data / "logits.npy"), 50))
+
+
+def test_everything_at_once_equals_the_library(data, tmp_path):
+    done = rad(
+        *("select", data / "logits.npy", "--budget", "2.5%", "--student", data / "student.npy", "--seed", 3),
+        *("--labelled-logits", data / "held_logits.npy", "--labels", data / "held_labels.npy"),
+        *("--labelled-student", data / "held_student.npy", "--exclude", data / "exclude.npy"),
+        *("--mistakes", "7", "--backend", "reference", "--invalid", "exclude", "--out", "all.npy"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+
+    def load(name):
+        return np.load(data / f"{name}.npy")
+
+    calibrator = rad_fast.Calibrator(backend="reference").fit(
+        load("held_logits"), load("held_labels"), load("held_student")
+    )
+    selector = rad_fast.Selector(0.025, mistakes=7, seed=3, backend="reference", invalid="exclude")
+    expected = selector.fit(
+        load("logits"), student_logits=load("student"), correctness=calibrator, exclude=load("exclude")
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "all.npy"), expected.indices)
+    report = json.loads((tmp_path / "all.json").read_text())
+    assert {name: report[name] for name in expected.report()} == expected.report()
+    assert report["arguments"]["labels"] == "held_labels.npy"
+    assert "both models, 300 labelled points" in report["correctness_from"]
+    assert str(data) not in (tmp_path / "all.json").read_text(), "a report says nothing about the machine's directories"
+
+
+def test_chunks_do_not_matter(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.select, "CHUNK_BYTES", 700)  # 35 rows of 20 bytes: uneven, and many
+    arguments = ["--correctness", str(data / "correctness.npy"), "--exclude", str(data / "exclude.npy")]
+    out = tmp_path / "chunks.npy"
+    assert cli.main(["select", str(data / "logits.npy"), "--budget", "40", "--out", str(out), *arguments]) == 0
+    expected = rad_fast.select(
+        np.load(data / "logits.npy"),
+        40,
+        correctness=np.load(data / "correctness.npy"),
+        exclude=np.load(data / "exclude.npy"),
+    )
+    np.testing.assert_array_equal(np.load(out), expected)
+
+
+def test_default_names_stand_beside_the_logits(data, tmp_path):
+    (tmp_path / "pool.npy").write_bytes((data / "logits.npy").read_bytes())
+    assert rad("select", tmp_path / "pool.npy", "--budget", 5, cwd=data).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "pool.npy",
+        "pool.selected.json",
+        "pool.selected.npy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    # a count; fractions as a number and in percent; the whole; one point, which is not the fraction 1.0
+    [("500", 500), ("0.05", 100), ("5%", 100), ("100%", N), ("1.0", N), ("1", 1)],
+)
+def test_budgets(data, tmp_path, text, points):
+    out = tmp_path / "out.npy"
+    assert cli.main(["select", str(data / "logits.npy"), "--budget", text, "--out", str(out)]) == 0
+    assert len(np.load(out)) == points
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_every_layout_numpy_writes(data, tmp_path, dtype, order):
+    logits = np.asarray(np.load(data / "logits.npy"), dtype=dtype, order=order)
+    np.save(tmp_path / "in.npy", logits)
+    assert cli.main(["select", str(tmp_path / "in.npy"), "--budget", "30"]) == 0
+    expected = rad_fast.select(logits, 30)
+    np.testing.assert_array_equal(np.load(tmp_path / "in.selected.npy"), expected)
+
+
+def test_bfloat16_of_ml_dtypes_or_how_to_get_it(data, tmp_path):
+    bits = (np.load(data / "logits.npy").view(np.uint32) >> 16).astype(np.uint16)
+    np.save(tmp_path / "in.npy", bits.view("V2"))
+    try:
+        import ml_dtypes
+    except ImportError:
+        message = refused("select", "in.npy", "--budget", 5, cwd=tmp_path)
+        assert "bfloat16" in message
+        assert "pip install ml_dtypes" in message
+    else:
+        assert cli.main(["select", str(tmp_path / "in.npy"), "--budget", "5"]) == 0
+        expected = rad_fast.select(bits.view(ml_dtypes.bfloat16), 5)
+        np.testing.assert_array_equal(np.load(tmp_path / "in.selected.npy"), expected)
+
+
+def test_a_warning_is_one_line(data, tmp_path):
+    done = rad("select", data / "logits.npy", "--budget", 9, "--correctness", "0.1", "--out", "o.npy", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.startswith("rad-fast: warning: the value of the game is ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_info_version_and_help(tmp_path):
+    info = rad("info", cwd=tmp_path)
+    assert info.returncode == 0, info.stderr
+    for word in (rad_fast.__version__, "NumPy", "threads", "SIMD", "GPU"):
+        assert word in info.stdout
+    named = {line[10:].split()[0] for line in info.stdout.splitlines() if "usable" in line}
+    assert named == set(backends.NAMES) - {"auto"}
+    assert rad("--version", cwd=tmp_path).stdout == f"rad-fast {rad_fast.__version__}\n"
+    assert "--labelled-student" in rad("select", "--help", cwd=tmp_path).stdout
+
+
+def test_a_reader_that_has_gone_is_no_error_message(data, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "rad_fast.cli", "select", str(data / "logits.npy"), "--budget", "5"]
+    done = subprocess.run(
+        [*command, "--out", "o.npy"], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert (tmp_path / "o.npy").exists()
+
+
+def test_a_progress_bar_on_a_terminal(data, tmp_path):
+    pytest.importorskip("tqdm")
+    pty = pytest.importorskip("pty")
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # as new it has no columns to draw in
+    os.set_blocking(controller, False)
+    command = [sys.executable, "-m", "rad_fast.cli", "select", str(data / "logits.npy"), "--budget", "5"]
+    with subprocess.Popen(
+        [*command, "--out", "o.npy"], cwd=tmp_path, stderr=terminal, stdout=subprocess.DEVNULL
+    ) as process:
+        assert process.wait(timeout=60) == 0
+    shown = os.read(controller, 10000).decode()
+    os.close(terminal)
+    os.close(controller)
+    assert "scoring" in shown
+    assert "rows/s" in shown
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def broken(data, tmp_path):
+    """Files that are no logits, by name, with a part of the message each must get."""
+    logits = np.load(data / "logits.npy")
+    whole = (data / "logits.npy").read_bytes()
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "text.npy").write_text("0.1,0.9\n")
+    (tmp_path / "truncated.npy").write_bytes(whole[:-1])
+    (tmp_path / "header.npy").write_bytes(whole[:50])
+    (tmp_path / "garbled.npy").write_bytes(whole.replace(b"descr", b"dascr"))
+    (tmp_path / "directory.npy").mkdir()
+    os.mkfifo(tmp_path / "pipe.npy")
+    with zipfile.ZipFile(tmp_path / "archive.npy", "w") as archive:
+        archive.writestr("a.npy", whole)
+    np.save(tmp_path / "objects.npy", np.array([[{}, {}]], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "integers.npy", logits.astype(np.int32))
+    np.save(tmp_path / "complex.npy", logits.astype(np.complex64))
+    np.save(tmp_path / "named.npy", np.zeros(3, dtype=[("é", "f4")]))
+    np.save(tmp_path / "flat.npy", logits[0])
+    np.save(tmp_path / "scalar.npy", np.float32(1))
+    np.save(tmp_path / "column.npy", logits[:, :1])
+    np.save(tmp_path / "no_rows.npy", logits[:0])
+    logits[[1500, 1600], 2] = np.nan
+    np.save(tmp_path / "nan.npy", logits)
+    return {
+        "missing.npy": "missing.npy: No such file",
+        "empty.npy": "an empty file",
+        "text.npy": "begins with b'0.1,0.'",
+        "truncated.npy": "expected 40128 bytes for shape (2000, 5) of float32, got 40127",
+        "header.npy": "header cannot be read",
+        "garbled.npy": "header cannot be read",
+        "directory.npy": "Is a directory",
+        "pipe.npy": "a pipe",
+        "archive.npy": "zip archive",
+        "objects.npy": "Python objects",
+        "integers.npy": "integers.npy: expected float64, float32, float16 or bfloat16, got int32",
+        "complex.npy": "got complex64",
+        "named.npy": "named.npy: ",
+        "flat.npy": "expected 2 dimensions",
+        "scalar.npy": "expected 2 dimensions",
+        "column.npy": "at least 2 columns",
+        "no_rows.npy": "at least one row",
+        "nan.npy": "nan.npy: expected rows of finite numbers or -inf; 2 rows have NaN, +inf or nothing finite, "
+        "the first is row 1500; mend them, or leave them out with --invalid exclude",
+    }
+
+
+def test_broken_files(data, tmp_path, capsys):
+    """In this process, as there are many; one of them below through a process of its own."""
+    for name, part in broken(data, tmp_path).items():
+        before = sorted(tmp_path.iterdir())
+        assert cli.main(["select", str(tmp_path / name), "--budget", "5"]) == 1, name
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith("rad-fast: "), shown.err
+        assert shown.err.count("\n") == 1, shown.err
+        assert part in shown.err, (name, shown.err)
+        assert sorted(tmp_path.iterdir()) == before, "something was left behind"
+
+
+def test_objects_are_never_unpickled(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([[{}, {}]], dtype=object), allow_pickle=True)
+    assert "never loaded" in refused("select", "objects.npy", "--budget", 1, cwd=tmp_path)
+
+
+def test_a_header_with_any_byte_changed_gives_no_traceback(data, tmp_path):
+    whole = (data / "held_logits.npy").read_bytes()
+    rng = np.random.default_rng(1)
+    path = tmp_path / "changed.npy"
+    for _ in range(400):  # enough to have hit each of the header's 128 bytes
+        changed = bytearray(whole)
+        changed[rng.integers(128)] = rng.integers(256)
+        path.write_bytes(changed)
+        with contextlib.suppress(ValueError):  # anything else would be a traceback on the command line
+            npy.open_npy(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--budget", "0"], "--budget: expected an int from 1"),
+        (["--budget", "-3"], "--budget: expected an int from 1"),
+        (["--budget", "1.5"], "--budget: "),
+        (["--budget", "2001"], "--budget: expected at most 2000, the number of points; got 2001"),
+        (["--budget", "1500", "--exclude", "exclude.npy"], "2000 points less 1000 left out"),
+        (["--budget", "5", "--student", "held_logits.npy"], "--student held_logits.npy: expected a row for every row"),
+        (["--budget", "5", "--correctness", "held_labels.npy"], "--correctness held_labels.npy: expected one number"),
+        (["--budget", "5", "--correctness", "1.5"], "--correctness: expected the teacher's average accuracy"),
+        (["--budget", "5", "--correctness", "nowhere.npy"], "nowhere.npy: No such file"),
+        (["--budget", "5", "--mistakes", "-1"], "--mistakes: expected a finite number"),
+        (["--budget", "5", "--seed", "-1"], "--seed: expected an int of at least 0"),
+        (["--budget", "5", "--exclude", "correctness.npy"], "--exclude correctness.npy: expected a boolean mask"),
+        (
+            ["--budget", "5", "--labelled-logits", "logits.npy", "--labels", "held_labels.npy"],
+            "--labels held_labels.npy: ",
+        ),
+        (["--budget", "5", "--out", "logits.npy"], "logits.npy: expected a place other than the inputs'"),
+        (["--budget", "5", "--out", "./../{here}/logits.npy"], "expected a place other than the inputs'"),
+        (["--budget", "5", "--out", "nowhere/o.npy"], "expected an existing directory"),
+    ],
+)
+def test_bad_arguments(data, capsys, monkeypatch, arguments, part):
+    monkeypatch.chdir(data)
+    before = {path: path.stat().st_mtime_ns for path in data.iterdir()}
+    assert cli.main(["select", "logits.npy", *(text.format(here=data.name) for text in arguments)]) == 1
+    shown = capsys.readouterr()
+    assert shown.err.startswith("rad-fast: ")
+    assert shown.err.count("\n") == 1, shown.err
+    assert part in shown.err
+    assert {path: path.stat().st_mtime_ns for path in data.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["choose"],
+        ["select", "logits.npy"],
+        ["select", "logits.npy", "--budget", "many"],
+        ["select", "logits.npy", "--budget", "500%"],
+        ["select", "logits.npy", "--budget", "5", "--labels", "held_labels.npy"],
+        ["select", "logits.npy", "--budget", "5", "--labelled-student", "held_student.npy"],
+        ["select", "logits.npy", "--budget", "5", "--out", "picked.txt"],
+        ["select", "logits.npy", "--budget", "5", "--backend", "abacus"],
+        ["select", "logits.npy", "--budg", "5"],
+        [
+            *("select", "logits.npy", "--budget", "5", "--correctness", "0.9"),
+            *("--labelled-logits", "held_logits.npy", "--labels", "held_labels.npy"),
+        ],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_exits_with_2(data, capsys, monkeypatch, arguments):
+    monkeypatch.chdir(data)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: rad-fast" in capsys.readouterr().err
+
+
+def test_exit_statuses_of_the_process(data):
+    assert "missing.npy" in refused("select", "missing.npy", "--budget", 5, cwd=data)
+    assert "usage:" in refused("select", "logits.npy", cwd=data, status=2)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (MemoryError("Unable to allocate 1. TiB"), 1, "rad-fast: out of memory (Unable to allocate 1. TiB)\n"),
+        (KeyboardInterrupt(), 130, "rad-fast: interrupted\n"),
+        (TypeError("two\nlines"), 1, "rad-fast: two lines\n"),
+        (OSError(28, "No space left on device", "x.npy"), 1, "rad-fast: x.npy: No space left on device\n"),
+    ],
+    ids=repr,
+)
+def test_what_goes_wrong_inside_is_one_line(data, tmp_path, capsys, monkeypatch, error, status, line):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(rad_fast.Selector, "partial_fit", fail)
+    out = tmp_path / "o.npy"
+    assert cli.main(["select", str(data / "logits.npy"), "--budget", "5", "--out", str(out)]) == status
+    assert capsys.readouterr().err == line
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------- whole results or none
+
+
+def older_result(directory):
+    (directory / "o.npy").write_bytes(b"older indices")
+    (directory / "o.json").write_bytes(b"older report")
+    return directory
+
+
+def unharmed(directory):
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == {
+        "o.npy": b"older indices",
+        "o.json": b"older report",
+    }
+
+
+def test_a_full_disk_leaves_the_older_result(data, tmp_path):
+    older_result(tmp_path)
+
+    def small_files_only():  # 8,000 bytes of indices do not fit, the report does
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    arguments = ("select", data / "logits.npy", "--budget", 1000, "--out", "o.npy")
+    message = refused(*arguments, cwd=tmp_path, preexec_fn=small_files_only)
+    assert "File too large" in message
+    unharmed(tmp_path)
+
+
+@pytest.mark.parametrize("failing", [1, 2])  # the report's renaming, and the indices' after it
+@pytest.mark.parametrize("links", [True, False])  # some file systems have no hard links
+def test_a_failing_rename_leaves_the_older_result(data, tmp_path, monkeypatch, capsys, failing, links):
+    older_result(tmp_path)
+    calls, replace = [], os.replace
+
+    def fail(source, target):
+        calls.append(target)
+        if len(calls) == failing:
+            raise PermissionError(1, "Operation not permitted", str(target))
+        replace(source, target)
+
+    def no_links(source, target):
+        raise OSError(95, "Operation not supported", str(target))
+
+    monkeypatch.setattr(os, "replace", fail)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    out = tmp_path / "o.npy"
+    assert cli.main(["select", str(data / "logits.npy"), "--budget", "5", "--out", str(out)]) == 1
+    assert "Operation not permitted" in capsys.readouterr().err
+    unharmed(tmp_path)
+
+
+def test_a_failing_rename_leaves_nothing_where_there_was_nothing(data, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def fail(source, target):
+        if str(target).endswith(".npy"):
+            raise PermissionError(1, "Operation not permitted", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    out = tmp_path / "o.npy"
+    assert cli.main(["select", str(data / "logits.npy"), "--budget", "5", "--out", str(out)]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_while_writing_leaves_the_older_result(data, tmp_path):
+    older_result(tmp_path)
+    program = (
+        "import os, signal, sys, rad_fast.cli\n"
+        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "rad_fast.cli.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "select", str(data / "logits.npy"), "--budget", "5", "--out", "o.npy"]
+    assert subprocess.run(command, cwd=tmp_path, timeout=60).returncode == -signal.SIGKILL
+    for leftover in tmp_path.glob(".rad-fast-*.tmp"):  # nothing can remove it: it is hidden, and no result
+        leftover.unlink()
+    unharmed(tmp_path)
+
+
+def test_a_new_result_replaces_the_older_one_through_a_link(data, tmp_path):
+    place, link = tmp_path / "place", tmp_path / "link"
+    place.mkdir()
+    link.mkdir()
+    older_result(place)
+    (link / "o.npy").symlink_to(place / "o.npy")
+    assert cli.main(["select", str(data / "logits.npy"), "--budget", "5", "--out", str(link / "o.npy")]) == 0
+    assert (link / "o.npy").is_symlink()
+    assert len(np.load(place / "o.npy")) == 5
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_may_not_be_written_to(data, tmp_path):
+    tmp_path.chmod(0o500)
+    message = refused("select", data / "logits.npy", "--budget", 5, "--out", "o.npy", cwd=tmp_path)
+    assert "may be written to" in message
