@@ -31,6 +31,8 @@ WIDTH_BITS = 38
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
 
 
 class Box(NamedTuple):
@@ -64,6 +66,23 @@ class Equilibrium(NamedTuple):
     threshold: float
     share: float
     value: float
+
+
+class Equilibria(NamedTuple):
+    """One equilibrium a class: (C,) arrays of price, threshold and share, and of the value of each class's game."""
+
+    price: Float64s
+    threshold: Float64s
+    share: Float64s
+    value: Float64s
+
+    def of(self, label: Int32s) -> Equilibrium:
+        """The equilibrium of each point's class, as arrays; ``probabilities`` takes it like a single one."""
+        at = np.maximum(label, 0)  # a point without a label is left out: its gain is NaN
+        return Equilibrium(self.price[at], self.threshold[at], self.share[at], self.value[at])  # type: ignore[arg-type]
+
+
+NOTHING = Equilibrium(0.0, 2.0, 0.0, 0.0)  # of a class without a quota: no point pays more than the threshold
 
 
 class Terms(NamedTuple):
@@ -107,6 +126,30 @@ def reduce(gain: Float32s, correctness: Float32s, box: Box) -> tuple[Sums, Float
         priced_width=exact_sum(t.width[priced], WIDTH_BITS),
     )
     return sums, gain[undecided], correctness[undecided]
+
+
+def class_counts(gain: Float32s, label: Int32s, classes: int) -> Int64s:
+    """How many points of each class are not left out."""
+    return np.bincount(label[~np.isnan(gain)], minlength=classes)
+
+
+def group(
+    gain: Float32s,
+    correctness: Float32s,
+    label: Int32s,
+    starts: Int64s,
+    out_gain: Float32s,
+    out_correctness: Float32s,
+) -> Int64s:
+    """Bring each class's points together, in their order: those of class k that are not left out go to ``starts[k]``
+    and on. Returns where the next ones go."""
+    here = np.flatnonzero(~np.isnan(gain))
+    here = here[np.argsort(label[here], kind="stable")]
+    counts = class_counts(gain, label, len(starts))
+    first = np.cumsum(counts) - counts
+    places = np.arange(len(here)) + np.repeat(starts - first, counts)
+    out_gain[places], out_correctness[places] = gain[here], correctness[here]
+    return starts + counts
 
 
 def exact_sum(values: Float64s, bits: int, counts: npt.NDArray[np.int64] | None = None) -> int:

@@ -4,6 +4,10 @@ Point i is taken where the running sum of probabilities, started at a random fra
 kept in fixed point, in units of 2**-62 modulo 2**64: additions are then exact and associative, so that the same points
 are taken however the scan is cut into chunks, threads or ranks. As no probability exceeds 1, two bits above the
 fraction are enough to see an integer being passed.
+
+The scan goes along an order in which neighbours look alike: by a key, label x others + likeliest other class, and within
+a key by index. No point is moved for it: the sums of the probabilities of each key say where the running sum starts in
+each, and a second look at the points carries as many running sums as there are keys.
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from .game import Equilibrium, Float32s, probabilities
+from .game import Equilibria, Equilibrium, Float32s, probabilities
+from .score import OTHERS, Points
 
 PROBABILITY_BITS = 62
 
@@ -58,3 +63,45 @@ def sample(
     before = after - steps
     passed = (after >> np.uint64(PROBABILITY_BITS)) != (before >> np.uint64(PROBABILITY_BITS))
     return np.flatnonzero(passed), int(after[-1]) if len(after) else running
+
+
+def others_of(classes: int, other_classes: int) -> int:
+    """How many keys a label has: one for each other class, or one in all where classes do not fit a byte."""
+    return other_classes if max(classes, other_classes) <= OTHERS else 1
+
+
+def keys(points: Points, others: int) -> npt.NDArray[np.int64]:
+    """The place of every point in the order; of a point that is left out, anything."""
+    label = np.maximum(points.label, 0).astype(np.int64)
+    return label if others == 1 or points.other is None else label * others + points.other
+
+
+def mass_by_key(points: Points, equilibria: Equilibria, others: int) -> UInt64s:
+    """The sum of the units of the points of each key, modulo 2**64: (classes x others,)."""
+    sums = np.zeros(len(equilibria.price) * others, np.uint64)
+    steps = units(points.gain, points.correctness, equilibria.of(points.label))
+    np.add.at(sums, keys(points, others), steps)
+    return sums
+
+
+def running_by_key(masses: UInt64s, running: int) -> UInt64s:
+    """Where the running sum starts in each key, from what each key adds to it."""
+    return np.cumsum(masses, dtype=np.uint64) - masses + np.uint64(running)
+
+
+def sample_by_key(
+    points: Points, equilibria: Equilibria, others: int, running: UInt64s
+) -> tuple[npt.NDArray[np.int64], UInt64s]:
+    """Indices taken by a scan along the keys that starts in each at ``running``, ascending, and each running sum after
+    the last of these points."""
+    steps = units(points.gain, points.correctness, equilibria.of(points.label))
+    key = keys(points, others)
+    order = np.argsort(key, kind="stable")
+    along = steps[order]
+    sums = np.cumsum(along, dtype=np.uint64)
+    masses = mass_by_key(points, equilibria, others)
+    shift = running - (np.cumsum(masses, dtype=np.uint64) - masses)  # from a sum over all to one that starts in the key
+    after = sums + shift[key[order]]
+    before = after - along
+    passed = (after >> np.uint64(PROBABILITY_BITS)) != (before >> np.uint64(PROBABILITY_BITS))
+    return np.sort(order[passed]), running + masses

@@ -4,6 +4,7 @@ Logits are arrays of shape (rows, classes) in float64, float32, float16 or, as N
 the bit patterns of bfloat16. With p = softmax(row), sorted p(1) >= p(2) >= ...:
 
     margin = p(1) - p(2)     confidence = p(1)     label = the lowest index among equal maxima
+    other = the likeliest class but the label, the lowest index among equal ones
 
 A row with NaN, with +inf, or with nothing finite is invalid: its margin and confidence are NaN, its label -1.
 -inf is a class that is ruled out.
@@ -18,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 CLIP_BITS = 20
+OTHERS = 256  # most classes for which the likeliest other class of a point is kept: it takes one byte
 
 Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 Int32s = npt.NDArray[np.int32]
+UInt8s = npt.NDArray[np.uint8]
 
 
 class Scores(NamedTuple):
@@ -44,12 +47,19 @@ class Kind(IntEnum):
     LOGISTIC = 4  # a logistic model of both models' scores
 
 
+class Gain(IntEnum):
+    """What a student would learn from a label."""
+
+    MARGIN = 0  # 1 - the student's margin; the teacher's where there is no student
+    LABEL = 1  # 1 - the student's probability of the teacher's label
+
+
 class Rule(NamedTuple):
-    """How to compute correctness: a kind and what that kind needs.
+    """How to compute correctness, a kind and what that kind needs, and which gain.
 
     STEPS: ``levels[k]`` where k of the ascending ``steps`` are at most the margin; one more level than steps.
     LOGISTIC: sigmoid(w0 + w1 logit(teacher's margin) + w2 logit(student's probability of the teacher's label)
-    + w3 student's margin), logit(x) of x held within [2**-20, 1 - 2**-20].
+    + w3 student's margin), logit(x) of x held within [2**-20, 1 - 2**-20]; the whole held within ``bounds``.
     """
 
     kind: Kind = Kind.CONFIDENCE
@@ -57,6 +67,8 @@ class Rule(NamedTuple):
     steps: tuple[float, ...] = ()
     levels: tuple[float, ...] = (1.0,)
     weights: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    bounds: tuple[float, float] = (0.0, 1.0)
+    gain: Gain = Gain.MARGIN
 
 
 class Invalid(NamedTuple):
@@ -67,15 +79,20 @@ class Invalid(NamedTuple):
 
 
 class Points(NamedTuple):
-    """What selection keeps of each point: 12 bytes. Invalid points have gain and correctness NaN, label -1."""
+    """What selection keeps of each point: 12 bytes, and one more for its likeliest other class where that is asked for.
+
+    Invalid points have gain and correctness NaN, label -1, other 0.
+    """
 
     gain: Float32s
     correctness: Float32s
     label: Int32s
+    other: UInt8s | None = None
 
 
-def empty_points(rows: int) -> Points:
-    return Points(np.empty(rows, np.float32), np.empty(rows, np.float32), np.empty(rows, np.int32))
+def empty_points(rows: int, other: bool = False) -> Points:
+    byte = np.empty(rows, np.uint8) if other else None
+    return Points(np.empty(rows, np.float32), np.empty(rows, np.float32), np.empty(rows, np.int32), byte)
 
 
 def widened(logits: Array) -> Float64s:
@@ -105,6 +122,22 @@ def score(logits: Array, given: Int32s | None = None) -> Scores:
         probability = np.where(known, e[np.arange(rows), np.where(known, given, 0)] / total, 0.0)
         probability = np.where(valid, probability, np.nan)
     return Scores(margin, confidence, np.where(valid, label, -1).astype(np.int32), probability)
+
+
+def likeliest_other(logits: Array, label: Int32s | None) -> UInt8s:
+    """The likeliest class of every row that is not its label, the lowest of equals; of all classes without labels.
+
+    ``logits`` have at most 256 columns. 0 for a label of -1.
+    """
+    z = widened(logits)
+    if label is None:
+        return z.argmax(axis=1).astype(np.uint8)
+    rows = np.arange(len(z))
+    valid = label >= 0
+    z[rows[valid], label[valid]] = -np.inf
+    other = z.argmax(axis=1)
+    other += other == label  # the label is class 0, and all others are ruled out
+    return np.where(valid, other, 0).astype(np.uint8)
 
 
 def score_top_k(
@@ -159,7 +192,7 @@ def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Floa
     if rule.kind == Kind.LOGISTIC and student is not None and student.given_probability is not None:
         w = rule.weights
         x = w[0] + w[1] * logit(teacher.margin) + w[2] * logit(student.given_probability) + w[3] * student.margin
-        return 1.0 / (1.0 + np.exp(-x))
+        return np.clip(1.0 / (1.0 + np.exp(-x)), *rule.bounds)
     return teacher.confidence
 
 
@@ -173,22 +206,32 @@ def appraise(
 ) -> tuple[Invalid, Invalid]:
     """Write gain, correctness and label of every point to ``out``; returns the teacher's and the student's bad rows.
 
-    The gain is 1 - margin of the student, or of the teacher where there is no student, computed in float32: it is then
-    a multiple of 2**-24, which makes the game's sums exact.
+    The gain is 1 - margin of the student, or of the teacher where there is no student, or 1 - the student's probability
+    of the teacher's label (``rule.gain``). It is computed in float32 and then a multiple of 2**-24, which makes the
+    game's sums exact. Where ``out`` has room for it, the student's likeliest class but the label is written there, or
+    the teacher's where there is no student. A student of other classes than the teacher's says its likeliest.
     """
     of_teacher = score(teacher)
-    return record(of_teacher, None if student is None else score(student, of_teacher.label), rule, given, out)
+    of_student = None if student is None else score(student, of_teacher.label)
+    bad = record(of_teacher, of_student, rule, given, out)
+    if out.other is not None:
+        alike = student is None or student.shape[1] == teacher.shape[1]
+        out.other[:] = likeliest_other(teacher if student is None else student, out.label if alike else None)
+        out.other[out.label < 0] = 0
+    return bad
 
 
 def record(
     of_teacher: Scores, of_student: Scores | None, rule: Rule, given: Float32s | None, out: Points
 ) -> tuple[Invalid, Invalid]:
-    """``appraise`` from the scores on."""
+    """``appraise`` from the scores on, but for the likeliest other class."""
     c = correctness(rule, of_teacher, of_student, given)
-    margin = (of_teacher if of_student is None else of_student).margin
+    known = (of_teacher if of_student is None else of_student).margin
+    if rule.gain == Gain.LABEL and of_student is not None and of_student.given_probability is not None:
+        known = of_student.given_probability
     bad = of_teacher.label < 0
     bad_student = np.zeros_like(bad) if of_student is None else of_student.label < 0
-    out.gain[:] = np.float32(1) - margin.astype(np.float32)
+    out.gain[:] = np.float32(1) - known.astype(np.float32)
     out.gain[bad | bad_student] = np.nan
     out.correctness[:] = np.where(bad | bad_student, np.nan, c)
     out.label[:] = np.where(bad | bad_student, -1, of_teacher.label)
