@@ -25,6 +25,9 @@
 namespace py = pybind11;
 
 namespace rad_fast {
+
+void bind_classes(py::module_& module);  // bindings_classes.cpp
+
 namespace {
 
 using Count = std::pair<std::int64_t, std::int64_t>;  // how many rows are invalid, and the first (-1: none)
@@ -135,7 +138,8 @@ const float* floats(const char* argument, const py::buffer_info& info) {
 
 std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& student, std::int64_t rows, int model,
                                  const py::tuple& parameters, std::uintptr_t given_correctness, std::uintptr_t gain,
-                                 std::uintptr_t correctness, std::uintptr_t label, int threads) {
+                                 std::uintptr_t correctness, std::uintptr_t label, bool gain_of_label, std::uintptr_t other,
+                                 int threads) {
   Appraisal task{};
   task.teacher = logits_from("teacher", teacher, rows);
   if (!student.is_none()) task.student = logits_from("student", student.cast<py::tuple>(), rows);
@@ -146,12 +150,16 @@ std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& stu
   task.gain = pointer<float>(gain);
   task.probability_correct = pointer<float>(correctness);
   task.label = pointer<std::int32_t>(label);
+  task.gain_of_label = gain_of_label;
+  task.other = pointer<std::uint8_t>(other);
+  if (task.other && std::max(task.teacher.classes, task.student.classes) > 256)
+    refuse("other", "0 with more than 256 classes", "an address");
 
   Correctness& c = task.correctness;
   if (model < 0 || model > 4)
     refuse("model", "0 (confidence), 1 (constant), 2 (given), 3 (steps) or 4 (logistic)", std::to_string(model));
   c.model = static_cast<CorrectnessModel>(model);
-  const std::size_t wanted[] = {0, 1, 0, 2, 4};
+  const std::size_t wanted[] = {0, 1, 0, 2, 6};
   if (parameters.size() != wanted[model])
     refuse("parameters", std::to_string(wanted[model]) + " items for this model", std::to_string(parameters.size()));
   py::buffer_info thresholds, values;  // hold the caller's buffers until the end
@@ -174,6 +182,7 @@ std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& stu
     case CorrectnessModel::logistic:
       if (student.is_none()) refuse("student", "logits, which the logistic model reads", "None");
       for (std::size_t k = 0; k < 4; ++k) c.weights[k] = parameters[k].cast<float>();
+      for (std::size_t k = 0; k < 2; ++k) c.bounds[k] = parameters[4 + k].cast<float>();
       break;
   }
 
@@ -347,11 +356,13 @@ void bind_score(py::module_& module) {
              "given_probability_ptr (float32) are both addresses or both 0. Invalid rows (NaN, +inf, nothing finite) get\n"
              "NaN and label -1. Returns (number of invalid rows, the first or -1).");
   module.def("appraise", &appraise, "teacher"_a, "student"_a, "rows"_a, "model"_a, "parameters"_a, "given_correctness_ptr"_a,
-             "gain_ptr"_a, "correctness_ptr"_a, "label_ptr"_a, "threads"_a,
+             "gain_ptr"_a, "correctness_ptr"_a, "label_ptr"_a, "gain_of_label"_a, "other_ptr"_a, "threads"_a,
              "Gain, correctness and the teacher's label of every point, in one pass.\n\n"
              "teacher, student: (address, dtype, classes, row_stride); student may be None. model and its parameters:\n"
              "0 confidence (), 1 constant (value,), 2 given () with given_correctness_ptr, 3 steps (thresholds, values):\n"
-             "float32 buffers of K ascending and K + 1, 4 logistic (intercept, teacher, agreement, student).\n"
+             "float32 buffers of K ascending and K + 1, 4 logistic (intercept, teacher, agreement, student, least, most).\n"
+             "gain_of_label: 1 - the student's probability of the label in place of 1 - margin. other_ptr (uint8): where the\n"
+             "likeliest other classes go, or 0.\n"
              "Points invalid in either get NaN and label -1. Returns one (count, first) for the teacher, one for the student.");
   module.def("stream_sum", &stream_sum, "ptr"_a, "bytes"_a, "threads"_a,
              "The sum of float32 values: a plain streaming read, the yardstick of the benchmarks.");
@@ -395,4 +406,5 @@ PYBIND11_MODULE(_cpu, module) {
   bind_score(module);
   bind_game(module);
   bind_sample(module);
+  bind_classes(module);
 }

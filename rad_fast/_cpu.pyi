@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 _Float32s = npt.NDArray[np.float32]
+_Int32s = npt.NDArray[np.int32]
+_Equilibria = tuple[npt.NDArray[np.float64], ...]
 _Logits = tuple[int, int, int, int]  # address, dtype, classes, row stride in elements
 
 def appraise(
@@ -23,18 +25,40 @@ def appraise(
     gain_ptr: int,
     correctness_ptr: int,
     label_ptr: int,
+    gain_of_label: bool,
+    other_ptr: int,
     threads: int,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Gain, correctness (float32) and the teacher's label (int32) of every point, in one pass.
 
     dtype: 0 float64, 1 float32, 2 float16, 3 bfloat16. model and its parameters: 0 confidence (), 1 constant (value,),
     2 given () with given_correctness_ptr, 3 steps (thresholds, values): float32 buffers of K ascending and K + 1,
-    4 logistic (intercept, teacher, agreement, student). Points invalid in either get NaN and label -1. Returns
-    (how many rows are invalid, the first or -1) of the teacher and of the student.
+    4 logistic (intercept, teacher, agreement, student, least, most). gain_of_label: 1 - the student's probability of
+    the label in place of 1 - margin. other_ptr (uint8): where the likeliest other classes go, or 0. Points invalid in
+    either get NaN and label -1. Returns (how many rows are invalid, the first or -1) of the teacher and of the student.
     """
+
+def class_counts(gain: _Float32s, label: _Int32s, classes: int, threads: int) -> npt.NDArray[np.int64]:
+    """How many points of each class are not left out."""
+
+def class_probabilities(
+    gain: _Float32s, correctness: _Float32s, label: _Int32s, equilibria: _Equilibria, threads: int
+) -> npt.NDArray[np.float64]:
+    """Inclusion probabilities, (N,) float64. equilibria: (price, threshold, share), one number a class; here and below."""
 
 def constants() -> dict[str, float]:
     """The numbers of csrc/constants.hpp."""
+
+def group(
+    gain: _Float32s,
+    correctness: _Float32s,
+    label: _Int32s,
+    starts: npt.NDArray[np.int64],
+    out_gain: _Float32s,
+    out_correctness: _Float32s,
+    threads: int,
+) -> None:
+    """Each class's points that are not left out, in their order, to starts[class] and on; the starts are moved."""
 
 def hardware_threads() -> int:
     """Processors this machine reports, at least 1."""
@@ -50,6 +74,17 @@ def mass(gain: _Float32s, correctness: _Float32s, equilibrium: Sequence[float], 
 
     equilibrium: (price, threshold, share), here and below.
     """
+
+def mass_by_key(
+    gain: _Float32s,
+    correctness: _Float32s,
+    label: _Int32s,
+    other: npt.NDArray[np.uint8] | None,
+    equilibria: _Equilibria,
+    others: int,
+    threads: int,
+) -> npt.NDArray[np.uint64]:
+    """(parts, classes x others) sums of the inclusion probabilities by key, in units of 2**-62 modulo 2**64."""
 
 def probabilities(
     gain: _Float32s, correctness: _Float32s, equilibrium: Sequence[float], threads: int
@@ -71,6 +106,18 @@ def sample(
 
     Both sums are in units of 2**-62, modulo 2**64.
     """
+
+def sample_by_key(
+    gain: _Float32s,
+    correctness: _Float32s,
+    label: _Int32s,
+    other: npt.NDArray[np.uint8] | None,
+    equilibria: _Equilibria,
+    others: int,
+    running: npt.NDArray[np.uint64],
+    threads: int,
+) -> npt.NDArray[np.int64]:
+    """Indices, ascending, where their key's running sum passes a whole number; running: where it starts, (parts, keys)."""
 
 def score(
     logits_ptr: int,

@@ -46,6 +46,50 @@ def lp_value(game: Game) -> float:
     return -float(result.fun)
 
 
+class ClassGame(NamedTuple):
+    """A game with quotas: a label a point, and a quota and a number of mistakes a class."""
+
+    name: str
+    gain: np.ndarray
+    correctness: np.ndarray
+    label: np.ndarray
+    quotas: np.ndarray
+    mistakes: np.ndarray
+
+    def __str__(self) -> str:
+        return f"{self.name}: N={len(self.gain)} quotas={self.quotas.tolist()} mistakes={self.mistakes.tolist()}"
+
+
+def of_class(game: ClassGame, k: int) -> Game:
+    """The part of a game with quotas that is class k's."""
+    here = game.label == k
+    return Game(game.name, game.gain[here], game.correctness[here], game.quotas[k], float(game.mistakes[k]))
+
+
+def class_lp_value(game: ClassGame) -> float:
+    """The value of the game with quotas, one linear program: the classes' sums of q are its constraints."""
+    gain, c = game.gain.astype(float), game.correctness.astype(float)
+    n, classes = len(gain), len(game.quotas)
+    member = sparse.csr_matrix((np.ones(n), (game.label, np.arange(n))), shape=(classes, n))
+    cost = np.concatenate([-(2 * c - 1) * gain, 2 * game.mistakes, 2 * c])
+    excess = sparse.hstack([sparse.diags(gain), -member.T, -sparse.eye(n)]).tocsr()
+    present = np.flatnonzero(np.bincount(game.label, minlength=classes))
+    total = sparse.hstack([member, sparse.csr_matrix((classes, n + classes))]).tocsr()[present]
+    result = linprog(
+        cost,
+        A_ub=excess,
+        b_ub=np.zeros(n),
+        A_eq=total,
+        b_eq=game.quotas[present],
+        bounds=[(0, 1)] * n + [(0, None)] * (n + classes),
+        method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    if result.status != 0:
+        raise RuntimeError(f"HiGHS: {result.message} in {game}")
+    return -float(result.fun)
+
+
 def adversary_value(game: Game, q: np.ndarray) -> float:
     """What q is worth against the adversary's best answer: he spoils the points of highest q g first."""
     v, c = q * game.gain, game.correctness.astype(float)
@@ -115,6 +159,22 @@ def random_game(rng: np.random.Generator, points: int, kind: int) -> Game:
         )
     )
     return Game(name, gain, c, budget, mistakes)
+
+
+def class_games(count: int, seed: int, most_points: int = 60) -> Iterator[ClassGame]:
+    """Games of every kind with quotas: whole, in fractions, none, all of a class; classes without points among them."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        plain = random_game(rng, int(rng.integers(1, most_points + 1)), number)
+        classes = int(rng.choice([1, 2, 3, 7, 20]))
+        label = rng.integers(0, classes, len(plain.gain)).astype(np.int32)
+        points = np.bincount(label, minlength=classes)
+        part = rng.choice([0.0, 1.0, rng.random(), 0.01], classes) if number % 2 else np.full(classes, rng.random())
+        quotas = np.floor(points * part * 2.0**24) / 2.0**24
+        quotas = np.where(rng.random(classes) < 0.3, np.round(quotas), quotas)
+        yield ClassGame(
+            plain.name, plain.gain, plain.correctness, label, quotas, plain.mistakes * points / len(plain.gain)
+        )
 
 
 def exact(correctness: np.ndarray) -> np.ndarray:

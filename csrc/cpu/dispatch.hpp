@@ -22,11 +22,13 @@ namespace rad_fast {
 struct ScoreKernels;
 struct GameKernels;
 struct SampleKernels;
+struct ClassKernels;
 #define RAD_FAST_DECLARE(space, name)        \
   namespace space {                          \
   extern const ScoreKernels score_kernels;   \
   extern const GameKernels game_kernels;     \
   extern const SampleKernels sample_kernels; \
+  extern const ClassKernels class_kernels;   \
   }
 RAD_FAST_LEVELS(RAD_FAST_DECLARE)
 #undef RAD_FAST_DECLARE
@@ -47,6 +49,7 @@ struct Level {
   const ScoreKernels* score;
   const GameKernels* game;
   const SampleKernels* sample;
+  const ClassKernels* classes;
 };
 
 namespace detail {
@@ -81,7 +84,8 @@ inline const std::vector<Level>& levels() {
 #endif
     return std::vector<Level>{
 #define RAD_FAST_ENTRY(space, name) \
-  Level{name, detail::supports_##space(), &space::score_kernels, &space::game_kernels, &space::sample_kernels},
+  Level{name,                         detail::supports_##space(), &space::score_kernels, &space::game_kernels, \
+        &space::sample_kernels, &space::class_kernels},
         RAD_FAST_LEVELS(RAD_FAST_ENTRY)
 #undef RAD_FAST_ENTRY
     };

@@ -6,45 +6,18 @@
 
 #include "sample.hpp"
 
+#include "chance.hpp"
 #include "dispatch.hpp"
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
 namespace {
 
-constexpr double half_unit = 0x1p31;  // units of 2^-62 are handled in two halves of 31 bits
-
-RAD_FAST_INLINE Double taken(Double slope, const Equilibrium& at) {
-  const Double threshold = doubles(at.threshold), one = doubles(1.0);
-  return choose(greater(slope, threshold), one, keep(equal(slope, threshold), doubles(at.share)));
-}
-
-RAD_FAST_INLINE Double probability(const float* gain, const float* correctness, const Equilibrium& at) {
-  const Terms t = terms(gain, correctness);
-  const Double one = doubles(1.0), price = doubles(at.price);
-  const Double priced = price * (width_units(t.gain) * 0x1p-38);
-  // A gain up to the price, zero among them, is saturated; NaN stays to the end.
-  const Mask reacting = both(greater(t.gain, price), greater(one, priced));
-  const Double cap = choose(reacting, priced, one);
-  const Double q = taken(t.effective, at) * cap + taken(-t.gain, at) * (one - cap);
-  return keep(equal(t.gain, t.gain), q);
-}
-
-// The two halves of a probability in units of 2^-62, truncated.
-struct Halves {
-  Double high, low;
-};
-RAD_FAST_INLINE Halves halves(Double q) {
-  const Double scaled = q * half_unit, high = round_down(scaled);
-  return {high, round_down((scaled - high) * half_unit)};
-}
-
-// A whole number from 0 to 2^51 as an integer: added to 2^52 it is the lower bits of the float64.
-RAD_FAST_INLINE Long integer(Double x) { return (Long)(x + doubles(0x1p52)) ^ (Long)doubles(0x1p52); }
+RAD_FAST_INLINE Answers everywhere(const Equilibrium& at) { return {doubles(at.price), doubles(at.threshold), doubles(at.share)}; }
 
 void probabilities(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, double* out) {
   for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int used) __attribute__((always_inline)) {
-    const Double q = probability(g, c, at);
+    const Double q = probability(terms(g, c), everywhere(at));
     if (used == half_lanes) store(out + i, q);
     else __builtin_memcpy(out + i, &q, static_cast<unsigned>(used) * sizeof(double));
   });
@@ -53,7 +26,7 @@ void probabilities(const float* gain, const float* correctness, int64_t count, c
 Mass mass(const float* gain, const float* correctness, int64_t count, const Equilibrium& at) {
   Double high{}, low{};  // 2^14 numbers of 31 bits: exact
   for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
-    const Halves unit = halves(probability(g, c, at));
+    const Halves unit = halves(probability(terms(g, c), everywhere(at)));
     high += unit.high;
     low += unit.low;
   });
@@ -63,7 +36,7 @@ Mass mass(const float* gain, const float* correctness, int64_t count, const Equi
 Mass units(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, std::uint64_t* units) {
   Double high{}, low{};
   for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int) __attribute__((always_inline)) {
-    const Halves unit = halves(probability(g, c, at));
+    const Halves unit = halves(probability(terms(g, c), everywhere(at)));
     high += unit.high;
     low += unit.low;
     store(units + i, (integer(unit.high) << 31) + integer(unit.low));  // past `count`: zeros, of points left out

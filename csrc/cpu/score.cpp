@@ -21,6 +21,7 @@
 
 #include "correctness.hpp"
 #include "dispatch.hpp"
+#include "other.hpp"
 #include "short_rows.hpp"
 #include "simd.hpp"
 #include "tile.hpp"
@@ -327,7 +328,8 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
           student_invalid);
 
   const Correctness& model = task.correctness;
-  const float* learner_margin = with_student ? student_margin : margin;
+  const float* learned = with_student ? student_margin : margin;  // what the gain is short of 1
+  if (task.gain_of_label && with_student) learned = student_given;
   const int32_t* learner_label = with_student ? student_label : label;
   alignas(64) float stepped[lanes] = {};
   for (int64_t i = 0; i < count; i += lanes) {
@@ -349,16 +351,21 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
         Float u = multiply_add(broadcast(model.weights[1]), logit(m), broadcast(model.weights[0]));
         u = multiply_add(broadcast(model.weights[2]), logit(load<Float>(student_given + i)), u);
         u = multiply_add(broadcast(model.weights[3]), load<Float>(student_margin + i), u);
-        c = sigmoid(u);
+        c = minimum(maximum(sigmoid(u), broadcast(model.bounds[0])), broadcast(model.bounds[1]));
         break;
       }
     }
     const Int wrong = (load<Int>(label + i) | load<Int>(learner_label + i)) < 0;  // -1 in either
     const Float nan = broadcast(__builtin_nanf(""));
-    store_some(task.gain + first + i, wrong ? nan : 1.0f - load<Float>(learner_margin + i), some);
+    store_some(task.gain + first + i, wrong ? nan : 1.0f - minimum(broadcast(1.0f), load<Float>(learned + i)), some);
     store_some(task.probability_correct + first + i, wrong ? nan : c, some);
     store_some(reinterpret_cast<float*>(task.label + first + i), (Float)(load<Int>(label + i) | wrong), some);
   }
+  if (!task.other) return;
+  const bool alike = !with_student || task.student.classes == task.teacher.classes;
+  likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + first);
+  for (int64_t i = 0; i < count; ++i)
+    if (task.label[first + i] < 0) task.other[first + i] = 0;
 }
 
 void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {

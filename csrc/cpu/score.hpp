@@ -39,6 +39,7 @@ struct Correctness {
   std::int64_t steps;
   float weights[4];          // logistic: intercept, logit(teacher's margin), logit(student's probability of the
                              // teacher's label), student's margin
+  float bounds[2];           // logistic: the least and the most it may say
 };
 
 struct Appraisal {
@@ -48,6 +49,8 @@ struct Appraisal {
   float* gain;
   float* probability_correct;
   std::int32_t* label;
+  bool gain_of_label;   // 1 - the student's probability of the label; else 1 - margin
+  std::uint8_t* other;  // the likeliest other class; may be null, and is where there are more than 256 classes
 };
 
 struct ScoreKernels {

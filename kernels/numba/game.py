@@ -11,7 +11,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.kernels.reference.game import GRID_BITS, WIDTH_BITS, Box, Equilibrium, Float32s, Float64s, Sums
+from rad_fast.kernels.reference.game import (
+    GRID_BITS,
+    WIDTH_BITS,
+    Box,
+    Equilibrium,
+    Float32s,
+    Float64s,
+    Int32s,
+    Int64s,
+    Sums,
+)
 
 from . import BLOCK, blocks_of, compiled, launching
 
@@ -54,6 +64,27 @@ def total(parts: npt.NDArray[np.int64]) -> Sums:
     )
 
 
+def class_counts(gain: Float32s, label: Int32s, classes: int) -> Int64s:
+    """How many points of each class are not left out."""
+    counts = np.zeros(classes, np.int64)
+    count_labels(gain, label, counts)
+    return counts
+
+
+def group(
+    gain: Float32s,
+    correctness: Float32s,
+    label: Int32s,
+    starts: Int64s,
+    out_gain: Float32s,
+    out_correctness: Float32s,
+) -> Int64s:
+    """Each class's points that are not left out, in their order, to ``starts[class]`` and on; where the next ones go."""
+    after = starts.copy()
+    move(gain, correctness, label, after, out_gain, out_correctness)
+    return after
+
+
 def probabilities(gain: Float32s, correctness: Float32s, equilibrium: Equilibrium) -> Float64s:
     """Inclusion probability of every point."""
     q = np.empty(len(gain), np.float64)
@@ -89,6 +120,23 @@ def decide(g, d, edges):  # type: ignore[no-untyped-def]
     priced = reacting & (-g < threshold_low)
     decided = saturated | full | priced | (d < threshold_low) | (g != g)
     return saturated, full, priced, not decided
+
+
+@compiled()
+def count_labels(gain, label, counts):  # type: ignore[no-untyped-def]
+    for i in range(len(gain)):
+        if gain[i] == gain[i]:
+            counts[label[i]] += 1
+
+
+@compiled()
+def move(gain, correctness, label, at, out_gain, out_correctness):  # type: ignore[no-untyped-def]
+    for i in range(len(gain)):
+        if gain[i] == gain[i]:
+            place = at[label[i]]
+            at[label[i]] = place + 1
+            out_gain[place] = gain[i]
+            out_correctness[place] = correctness[i]
 
 
 # The loops over points run over whole slices from 0 on: of any other index numba asks, each time, if it is negative.

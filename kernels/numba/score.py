@@ -23,11 +23,13 @@ from rad_fast.kernels.reference.score import (
     Array,
     Float32s,
     Float64s,
+    Gain,
     Int32s,
     Invalid,
     Points,
     Rule,
     Scores,
+    UInt8s,
     correctness,
     invalid,
 )
@@ -83,12 +85,24 @@ def appraise(
         c = correctness(rule, widened(of_teacher), widened(of_student), None if given is None else given[part])
         bad = of_teacher.label < 0
         bad_student = np.zeros_like(bad) if of_student is None else of_student.label < 0
-        margin = (of_teacher if of_student is None else of_student).margin
-        out.gain[part] = np.where(bad | bad_student, np.float32(np.nan), ONE - margin)
+        known = (of_teacher if of_student is None else of_student).margin
+        if rule.gain == Gain.LABEL and of_student is not None and of_student.given_probability is not None:
+            known = of_student.given_probability
+        out.gain[part] = np.where(bad | bad_student, np.float32(np.nan), ONE - np.minimum(ONE, known))
         out.correctness[part] = np.where(bad | bad_student, np.nan, c)
         out.label[part] = np.where(bad | bad_student, -1, of_teacher.label)
+        if out.other is not None:
+            alike = student is None or student.shape[1] == teacher.shape[1]
+            likeliest_other((teacher if student is None else student)[part], out.label[part], alike, out.other[part])
         found = [joined(*pair, start) for pair in zip(found, (invalid(bad), invalid(bad_student)), strict=True)]
     return found[0], found[1]
+
+
+def likeliest_other(logits: Array, label: Int32s, alike: bool, out: UInt8s) -> None:
+    """Write the likeliest class besides the label; the likeliest of all where the labels are not of ``alike`` classes."""
+    for part, flat, first, step in readable(logits):
+        with launching(logits[part].nbytes):
+            other_rows(flat, first, step, logits.shape[1], label[part], alike, out[part])
 
 
 def widened(scores: Scores | None) -> Any:
@@ -286,3 +300,18 @@ def score_rows(flat, first, step, classes, given, margin, confidence, label, pro
             margin[i], confidence[i], label[i], p = score_row(row, wanted, powers, power_bits)
             if len(given):
                 probability[i] = p
+
+
+@compiled(parallel=True)
+def other_rows(flat, first, step, classes, label, alike, other):  # type: ignore[no-untyped-def]
+    rows = len(label)
+    block_rows = max(1, BLOCK_ELEMENTS // classes)
+    for block in numba.prange((rows + block_rows - 1) // block_rows):
+        for i in range(block * block_rows, min(rows, (block + 1) * block_rows)):
+            row = flat[first + i * step : first + i * step + classes]
+            skipped = label[i] if alike else -1
+            at = 1 if skipped == 0 else 0
+            for j in range(classes):
+                if j != skipped and order(row[j]) > order(row[at]):
+                    at = j
+            other[i] = at if label[i] >= 0 else 0

@@ -76,32 +76,39 @@ def keys(points: Points, others: int) -> npt.NDArray[np.int64]:
     return label if others == 1 or points.other is None else label * others + points.other
 
 
+def class_probabilities(points: Points, equilibria: Equilibria) -> npt.NDArray[np.float64]:
+    """Inclusion probability of every point in the game of its class."""
+    return probabilities(points.gain, points.correctness, equilibria.of(points.label))
+
+
 def mass_by_key(points: Points, equilibria: Equilibria, others: int) -> UInt64s:
-    """The sum of the units of the points of each key, modulo 2**64: (classes x others,)."""
+    """The sum of the units of the points of each key, modulo 2**64, for each of the parts that the points are cut into:
+    (parts, classes x others). A backend cuts them as it likes; here they are one part."""
     sums = np.zeros(len(equilibria.price) * others, np.uint64)
-    steps = units(points.gain, points.correctness, equilibria.of(points.label))
-    np.add.at(sums, keys(points, others), steps)
-    return sums
+    np.add.at(sums, keys(points, others), units(points.gain, points.correctness, equilibria.of(points.label)))
+    return sums[None]
 
 
-def running_by_key(masses: UInt64s, running: int) -> UInt64s:
-    """Where the running sum starts in each key, from what each key adds to it."""
-    return np.cumsum(masses, dtype=np.uint64) - masses + np.uint64(running)
+def running_by_key(masses: UInt64s, total: UInt64s, before: UInt64s, running: int) -> UInt64s:
+    """Where the running sum starts in each part and key, (parts, keys): at ``running``, and what keys below and parts
+    before add. ``total`` is the sum of all parts of all ranks, ``before`` that of the ranks before this one."""
+    keys_below = np.cumsum(total, dtype=np.uint64) - total
+    parts_before = np.cumsum(masses, axis=0, dtype=np.uint64) - masses
+    return parts_before + (keys_below + before + np.uint64(running))
 
 
 def sample_by_key(
     points: Points, equilibria: Equilibria, others: int, running: UInt64s
-) -> tuple[npt.NDArray[np.int64], UInt64s]:
-    """Indices taken by a scan along the keys that starts in each at ``running``, ascending, and each running sum after
-    the last of these points."""
+) -> npt.NDArray[np.int64]:
+    """Indices taken by a scan along the keys, ascending; ``running`` (parts, keys) is where it starts in each."""
     steps = units(points.gain, points.correctness, equilibria.of(points.label))
     key = keys(points, others)
     order = np.argsort(key, kind="stable")
-    along = steps[order]
+    along, key = steps[order], key[order]
     sums = np.cumsum(along, dtype=np.uint64)
-    masses = mass_by_key(points, equilibria, others)
-    shift = running - (np.cumsum(masses, dtype=np.uint64) - masses)  # from a sum over all to one that starts in the key
-    after = sums + shift[key[order]]
+    first = np.searchsorted(key, np.arange(running.shape[1]))
+    below = np.concatenate([[np.uint64(0)], sums])[first]  # what the keys below add to the sum over all
+    after = sums + (running[0] - below)[key]
     before = after - along
     passed = (after >> np.uint64(PROBABILITY_BITS)) != (before >> np.uint64(PROBABILITY_BITS))
-    return np.sort(order[passed]), running + masses
+    return np.sort(order[passed])

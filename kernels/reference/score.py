@@ -231,7 +231,7 @@ def record(
         known = of_student.given_probability
     bad = of_teacher.label < 0
     bad_student = np.zeros_like(bad) if of_student is None else of_student.label < 0
-    out.gain[:] = np.float32(1) - known.astype(np.float32)
+    out.gain[:] = np.float32(1) - np.minimum(known, 1.0).astype(np.float32)  # a rounding may exceed 1
     out.gain[bad | bad_student] = np.nan
     out.correctness[:] = np.where(bad | bad_student, np.nan, c)
     out.label[:] = np.where(bad | bad_student, -1, of_teacher.label)

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.inputs import choice, unusable
-from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
-from rad_fast.kernels.reference.score import Invalid, Kind, Points, Rule, Scores
+from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Int32s, Int64s, Sums
+from rad_fast.kernels.reference.sample import UInt64s
+from rad_fast.kernels.reference.score import Gain, Invalid, Kind, Points, Rule, Scores
 
 Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
@@ -52,6 +53,24 @@ class Backend(Protocol):
         self, gain: Float32s, correctness: Float32s, equilibrium: Equilibrium, running: int
     ) -> tuple[npt.NDArray[np.int64], int]: ...
 
+    def class_counts(self, gain: Float32s, label: Int32s, classes: int) -> Int64s: ...
+
+    def group(
+        self,
+        gain: Float32s,
+        correctness: Float32s,
+        label: Int32s,
+        starts: Int64s,
+        out_gain: Float32s,
+        out_correctness: Float32s,
+    ) -> Int64s: ...
+
+    def class_probabilities(self, points: Points, equilibria: Equilibria) -> npt.NDArray[np.float64]: ...
+
+    def mass_by_key(self, points: Points, equilibria: Equilibria, others: int) -> UInt64s: ...
+
+    def sample_by_key(self, points: Points, equilibria: Equilibria, others: int, running: UInt64s) -> Int64s: ...
+
 
 class Kernels:
     """A backend whose stages are Python modules with the reference's names."""
@@ -64,6 +83,9 @@ class Kernels:
         self.stage = score
         self.reduce, self.probabilities = game.reduce, game.probabilities
         self.mass, self.sample = sample.mass, sample.sample
+        self.class_counts, self.group = game.class_counts, game.group
+        self.class_probabilities = sample.class_probabilities
+        self.mass_by_key, self.sample_by_key = sample.mass_by_key, sample.sample_by_key
 
     def score(self, logits: Array, given: npt.NDArray[np.int32] | None = None) -> Scores:
         scores: Scores = self.stage.score(native(logits), given)
@@ -132,6 +154,8 @@ class Compiled:
                 address(out.gain[part]),
                 address(out.correctness[part]),
                 address(out.label[part]),
+                rule.gain == Gain.LABEL,
+                0 if out.other is None else address(out.other[part]),
                 threads(),
             )
             totals = [joined(*pair, part.start) for pair in zip(totals, found, strict=True)]
@@ -153,6 +177,37 @@ class Compiled:
     ) -> tuple[npt.NDArray[np.int64], int]:
         indices, after = self.module.sample(gain, correctness, tuple(equilibrium[:3]), running, threads())
         return indices, int(after)
+
+    def class_counts(self, gain: Float32s, label: Int32s, classes: int) -> Int64s:
+        counts: Int64s = self.module.class_counts(gain, label, classes, threads())
+        return counts
+
+    def group(
+        self,
+        gain: Float32s,
+        correctness: Float32s,
+        label: Int32s,
+        starts: Int64s,
+        out_gain: Float32s,
+        out_correctness: Float32s,
+    ) -> Int64s:
+        after = starts.copy()
+        self.module.group(gain, correctness, label, after, out_gain, out_correctness, threads())
+        return after
+
+    def class_probabilities(self, points: Points, equilibria: Equilibria) -> npt.NDArray[np.float64]:
+        q: npt.NDArray[np.float64] = self.module.class_probabilities(*points[:3], tuple(equilibria[:3]), threads())
+        return q
+
+    def mass_by_key(self, points: Points, equilibria: Equilibria, others: int) -> UInt64s:
+        other = None if others == 1 else points.other
+        sums: UInt64s = self.module.mass_by_key(*points[:3], other, tuple(equilibria[:3]), others, threads())
+        return sums
+
+    def sample_by_key(self, points: Points, equilibria: Equilibria, others: int, running: UInt64s) -> Int64s:
+        other, table = None if others == 1 else points.other, tuple(equilibria[:3])
+        indices: Int64s = self.module.sample_by_key(*points[:3], other, table, others, running, threads())
+        return indices
 
 
 class Finding(NamedTuple):
@@ -255,7 +310,7 @@ def parameters_of(rule: Rule) -> tuple[Any, ...]:
         return (float(rule.constant),)
     if rule.kind == Kind.STEPS:
         return np.array(rule.steps, dtype=np.float32), np.array(rule.levels, dtype=np.float32)
-    return tuple(float(weight) for weight in rule.weights) if rule.kind == Kind.LOGISTIC else ()
+    return tuple(float(x) for x in (*rule.weights, *rule.bounds)) if rule.kind == Kind.LOGISTIC else ()
 
 
 def address(array: Array | None) -> int:

@@ -69,10 +69,10 @@ class Pool(Protocol):
         """The distinct pairs of gain and correctness, in ascending order, and how many points have each."""
 
 
-def solve(pool: Pool, budget: int, mistakes: float) -> Equilibrium:
+def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
     """The equilibrium of the game on the points of ``pool``.
 
-    ``budget`` is at least 1 and at most the number of points whose gain is not NaN; ``mistakes`` is at least 0.
+    ``budget`` is above 0 and at most the number of points whose gain is not NaN; ``mistakes`` is at least 0.
     """
     answer = narrow(pool, Sums(), Box(), budget, mistakes)
     if answer is None:
@@ -85,7 +85,7 @@ def on_grid(mistakes: float) -> float:
     return math.ldexp(math.floor(math.ldexp(mistakes, GRID_BITS + 1) + 0.5), -GRID_BITS - 1)
 
 
-def narrow(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float) -> Equilibrium | None:
+def narrow(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float) -> Equilibrium | None:
     """The equilibrium if it lies in ``box``, from the sums over the decided points and the ``pool`` of the others."""
     if pool.size <= DIRECT:
         return Game(*pool.peek(pool.size), None, box).solve(known, budget, mistakes)
@@ -100,7 +100,7 @@ def narrow(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float) -> E
     return Game(*pool.distinct(), box).solve(known, budget, mistakes)
 
 
-def estimate(pool: Pool, known: Sums, box: Box, budget: int, mistakes: float, deviations: float) -> Box:
+def estimate(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float, deviations: float) -> Box:
     """A box that holds the equilibrium but for bad luck: solved on a sample, budget and mistakes moved both ways."""
     game = Game(*pool.peek(max(SAMPLE, min(pool.size // SPARED, MOST_SAMPLED))), None, box)
     part = game.points / pool.size
@@ -290,7 +290,7 @@ class Game:
             inside,
         )
 
-    def solve(self, known: Sums, budget: int, mistakes: float) -> Equilibrium | None:
+    def solve(self, known: Sums, budget: float, mistakes: float) -> Equilibrium | None:
         """The equilibrium, from exact sums over the sets that the search found; None where it is not in the box."""
         spot = self.search(Base.of(known, 1.0), float(budget), 2.0 * mistakes)
         if not spot.inside:
@@ -299,7 +299,7 @@ class Game:
             self.at_kink(known, budget, mistakes, spot) if spot.kink else self.off_kink(known, budget, mistakes, spot)
         )
 
-    def off_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium | None:
+    def off_kink(self, known: Sums, budget: float, mistakes: float, spot: Spot) -> Equilibrium | None:
         sums = known.add(self.taken(spot.threshold, spot.floor))
         if sums.priced_width == 0:  # but for rounding no point is priced: as in ``between``
             return self.at_kink(known, budget, mistakes, spot._replace(price=spot.floor))
@@ -308,14 +308,14 @@ class Game:
         threshold = (advantage - 2 * Fraction(mistakes)) / width
         if self.above(float(threshold)) != self.above(spot.threshold):  # on a slope, but for rounding: points share it
             return self.at_kink(known, budget, mistakes, spot)
-        price = (budget - sums.saturated - sums.full) / width
+        price = (Fraction(budget) - sums.saturated - sums.full) / width
         return Equilibrium(float(price), float(threshold), 0.0, float(worth(sums, budget, mistakes, price, threshold)))
 
     def above(self, threshold: float) -> tuple[int, int]:
         """How many first and second pieces pay more than the threshold."""
         return int(np.count_nonzero(self.effective > threshold)), int(np.count_nonzero(-self.gain > threshold))
 
-    def at_kink(self, known: Sums, budget: int, mistakes: float, spot: Spot) -> Equilibrium | None:
+    def at_kink(self, known: Sums, budget: float, mistakes: float, spot: Spot) -> Equilibrium | None:
         price = Fraction(spot.price)
         slopes = np.unique(np.concatenate([self.effective, -self.gain]))
         at = int(np.searchsorted(slopes, spot.threshold))
@@ -323,7 +323,7 @@ class Game:
         while 0 <= at < len(slopes):
             threshold = float(slopes[at])
             sums = known.add(self.taken(threshold, spot.floor))
-            left = budget - sums.saturated - sums.full - price * Fraction(sums.priced_width, 1 << WIDTH_BITS)
+            left = Fraction(budget) - sums.saturated - sums.full - price * Fraction(sums.priced_width, 1 << WIDTH_BITS)
             on = self.extent_on(threshold, price, spot.floor)
             if left < 0:
                 at += 1
@@ -417,10 +417,10 @@ class Pieces:
         )
 
 
-def worth(sums: Sums, budget: int, mistakes: float, price: Fraction, threshold: Fraction) -> Fraction:
+def worth(sums: Sums, budget: float, mistakes: float, price: Fraction, threshold: Fraction) -> Fraction:
     """The value of the game, by duality: what the taken pieces pay above the threshold, and the threshold's due."""
     grid, width = 1 << GRID_BITS, Fraction(sums.priced_width, 1 << WIDTH_BITS)
     saturated = Fraction(sums.saturated_value, grid * grid) - threshold * sums.saturated
     priced = price * (Fraction(sums.priced_advantage, grid) - threshold * width)
     full = price * (Fraction(sums.full_advantage, grid) + sums.full) - Fraction(sums.full_gain, grid)
-    return budget * threshold + saturated + priced + full - threshold * sums.full - 2 * Fraction(mistakes) * price
+    return Fraction(budget) * threshold + saturated + priced + full - threshold * sums.full - 2 * Fraction(mistakes) * price

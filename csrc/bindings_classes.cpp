@@ -1,0 +1,175 @@
+// The part of rad_fast._cpu that knows classes: points by class, probabilities by class, the sample along keys.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cpu/classes.hpp"
+
+namespace py = pybind11;
+
+namespace rad_fast {
+
+void bind_classes(py::module_& module);
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& argument, const std::string& expected, const std::string& got) {
+  throw py::value_error(argument + ": expected " + expected + ", got " + got);
+}
+
+template <class T>
+const T* vector_of(const char* argument, const py::array& array, std::int64_t count) {
+  if (!py::isinstance<py::array_t<T>>(array) || array.ndim() != 1 || array.size() != count ||
+      (array.size() > 1 && array.strides(0) != static_cast<py::ssize_t>(sizeof(T))))
+    refuse(argument, std::to_string(count) + " contiguous numbers of " + py::str(py::dtype::of<T>()).template cast<std::string>(),
+           std::to_string(array.size()) + " of " + py::str(array.dtype()).cast<std::string>());
+  return static_cast<const T*>(array.data());
+}
+
+template <class T>
+T* changed(const char* argument, py::array& array, std::int64_t count) {
+  vector_of<T>(argument, array, count);
+  return static_cast<T*>(array.mutable_data());  // raises where it cannot be written to
+}
+
+LabelledPoints points_of(const py::array& gain, const py::array& correctness, const py::array& label,
+                         const py::object& other = py::none()) {
+  const std::int64_t count = gain.size();
+  LabelledPoints points{vector_of<float>("gain", gain, count), vector_of<float>("correctness", correctness, count),
+                        vector_of<std::int32_t>("label", label, count), nullptr, count};
+  if (!other.is_none()) points.other = vector_of<std::uint8_t>("other", other.cast<py::array>(), count);
+  if (count > std::int64_t{1} << 32) refuse("gain", "at most 2^32 points a call", std::to_string(count));
+  return points;
+}
+
+struct Table {
+  Equilibria equilibria;
+  std::int64_t classes;
+};
+
+Table table_of(const py::tuple& numbers) {
+  if (numbers.size() != 3) refuse("equilibria", "(price, threshold, share)", std::to_string(numbers.size()) + " items");
+  const std::int64_t classes = numbers[0].cast<py::array>().size();
+  if (classes < 1 || classes > INT32_MAX) refuse("equilibria", "1 to 2147483647 classes", std::to_string(classes));
+  const auto column = [&](std::size_t k, const char* name) {
+    return vector_of<double>(name, numbers[k].cast<py::array>(), classes);
+  };
+  return {{column(0, "price"), column(1, "threshold"), column(2, "share")}, classes};
+}
+
+void require(int threads, std::int64_t others, const py::object& other) {
+  if (threads < 1) refuse("threads", "at least 1", std::to_string(threads));
+  if (others < 1 || others > 256 || (others > 1) != !other.is_none())
+    refuse("others", "1, or up to 256 with `other`", std::to_string(others));
+}
+
+using Units = py::array_t<std::uint64_t>;
+
+py::array_t<std::int64_t> class_counts(const py::array& gain, const py::array& label, std::int64_t classes, int threads) {
+  require(threads, 1, py::none());
+  if (classes < 1) refuse("classes", "at least 1", std::to_string(classes));
+  const LabelledPoints points = points_of(gain, gain, label);
+  const std::int64_t parts = parts_of(threads, points.count, classes);
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(parts * classes));
+  py::array_t<std::int64_t> total(classes);
+  std::int64_t* const out = total.mutable_data();
+  py::gil_scoped_release release;
+  count_all(threads, points, classes, parts, counts.data());
+  for (std::int64_t k = 0; k < classes; ++k) {
+    out[k] = 0;
+    for (std::int64_t part = 0; part < parts; ++part) out[k] += counts[static_cast<std::size_t>(part * classes + k)];
+  }
+  return total;
+}
+
+void group(const py::array& gain, const py::array& correctness, const py::array& label, py::array starts,
+           py::array out_gain, py::array out_correctness, int threads) {
+  require(threads, 1, py::none());
+  const LabelledPoints points = points_of(gain, correctness, label);
+  const std::int64_t classes = starts.size(), room = out_gain.size();
+  std::int64_t* const at = changed<std::int64_t>("starts", starts, classes);
+  float *const to_gain = changed<float>("out_gain", out_gain, room),
+        *const to_correctness = changed<float>("out_correctness", out_correctness, room);
+  for (std::int64_t k = 0; k < classes; ++k)
+    if (at[k] < 0) refuse("starts", "places from 0 on", std::to_string(at[k]));
+  py::gil_scoped_release release;
+  group_all(threads, points, classes, at, room, to_gain, to_correctness);
+}
+
+py::array_t<double> class_probabilities(const py::array& gain, const py::array& correctness, const py::array& label,
+                                        const py::tuple& equilibria, int threads) {
+  require(threads, 1, py::none());
+  const LabelledPoints points = points_of(gain, correctness, label);
+  const Table table = table_of(equilibria);
+  py::array_t<double> q(points.count);
+  double* const out = q.mutable_data();
+  py::gil_scoped_release release;
+  class_probabilities_all(threads, points, table.classes, table.equilibria, out);
+  return q;
+}
+
+Units mass_by_key(const py::array& gain, const py::array& correctness, const py::array& label, const py::object& other,
+                  const py::tuple& equilibria, std::int64_t others, int threads) {
+  require(threads, others, other);
+  const LabelledPoints points = points_of(gain, correctness, label, other);
+  const Table table = table_of(equilibria);
+  const std::int64_t keys = table.classes * others, parts = parts_of(threads, points.count, keys);
+  Units sums({parts, keys});
+  std::uint64_t* const out = sums.mutable_data();
+  py::gil_scoped_release release;
+  std::fill(out, out + parts * keys, std::uint64_t{0});
+  key_masses(threads, points, table.classes, others, parts, table.equilibria, out);
+  return sums;
+}
+
+py::array_t<std::int64_t> sample_by_key(const py::array& gain, const py::array& correctness, const py::array& label,
+                                        const py::object& other, const py::tuple& equilibria, std::int64_t others,
+                                        const Units& running, int threads) {
+  require(threads, others, other);
+  const LabelledPoints points = points_of(gain, correctness, label, other);
+  const Table table = table_of(equilibria);
+  const std::int64_t keys = table.classes * others;
+  if (running.ndim() != 2 || running.shape(0) < 1 || running.shape(1) != keys)
+    refuse("running", "(parts, " + std::to_string(keys) + ")", std::to_string(running.size()) + " numbers");
+  const std::int64_t parts = running.shape(0);
+  std::vector<std::uint64_t> sums(running.data(), running.data() + parts * keys);
+  std::vector<std::vector<std::int64_t>> taken;
+  {
+    py::gil_scoped_release release;
+    taken = key_samples(threads, points, table.classes, others, parts, table.equilibria, sums.data());
+  }
+  std::size_t count = 0;
+  for (const auto& part : taken) count += part.size();
+  py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(count));
+  std::int64_t* out = indices.mutable_data();
+  for (const auto& part : taken) out = std::copy(part.begin(), part.end(), out);
+  return indices;
+}
+
+}  // namespace
+
+void bind_classes(py::module_& module) {
+  using namespace py::literals;
+  module.def("class_counts", &class_counts, "gain"_a, "label"_a, "classes"_a, "threads"_a,
+             "How many points of each class are not left out, int64.");
+  module.def("group", &group, "gain"_a, "correctness"_a, "label"_a, "starts"_a, "out_gain"_a, "out_correctness"_a, "threads"_a,
+             "Writes gain and correctness of each class's points that are not left out, in their order, to starts[class] and\n"
+             "on; starts (int64) are moved to where the next ones go.");
+  module.def("class_probabilities", &class_probabilities, "gain"_a, "correctness"_a, "label"_a, "equilibria"_a, "threads"_a,
+             "Inclusion probabilities, float64. equilibria: (price, threshold, share), float64 arrays, one number a class;\n"
+             "here and below.");
+  module.def("mass_by_key", &mass_by_key, "gain"_a, "correctness"_a, "label"_a, "other"_a, "equilibria"_a, "others"_a,
+             "threads"_a,
+             "(parts, classes x others) sums of the inclusion probabilities by key, label x others + other, in units of 2^-62\n"
+             "modulo 2^64: for each of the parts that the points are cut into. other (uint8) is None where others is 1.");
+  module.def("sample_by_key", &sample_by_key, "gain"_a, "correctness"_a, "label"_a, "other"_a, "equilibria"_a, "others"_a,
+             "running"_a, "threads"_a,
+             "Indices (int64, ascending) of the points where their key's running sum passes a whole number. running: where it\n"
+             "starts in each part and key, of the shape that mass_by_key returns.");
+}
+
+}  // namespace rad_fast

@@ -1,0 +1,44 @@
+// The inclusion probability of half_lanes points: kernels/reference/game.py, probabilities, operation by operation. For
+// translation units compiled per SIMD level.
+#pragma once
+
+#include "game.hpp"
+
+namespace rad_fast {
+namespace RAD_FAST_LEVEL {
+
+constexpr double half_unit = 0x1p31;  // units of 2^-62 are handled in two halves of 31 bits
+
+// The equilibrium of each lane's game.
+struct Answers {
+  Double price, threshold, share;
+};
+
+RAD_FAST_INLINE Double taken(Double slope, const Answers& at) {
+  return choose(greater(slope, at.threshold), doubles(1.0), keep(equal(slope, at.threshold), at.share));
+}
+
+RAD_FAST_INLINE Double probability(const Terms& t, const Answers& at) {
+  const Double one = doubles(1.0);
+  const Double priced = at.price * (width_units(t.gain) * 0x1p-38);
+  // A gain up to the price, zero among them, is saturated; NaN stays to the end.
+  const Mask reacting = both(greater(t.gain, at.price), greater(one, priced));
+  const Double cap = choose(reacting, priced, one);
+  const Double q = taken(t.effective, at) * cap + taken(-t.gain, at) * (one - cap);
+  return keep(equal(t.gain, t.gain), q);
+}
+
+// The two halves of a probability in units of 2^-62, truncated.
+struct Halves {
+  Double high, low;
+};
+RAD_FAST_INLINE Halves halves(Double q) {
+  const Double scaled = q * half_unit, high = round_down(scaled);
+  return {high, round_down((scaled - high) * half_unit)};
+}
+
+// A whole number from 0 to 2^51 as an integer: added to 2^52 it is the lower bits of the float64.
+RAD_FAST_INLINE Long integer(Double x) { return (Long)(x + doubles(0x1p52)) ^ (Long)doubles(0x1p52); }
+
+}  // namespace RAD_FAST_LEVEL
+}  // namespace rad_fast
