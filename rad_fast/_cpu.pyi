@@ -44,7 +44,7 @@ def class_counts(gain: _Float32s, label: _Int32s, classes: int, threads: int) ->
 def class_probabilities(
     gain: _Float32s, correctness: _Float32s, label: _Int32s, equilibria: _Equilibria, threads: int
 ) -> npt.NDArray[np.float64]:
-    """Inclusion probabilities, (N,) float64. equilibria: (price, threshold, share), one number a class; here and below."""
+    """Inclusion probabilities. equilibria: (price, threshold, share), one number a class; here and below."""
 
 def constants() -> dict[str, float]:
     """The numbers of csrc/constants.hpp."""
@@ -117,7 +117,7 @@ def sample_by_key(
     running: npt.NDArray[np.uint64],
     threads: int,
 ) -> npt.NDArray[np.int64]:
-    """Indices, ascending, where their key's running sum passes a whole number; running: where it starts, (parts, keys)."""
+    """Indices, ascending, where their key's running sum passes a whole number; running: its starts, (parts, keys)."""
 
 def score(
     logits_ptr: int,

@@ -79,7 +79,7 @@ def group(
     out_gain: Float32s,
     out_correctness: Float32s,
 ) -> Int64s:
-    """Each class's points that are not left out, in their order, to ``starts[class]`` and on; where the next ones go."""
+    """Each class's points that are not left out to ``starts[class]`` and on, in order; where the next ones go."""
     after = starts.copy()
     move(gain, correctness, label, after, out_gain, out_correctness)
     return after

@@ -99,7 +99,7 @@ def appraise(
 
 
 def likeliest_other(logits: Array, label: Int32s, alike: bool, out: UInt8s) -> None:
-    """Write the likeliest class besides the label; the likeliest of all where the labels are not of ``alike`` classes."""
+    """Write the likeliest class besides the label; of all classes where the labels are not ``alike``, of others."""
     for part, flat, first, step in readable(logits):
         with launching(logits[part].nbytes):
             other_rows(flat, first, step, logits.shape[1], label[part], alike, out[part])

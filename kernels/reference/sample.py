@@ -5,9 +5,9 @@ kept in fixed point, in units of 2**-62 modulo 2**64: additions are then exact a
 are taken however the scan is cut into chunks, threads or ranks. As no probability exceeds 1, two bits above the
 fraction are enough to see an integer being passed.
 
-The scan goes along an order in which neighbours look alike: by a key, label x others + likeliest other class, and within
-a key by index. No point is moved for it: the sums of the probabilities of each key say where the running sum starts in
-each, and a second look at the points carries as many running sums as there are keys.
+The scan goes along an order in which neighbours look alike: by a key, label x others + likeliest other class, and
+within a key by index. No point is moved for it: the sums of the probabilities of each key say where the running sum
+starts in each, and a second look at the points carries as many running sums as there are keys.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ def running_by_key(masses: UInt64s, total: UInt64s, before: UInt64s, running: in
     return parts_before + (keys_below + before + np.uint64(running))
 
 
-def sample_by_key(
-    points: Points, equilibria: Equilibria, others: int, running: UInt64s
-) -> npt.NDArray[np.int64]:
+def sample_by_key(points: Points, equilibria: Equilibria, others: int, running: UInt64s) -> npt.NDArray[np.int64]:
     """Indices taken by a scan along the keys, ascending; ``running`` (parts, keys) is where it starts in each."""
     steps = units(points.gain, points.correctness, equilibria.of(points.label))
     key = keys(points, others)

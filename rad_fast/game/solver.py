@@ -423,4 +423,5 @@ def worth(sums: Sums, budget: float, mistakes: float, price: Fraction, threshold
     saturated = Fraction(sums.saturated_value, grid * grid) - threshold * sums.saturated
     priced = price * (Fraction(sums.priced_advantage, grid) - threshold * width)
     full = price * (Fraction(sums.full_advantage, grid) + sums.full) - Fraction(sums.full_gain, grid)
-    return Fraction(budget) * threshold + saturated + priced + full - threshold * sums.full - 2 * Fraction(mistakes) * price
+    due = Fraction(budget) * threshold - threshold * sums.full - 2 * Fraction(mistakes) * price
+    return due + saturated + priced + full

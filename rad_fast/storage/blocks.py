@@ -32,7 +32,7 @@ class ScoreBlocks:
         if not self.blocks or len(self.blocks[-1].gain) - self.used[-1] < rows:
             if self.used and not self.used[-1]:  # room of a chunk that failed
                 self.blocks.pop(), self.used.pop()
-            self.blocks.append(empty_points(max(rows, min(self.rows, BLOCK))))
+            self.blocks.append(empty_points(max(rows, min(self.rows, BLOCK)), other=True))
             self.used.append(0)
         begin = self.used[-1]
         return part(self.blocks[-1], begin, begin + rows)
@@ -66,15 +66,18 @@ class Pieces:
     def joined(self) -> Points:
         """All points in one piece; one field after the other, so that little is held twice."""
         if len(self.pieces) > 1:
-            gains, correctnesses, labels = (list(parts) for parts in zip(*self.pieces, strict=True))
+            gains, correctnesses, labels, others = (list(parts) for parts in zip(*self.pieces, strict=True))
             self.pieces = []
-            self.pieces = [Points(emptied(gains), emptied(correctnesses), emptied(labels))]
+            other = None if any(part is None for part in others) else emptied(others)
+            self.pieces = [Points(emptied(gains), emptied(correctnesses), emptied(labels), other)]
         return self.pieces[0] if self.pieces else empty_points(0)
 
 
 def part(points: Points, begin: int, end: int) -> Points:
-    gain, correctness, label = points
-    return Points(gain[begin:end], correctness[begin:end], label[begin:end])
+    gain, correctness, label, other = points
+    return Points(
+        gain[begin:end], correctness[begin:end], label[begin:end], None if other is None else other[begin:end]
+    )
 
 
 def emptied(pieces: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:

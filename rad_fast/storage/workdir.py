@@ -19,8 +19,12 @@ from rad_fast.kernels.reference.score import Points, empty_points
 from .blocks import Pieces, part
 from .npy import open_npy, write_text, write_together
 
-DTYPES: dict[str, Any] = {"gain": np.dtype("<f4"), "correctness": np.dtype("<f4"), "label": np.dtype("<i4")}
-ITEM = 4  # bytes of one of them
+DTYPES: dict[str, Any] = {
+    "gain": np.dtype("<f4"),
+    "correctness": np.dtype("<f4"),
+    "label": np.dtype("<i4"),
+    "other": np.dtype("u1"),
+}
 MANIFEST = "manifest.json"
 LEFTOVERS = ".rad-fast-*.tmp"  # of a writer that was killed
 MOST_AHEAD = 16 << 20  # rows made room for at once, beyond those that are needed
@@ -41,7 +45,9 @@ OFFSET = len(header(0)["gain"])
 
 
 class ScoreFiles:
-    """Gain, correctness and label of points in three .npy files, mapped into memory; they grow as points come.
+    """Gain, correctness, label and likeliest other class of points in four .npy files, mapped into memory.
+
+    They grow as points come.
 
     ``room`` gives the place for the next points, ``keep`` says that they are there to stay. The folder is made where
     there is none; it must hold nothing but such files, and is used by one process at a time.
@@ -52,7 +58,7 @@ class ScoreFiles:
         self.folder = folder
         self.rows = 0
         self.capacity = 0
-        self.maps = empty_points(0)
+        self.maps = empty_points(0, other=True)
         folder.mkdir(exist_ok=True)
         self.unlock = weakref.finalize(self, os.close, locked(folder))
         try:
@@ -83,24 +89,24 @@ class ScoreFiles:
     def restart(self) -> None:
         """Begin anew, in new files: what still looks at the old ones keeps them."""
         self.rows = self.capacity = 0
-        self.maps = empty_points(0)
+        self.maps = empty_points(0, other=True)
         for name, head in header(0).items():
             self.path(name).unlink(missing_ok=True)
             self.path(name).write_bytes(head)
 
     def held(self, rows: int) -> int:
         """How many rows the files have room for, which must be those that are kept at least."""
-        room = min((self.path(name).stat().st_size - OFFSET) // ITEM for name in DTYPES)
+        sizes = {name: self.path(name).stat().st_size for name in DTYPES}
+        room = min((size - OFFSET) // int(DTYPES[name].itemsize) for name, size in sizes.items())
         if room < rows:
             raise ValueError(f"{self.folder}: expected the scores of {rows} points, there is room for {room}")
         return room
 
     def map(self) -> None:
         if self.capacity:
-            gain, correctness, label = (
-                np.memmap(self.path(name), dtype, "r+", OFFSET, (self.capacity,)) for name, dtype in DTYPES.items()
+            self.maps = Points(
+                *(np.memmap(self.path(name), dtype, "r+", OFFSET, (self.capacity,)) for name, dtype in DTYPES.items())
             )
-            self.maps = Points(gain, correctness, label)
 
     def room(self, rows: int) -> Points:
         """The place of the next ``rows`` points."""
@@ -117,15 +123,15 @@ class ScoreFiles:
     def keep(self, points: Points) -> None:
         """Keep the next points; those that were not written in their ``room`` are copied there."""
         for place, field in zip(self.room(len(points.gain)), points, strict=True):
-            if not np.may_share_memory(place, field):
+            if place is not None and field is not None and not np.may_share_memory(place, field):
                 place[:] = field
         self.rows += len(points.gain)
 
     def grow(self, capacity: int) -> None:
         """Make room on the disk now: a full disk is an error here, where a mapped file would end the process."""
-        for name in DTYPES:
+        for name, dtype in DTYPES.items():
             path = self.path(name)
-            before, size = path.stat().st_size, OFFSET + capacity * ITEM
+            before, size = path.stat().st_size, OFFSET + capacity * dtype.itemsize
             if before >= size:
                 continue  # grown already, by a run that was killed before it had grown the others
             with open(path, "r+b") as file:
@@ -151,7 +157,7 @@ class ScoreFiles:
         for name, head in header(self.rows).items():
             with open(self.path(name), "r+b") as file:
                 file.write(head)
-                file.truncate(OFFSET + self.rows * ITEM)
+                file.truncate(OFFSET + self.rows * DTYPES[name].itemsize)
         self.maps = part(self.maps, 0, self.rows)
         self.capacity = self.rows
         return Pieces([self.maps])

@@ -13,7 +13,7 @@ from rad_fast.storage.blocks import ScoreBlocks
 
 def points(begin: int, rows: int) -> Points:
     at = np.arange(begin, begin + rows)
-    return Points(at.astype(np.float32), -at.astype(np.float32), at.astype(np.int32))
+    return Points(at.astype(np.float32), -at.astype(np.float32), at.astype(np.int32), (at % 251).astype(np.uint8))
 
 
 @pytest.mark.parametrize("most", [1, 7, 64, 1 << 24])

@@ -76,7 +76,7 @@ def test_it_goes_on_from_the_last_finished_chunk(shards, monkeypatch, capsys):
     np.testing.assert_array_equal(result(shards), rad_fast.select(LOGITS, BUDGET))
     names = {path.name for path in (shards.parent / "w").iterdir()}
     assert names == {
-        *("gain.npy", "correctness.npy", "label.npy", "manifest.json"),
+        *("gain.npy", "correctness.npy", "label.npy", "other.npy", "manifest.json"),
         *("selected.npy", "selected.json"),
     }
     assert np.load(shards.parent / "w" / "gain.npy").shape == (N,)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from rad_fast import game as solver
-from rad_fast.backends import Backend
+from rad_fast.device.backends import Backend
+from rad_fast.game import solver
+from rad_fast.game.pool import ArrayPool
 from rad_fast.kernels.reference.game import NOTHING, Equilibria
 from rad_fast.kernels.reference.quotas import (
     LEAST_ALPHA,
@@ -20,9 +21,7 @@ from rad_fast.kernels.reference.quotas import (
     quota_bits,
     quotas,
 )
-from rad_fast.pool import ArrayPool
-
-from .oracle import ClassGame, adversary_value, class_games, class_lp_value, of_class
+from tests.oracle import ClassGame, adversary_value, class_games, class_lp_value, of_class
 
 # ---------------------------------------------------------------------------------------------------------- the quotas
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rad_fast import backends
+from rad_fast.device import backends
 from rad_fast.kernels.reference.game import NOTHING, Equilibria
 from rad_fast.kernels.reference.sample import others_of, running_by_key
 from rad_fast.kernels.reference.score import Gain, Kind, Points, Rule, empty_points
+from tests.oracle import assert_same
 
-from .oracle import assert_same
-from .test_kernels_game import BLOCK, threads
+from .test_game import BLOCK, threads
 
 SIZES = (1, 7, 8, 9, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3)  # within a vector, around one, blocks, threads
 CLASSES = (1, 2, 10, 256, 257, 3000)  # one game; the commonest; the last with an other class; the key is the label
@@ -24,7 +24,8 @@ def points(size: int, classes: int, seed: int = 0) -> Points:
     gain[rng.random(size) < 0.1] = np.nan
     label = rng.integers(0, classes, size).astype(np.int32)
     label[np.isnan(gain) & (rng.random(size) < 0.5)] = -1
-    return Points(gain, rng.random(size).astype(np.float32), label, rng.integers(0, min(classes, 256), size).astype(np.uint8))
+    other = rng.integers(0, min(classes, 256), size).astype(np.uint8)
+    return Points(gain, rng.random(size).astype(np.float32), label, other)
 
 
 def equilibria(classes: int, seed: int = 1) -> Equilibria:
@@ -132,7 +133,7 @@ def test_the_extension_refuses_labels_and_keys_that_no_table_has_room_for() -> N
         cpp.group(gain, correctness, label, np.zeros(10, np.int64), gain[:5].copy(), gain[:5].copy())
 
 
-# ------------------------------------------------------------------------------------- the gain of a label, other classes
+# ---------------------------------------------------------------------------------- the gain of a label, other classes
 
 
 def logits_of(dtype: str, rows: int, classes: int, seed: int) -> np.ndarray:
@@ -175,7 +176,9 @@ def test_the_gain_of_the_label_and_the_likeliest_other_class_equal_the_reference
     assert (grid == np.floor(grid)).all(), "gains are multiples of 2**-24"
 
 
-def test_rows_that_are_strided_or_in_the_other_byte_order_have_the_same_other_classes(kernels: backends.Backend) -> None:
+def test_rows_that_are_strided_or_byte_swapped_have_the_same_other_classes(
+    kernels: backends.Backend,
+) -> None:
     wide = logits_of("float32", 600, 21, 3)
     expected = empty_points(600, other=True)
     kernels.appraise(np.ascontiguousarray(wide[:, 3:13]), None, Rule(), None, expected)
