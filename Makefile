@@ -6,6 +6,7 @@
 #   PYTHON=python3.12 make ...   another interpreter;   make test ARGS="-k game -x"   arguments for pytest
 
 PYTHON ?= python3
+WORKERS ?= auto # processes of the suite: one a core; WORKERS=0 for one test after the other, as a debugger wants it
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -24,7 +25,7 @@ demo: $(VENV)/with-demo
 	$(BIN)/rad-fast demo --out build/demo
 
 test: $(VENV)/with-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 bench: $(VENV)/with-bench
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)

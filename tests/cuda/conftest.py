@@ -5,6 +5,7 @@ Built files are kept in build/cuda-tests, under the hash of all that went into t
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import hashlib
 import importlib.util
@@ -46,11 +47,13 @@ def cached(name: str, *of: object, make: Callable[[Path], None]) -> Path:
     for path in sorted([*CUDA.iterdir(), CUDA.parent / "constants.hpp", BINDINGS, *EMULATOR.iterdir()]):
         digest.update(path.name.encode() + path.read_bytes())
     target = BUILT / digest.hexdigest()[:16] / name
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.stem}-{os.getpid()}{target.suffix}")
-        make(partial)
-        partial.replace(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one builds, the others wait for it
+        if not target.exists():
+            partial = target.with_name(f"{target.stem}-{os.getpid()}{target.suffix}")
+            make(partial)
+            partial.replace(target)
     return target
 
 
