@@ -1,0 +1,102 @@
+"""rad-fast select: choose points from the logits in files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rad_fast
+from rad_fast import inputs
+from rad_fast.device.upload import upload_for
+from rad_fast.storage.npy import open_npy, write_npy, write_text, write_together
+from rad_fast.storage.readers import Shards, open_shards
+from rad_fast.storage.workdir import Workdir
+
+from .given import given_correctness, given_top_k, source
+from .options import add_arguments, check_combinations, options, said_of
+from .outcome import check_outputs, output, plain, progress
+from .scoring import job_of, score
+
+__all__ = ["add_arguments", "run"]
+
+
+CHUNK_BYTES = 64 << 20  # of logits scored at a time: enough for all threads, and a progress bar that moves
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """rad-fast select: score the file in chunks, select, write the indices and the report."""
+    check_combinations(arguments)
+    out = output(arguments)
+    report_path = out.with_suffix(".json")
+    check_outputs((out, report_path), arguments)
+
+    with said_of(options(arguments)):
+        selection, about = selected(arguments)
+    report = {
+        **selection.report(),
+        **about,
+        "indices": out.name,
+        "arguments": plain(arguments),
+        "versions": {"rad_fast": rad_fast.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    text = json.dumps(report, indent=2, allow_nan=False).removesuffix("\n}")
+    # What rad-fast report draws, on a line of its own: thousands of counts.
+    text += f',\n  "figures": {json.dumps(selection._figures, allow_nan=False)}\n}}\n'
+    write_together({report_path: write_text(text), out: write_npy(selection.on_host()[0])})
+    print(selection.summary())
+    print(f"indices in {out}, the report in {report_path}")
+
+
+def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[str, Any]]:
+    """The selection from the files, and what the report says about them."""
+    selector = rad_fast.Selector(
+        arguments.budget,
+        mistakes=arguments.mistakes,
+        seed=arguments.seed,
+        invalid=arguments.invalid,
+        backend=arguments.backend,
+    )
+    upload = upload_for(arguments.backend)
+    links = arguments.follow_links
+    teacher: Shards = open_shards(arguments.logits, column=arguments.column, follow_links=links)
+    student = None
+    if arguments.student is not None:
+        student = open_shards([arguments.student], column=arguments.student_column, follow_links=links)
+    # All that can be said without reading the logits is said before hours may be spent on reading them.
+    rows = teacher.rows
+    if rows == 0:
+        raise ValueError(f"logits: expected at least one row, got shape (0, {teacher.classes})")
+    if student is not None and student.rows != rows:
+        raise ValueError(f"student_logits: expected a row for every row of logits, {rows}, got {student.rows}")
+    mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
+    inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
+    correctness = given_correctness(arguments, rows, mask)
+    top_k = given_top_k(arguments, teacher)
+    files = dict(zip(("logits", "--student"), (teacher.paths, student.paths if student else ()), strict=True))
+    for name in ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student"):
+        value = getattr(arguments, name)
+        files["--" + name.replace("_", "-")] = (value,) if isinstance(value, Path) else ()
+
+    def job() -> dict[str, Any]:
+        number = None if isinstance(arguments.correctness, Path) else arguments.correctness
+        settings = {"--invalid": arguments.invalid, "--column": arguments.column, "--correctness": number}
+        settings |= {} if top_k is None else {"--classes": top_k.n_classes}
+        return job_of(selector, teacher, files, {**settings, "--student-column": arguments.student_column})
+
+    workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
+    with progress(rows, workdir.done["rows"] if workdir else 0) as advance:
+        given = (selector, teacher, student, correctness, mask, workdir)
+        score(*given, CHUNK_BYTES, advance, top_k=top_k, upload=upload)
+    if workdir is not None:
+        workdir.unchanged(job())
+    return selector.finalize(), {
+        "classes": teacher.classes if top_k is None else top_k.n_classes,
+        "dtype": teacher.dtype,
+        "correctness_from": source(correctness),
+        **({"shards": teacher.described()} if len(teacher.paths) > 1 else {}),
+    }

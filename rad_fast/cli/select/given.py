@@ -1,0 +1,57 @@
+"""What stands beside the logits: their classes where only the largest are stored, and the correctness of labels."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import rad_fast
+from rad_fast import inputs
+from rad_fast.storage.npy import open_npy
+from rad_fast.storage.readers import Shards
+
+from .options import option, said_of
+from .scoring import TopKFiles
+
+
+def given_top_k(arguments: argparse.Namespace, teacher: Shards) -> TopKFiles | None:
+    if arguments.top_k is None:
+        return None
+    indices = open_npy(arguments.top_k)
+    sums = None if arguments.logsumexp is None else open_npy(arguments.logsumexp)
+    shape = (teacher.rows, teacher.classes)
+    if indices.shape != shape:
+        raise ValueError(f"{arguments.top_k}: expected a class for every value, shape {shape}, got {indices.shape}")
+    if sums is not None and sums.shape != shape[:1]:
+        raise ValueError(f"{arguments.logsumexp}: expected one number a row, shape {shape[:1]}, got {sums.shape}")
+    return TopKFiles(indices, arguments.classes, sums)
+
+
+def given_correctness(arguments: argparse.Namespace, rows: int, mask: npt.NDArray[np.bool_] | None) -> Any:
+    """None, a number, a checked array, or a Calibrator fitted on the labelled points."""
+    if arguments.labelled_logits is not None:
+        calibrator = rad_fast.Calibrator(backend=arguments.backend)
+        teacher, labels = open_npy(arguments.labelled_logits), open_npy(arguments.labels)
+        student = None if arguments.labelled_student is None else open_npy(arguments.labelled_student)
+        names = ("labelled_logits", "labels", "labelled_student")
+        said = dict(zip(("teacher_logits", "labels", "student_logits"), names, strict=True))
+        with said_of({name: option(arguments, value) for name, value in said.items()}):
+            return calibrator.fit(teacher, labels, student)
+    if isinstance(arguments.correctness, Path):
+        return inputs.correctness_array(open_npy(arguments.correctness), rows, mask)
+    return arguments.correctness
+
+
+def source(correctness: Any) -> str:
+    """Where the correctness came from, for the report."""
+    if correctness is None:
+        return "the teacher's confidence"
+    if isinstance(correctness, rad_fast.Calibrator):
+        models = "both models" if correctness.needs_student_ else "the teacher alone"
+        labelled, error = correctness.n_labelled_, correctness.error_
+        return f"calibration on {models}, {labelled} labelled points, the teacher's error on them {error:.4g}"
+    return "a file" if isinstance(correctness, np.ndarray) else f"the teacher's average accuracy, {correctness:g}"

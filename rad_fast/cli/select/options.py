@@ -1,0 +1,156 @@
+"""The options of rad-fast select: which there are, which go together, and what messages call them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from rad_fast.cli.messages import UsageError
+from rad_fast.device import backends
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "logits",
+        metavar="SHARDS",
+        nargs="+",
+        type=Path,
+        help="the teacher's logits, (points, classes): .npy, .safetensors, .parquet, .arrow or .zarr, or a saved "
+        "Hugging Face dataset; files in the order given, or a folder or a quoted pattern of them in natural order",
+    )
+    sub.add_argument(
+        "--budget",
+        metavar="B",
+        type=number,
+        required=True,
+        help="how many points to select: 500, or 0.05 or 5%% of them",
+    )
+    sub.add_argument("--student", metavar="FILE", type=Path, help="the student's logits of the same points, likewise")
+    sub.add_argument(
+        "--column", metavar="NAME", help="which column, tensor or array of SHARDS, where there are several"
+    )
+    sub.add_argument("--student-column", metavar="NAME", help="the same of --student")
+    sub.add_argument("--follow-links", action="store_true", help="follow symbolic links out of a given folder")
+    sub.add_argument(
+        "--workdir",
+        metavar="DIR",
+        type=Path,
+        help="keep the scores in this folder: the same command goes on there after it was killed, and with another "
+        "--budget, --seed or --mistakes it does not score again",
+    )
+    top_k = sub.add_argument_group("top k", "where SHARDS hold the k largest logits of each row alone")
+    top_k.add_argument("--top-k", metavar="FILE", type=Path, help="their classes, integers of the same shape, .npy")
+    top_k.add_argument("--classes", metavar="C", type=int, help="how many classes there are in all")
+    top_k.add_argument(
+        "--logsumexp", metavar="FILE", type=Path, help="log(sum(exp(logits))) of each row over all classes, .npy"
+    )
+    labelled = sub.add_argument_group("correctness", "the teacher's own confidence where nothing is given")
+    labelled.add_argument(
+        "--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points"
+    )
+    labelled.add_argument(
+        "--labels", metavar="FILE", type=Path, help="the true classes of these points, integers, .npy"
+    )
+    labelled.add_argument("--labelled-student", metavar="FILE", type=Path, help="the student's logits of these points")
+    labelled.add_argument(
+        "--correctness",
+        metavar="FILE|NUMBER",
+        type=file_or_number,
+        help="instead: the probability that each point's label is right, .npy, or the teacher's average accuracy",
+    )
+    labelled.add_argument(
+        "--mistakes",
+        metavar="M",
+        type=number,
+        help="how many more labels may be wrong: a count, or a fraction below 1 (default: from the correctness)",
+    )
+    sub.add_argument("--exclude", metavar="FILE", type=Path, help="points never to select: a mask or indices, .npy")
+    sub.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="where the indices go, .npy, and the report beside it, .json (default: in DIR, or beside SHARDS, "
+        ".selected.npy)",
+    )
+    sub.add_argument("--seed", metavar="S", type=int, default=0, help="the same scores and seed: the same indices (0)")
+    sub.add_argument(
+        "--backend",
+        choices=backends.NAMES,
+        default="auto",
+        help="which kernels (auto: the fastest in host memory; triton and cuda: on a GPU)",
+    )
+    sub.add_argument(
+        "--invalid", choices=("raise", "exclude"), default="raise", help="what to do with rows of NaN or +inf"
+    )
+
+
+def number(text: str) -> int | float:
+    """500 is a count, 0.05 and 5% are fractions."""
+    bare = text.strip()
+    try:
+        if bare.endswith("%"):
+            percent = float(bare[:-1])
+            if not 0.0 <= percent <= 100.0:
+                raise argparse.ArgumentTypeError(f"expected 0% to 100%, got {text!r}")
+            return percent / 100.0
+        return int(bare)
+    except ValueError:
+        pass
+    try:
+        return float(bare)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a number such as 500, 0.05 or 5%, got {text!r}") from error
+
+
+def file_or_number(text: str) -> Path | float:
+    try:
+        return float(number(text))
+    except argparse.ArgumentTypeError:
+        return Path(text)
+
+
+def check_combinations(arguments: argparse.Namespace) -> None:
+    if (arguments.labelled_logits is None) != (arguments.labels is None):
+        raise UsageError("--labelled-logits and --labels: expected both or neither")
+    if (arguments.top_k is None) != (arguments.classes is None):
+        raise UsageError("--top-k and --classes: expected both or neither")
+    if arguments.logsumexp is not None and arguments.top_k is None:
+        raise UsageError("--logsumexp: expected --top-k and --classes with it")
+    if arguments.top_k is not None and arguments.backend in backends.DEVICE:
+        raise UsageError("--top-k: expected a --backend in host memory")
+    if arguments.labelled_student is not None and (arguments.labels is None or arguments.student is None):
+        raise UsageError("--labelled-student: expected --labelled-logits, --labels and --student with it")
+    if arguments.correctness is not None and arguments.labels is not None:
+        raise UsageError("--correctness and --labels: expected one of them, given or calibrated")
+    if arguments.out is not None and arguments.out.suffix != ".npy":
+        raise UsageError(f"--out: expected a name that ends in .npy, got {arguments.out}")
+
+
+def options(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the arguments that messages name are called on this command line."""
+    names = {"logits": "logits", "student_logits": "student"}
+    names |= {name: name for name in ("budget", "mistakes", "correctness", "exclude", "seed", "backend", "invalid")}
+    return {name: option(arguments, given) for name, given in names.items()}
+
+
+def option(arguments: argparse.Namespace, name: str) -> str:
+    value = getattr(arguments, name)
+    if name == "logits":
+        return str(value[0]) if len(value) == 1 else f"{value[0]} to {value[-1]}"
+    flag = "--" + name.replace("_", "-")
+    return f"{flag} {value}" if isinstance(value, Path) else flag
+
+
+@contextlib.contextmanager
+def said_of(names: dict[str, str]) -> Iterator[None]:
+    """Errors about arguments of the library as errors about options and files."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        name, colon, rest = str(error).partition(":")
+        rest = rest.replace('invalid="exclude"', "--invalid exclude")
+        if colon and name in names:
+            raise ValueError(f"{names[name]}:{rest}") from error
+        raise

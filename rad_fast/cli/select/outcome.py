@@ -1,0 +1,64 @@
+"""Where results go, what the report beside them says, and the progress on the way there."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rad_fast.cli.messages import UsageError
+from rad_fast.storage.npy import check_writable
+
+
+def output(arguments: argparse.Namespace) -> Path:
+    """Where the indices go."""
+    if arguments.out is not None:
+        return Path(arguments.out)
+    if arguments.workdir is not None:
+        return Path(arguments.workdir, "selected.npy")
+    given: list[Path] = arguments.logits
+    if len(given) > 1 or not (given[0].exists() or given[0].suffix):
+        raise UsageError("--out: expected with several SHARDS (or --workdir): there is no one place beside them")
+    return given[0].with_name(given[0].stem + ".selected.npy")
+
+
+def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> None:
+    """Refuse what could not be written, or would overwrite an input."""
+    given = [
+        path for name, path in vars(arguments).items() if isinstance(path, Path) and name not in ("out", "workdir")
+    ]
+    for output in outputs:
+        for path in [*arguments.logits, *given]:
+            if path.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path)):
+                raise ValueError(f"{output}: expected a place outside of {path}, choose one with --out or --workdir")
+            if os.path.realpath(path) == os.path.realpath(output) or (
+                path.exists() and output.exists() and path.samefile(output)
+            ):
+                raise ValueError(f"{output}: expected a place other than the inputs', choose one with --out")
+        if arguments.workdir is None or arguments.workdir.is_dir() or output.parent != arguments.workdir:
+            check_writable(output)
+
+
+def plain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments as JSON holds them; of files the names alone, so that a report says nothing about the machine."""
+    kept = {name: value for name, value in vars(arguments).items() if name not in ("run", "parser")}
+    kept["logits"] = kept["logits"][0] if len(kept["logits"]) == 1 else [path.name for path in kept["logits"]]
+    return {name: value.name if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+@contextlib.contextmanager
+def progress(rows: int, done: int = 0) -> Iterator[Callable[[int], object]]:
+    """A bar with rows a second and the time left, where tqdm is installed and someone looks at a terminal."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        tqdm = None
+    if tqdm is None or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    with tqdm(total=rows, initial=done, desc="scoring", unit=" rows", unit_scale=True, leave=False) as bar:
+        yield bar.update
