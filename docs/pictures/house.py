@@ -49,13 +49,21 @@ def draw(out: Path) -> None:
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">',
         '<path d="M0 0L8 4L0 8z" fill="#6b7a8f"/></marker></defs>',
     ]
+    long_ways = 0
     for upper, lower in sorted(uses):
         (x, y), (u, v) = place[upper], place[lower]
-        x, y, u = x + WIDTH / 2, y + HEIGHT, u + WIDTH / 2
-        bend = (v - y) / 2
-        path = f"M{x:.0f} {y:.0f}C{x:.0f} {y + bend:.0f} {u:.0f} {v - bend:.0f} {u:.0f} {v:.0f}"
+        x, y = x + WIDTH / 2, y + HEIGHT
+        between = [a for a, b in place.values() if y < b < v]
+        if between:  # beside the rooms that it passes
+            lane = min([*between, u]) - GAP * (1 + long_ways / 2)
+            long_ways += 1
+            way = f"C{x:.0f} {y + 34} {lane:.0f} {y + 4} {lane:.0f} {y + 44}"
+            way += f"V{v}Q{lane:.0f} {v + HEIGHT / 2} {u:.0f} {v + HEIGHT / 2}"
+        else:
+            u, bend = u + WIDTH / 2, (v - y) / 2
+            way = f"C{x:.0f} {y + bend} {u:.0f} {v - bend} {u:.0f} {v}"
         lines.append(
-            f'<path d="{path}" fill="none" stroke="#6b7a8f" marker-end="url(#tip)"/>'
+            f'<path d="M{x:.0f} {y}{way}" fill="none" stroke="#6b7a8f" marker-end="url(#tip)"/>'
         )
     for name, (x, y) in place.items():
         middle, says = x + WIDTH / 2, SAYS[name]
