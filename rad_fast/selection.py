@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import inputs
 from .calibration import Calibrator
 from .device.backends import Backend, backend
 from .device.route import Route
+from .inputs import shown
 from .kernels.reference.game import Equilibrium
-from .kernels.reference.score import Points
+from .kernels.reference.score import Kind, Points, Rule, Scores
+from .report import table as tables
 from .report.figures import Drawn, figures
-from .report.words import sentences
+from .report.words import amount, sentences
+from .storage import archive
 from .storage.blocks import Pieces
 
 BLOCK = 1 << 17  # points at a time, within the cache
+SAVED = 1  # the version of what ``save`` writes
+SAVED_CLASSES = (Calibrator, Kind, Points, Rule, Scores)
+HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as they are
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Selection:
     """The points chosen for the student, and the game behind the choice.
 
@@ -47,8 +54,9 @@ class Selection:
 
     Notes
     -----
-    ``report()`` gives the numbers, ``summary()`` says them in words, ``plot()`` draws them, ``save_report(path)``
-    writes words and figures to one HTML page.
+    ``report()`` gives the numbers, ``summary()`` says them in words, ``table()`` lists the selected points, ``plot()``
+    draws figures, ``save_report(path)`` writes words and figures to one HTML page. ``save(path)`` keeps a selection,
+    ``Selection.load(path)`` brings it back.
 
     Examples
     --------
@@ -146,13 +154,111 @@ class Selection:
         """The numbers in words, for a terminal."""
         return "\n".join(sentences(self.report()))
 
+    def table(self, library: str = "auto") -> Any:
+        """The selected points as a table, with the reason for each.
+
+        Parameters
+        ----------
+        library : {"auto", "pandas", "polars", "pyarrow"}
+            Whose table; "auto" takes the first of them that the program has imported, or else the first installed.
+
+        Returns
+        -------
+        A DataFrame (or pyarrow.Table) of ``budget`` rows: ``index`` of the point, ``label``, ``gain``, ``correctness``,
+        ``probability`` of inclusion, ``weight`` (1 / probability), and ``why`` in words.
+
+        Raises
+        ------
+        ImportError : where the library is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np, rad_fast
+        >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10))
+        >>> picks = rad_fast.Selector(20).fit(logits).table("pandas")
+        >>> list(picks.columns)
+        ['index', 'label', 'gain', 'correctness', 'probability', 'weight', 'why']
+        >>> picks.why[0]
+        'effective gain 0.12 above 0.10'
+        """
+        return tables.table(self._columns, library)
+
+    @property
+    def _columns(self) -> tables.Columns:
+        """What the table holds, by name."""
+        at, points = self.on_host()
+        gain, correctness = points.gain[at], points.correctness[at]
+        chance = self._host_kernels.probabilities(gain, correctness, self.equilibrium)
+        threshold = np.full(len(at), self.threshold)
+        return tables.columns(tables.Picks(at, points.label[at], gain, correctness, chance, threshold, False))
+
+    @property
+    def _host_kernels(self) -> Backend:
+        return backend("auto") if isinstance(self._kernels, Route) else self._kernels
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Keep the selection in a file, for ``Selection.load``: the points' scores too, 12 bytes a point.
+
+        Parameters
+        ----------
+        path : where the file goes, by custom with the name ending in .npz; what is there is replaced, in one step.
+
+        Raises
+        ------
+        OSError : where it cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np, rad_fast, tempfile, pathlib
+        >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10))
+        >>> selection = rad_fast.Selector(50).fit(logits)
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "selection.npz")
+        >>> selection.save(file)
+        >>> bool((rad_fast.Selection.load(file).indices == selection.indices).all())
+        True
+        """
+        at, points = self.on_host()
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in HELD}
+        archive.write(path, "Selection", SAVED, {**kept, "indices": at, "points": points})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Selection:
+        """The selection that ``save`` kept; its arrays are NumPy's. No code in the file is run.
+
+        Raises
+        ------
+        OSError : where there is no such file.
+        ValueError : where the file is another, or of another version of rad_fast.
+        """
+        content = archive.read(path, "Selection", SAVED, SAVED_CLASSES)
+        indices, points = content.pop("indices"), content.pop("points")
+        given = {"indices": indices, "_indices": indices, "_pieces": Pieces([points]), "_wrap": inputs.same}
+        return Selection(**content, **given, _kernels=backend("auto"))
+
+    def __repr__(self) -> str:
+        return (
+            f"Selection({self.budget:,} of {self.n_points:,} points, value {amount(self.value)}, "
+            f"mistakes {amount(self.mistakes)}, seed {self.seed})"
+        )
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        left_out = self.n_excluded + self.n_invalid
+        rows = {
+            "selected": f"{self.budget:,} of {self.n_points:,} points" + (f", {left_out:,} left out" * (left_out > 0)),
+            "expected gain at worst": f"{amount(self.value)}, with {amount(self.mistakes)} mistakes",
+            "threshold of the effective gain": amount(self.threshold),
+            "seed, backend": f"{self.seed}, {self.backend}",
+            "see also": ".table(), .summary(), .plot()",
+        }
+        return shown.card("Selection", rows)
+
     @property
     def _drawn(self) -> Drawn:
         """What the report's figures are counted from."""
         at, points = self.on_host()
-        kernels = backend("auto") if isinstance(self._kernels, Route) else self._kernels
         curve = calibration(self.calibrator)
-        return Drawn(at, points, kernels, self.equilibrium, self.budget, self.mistakes, self.n_points, curve)
+        return Drawn(at, points, self._host_kernels, self.equilibrium, self.budget, self.mistakes, self.n_points, curve)
 
     @cached_property
     def _figures(self) -> dict[str, Any]:
@@ -169,13 +275,14 @@ class Selection:
 
         Returns
         -------
-        The matplotlib Figure.
+        The matplotlib Figure. A notebook shows it once.
         """
         try:
             from matplotlib import pyplot, rc_context
         except ImportError as error:
             raise ImportError('plot() needs matplotlib: pip install "rad_fast[report]"') from error
         from .report.draw import STYLE, TITLES, draw, drawn, titled
+        from .report.notebook import shown_once
 
         numbers, figures = self.report(), self._figures
         if ax is not None:
@@ -190,7 +297,7 @@ class Selection:
                 panel = figure.add_subplot(rows, 2, place + 1)
                 draw(name, panel, numbers, figures)
                 titled(name, panel, TITLES[name])
-        return figure
+        return shown_once(figure)
 
     def save_report(self, path: str | os.PathLike[str], *, title: str = "Selection") -> None:
         """Write one HTML page with the numbers in words and the figures; it needs nothing from a network.

@@ -125,3 +125,43 @@ def test_a_selector_can_be_used_again(logits):
     assert (first.budget, second.budget) == (150, 50)
     np.testing.assert_array_equal(selector.fit(logits).indices, first.indices)
     np.testing.assert_array_equal(selector.finalize().indices, first.indices)
+
+
+# --------------------------------------------------------------------------------------------- kept, and shown
+
+
+def test_a_saved_selection_comes_back_with_all_that_it_said(logits, tmp_path):
+    labels = np.where(np.arange(400) % 10 == 0, 0, logits[:400].argmax(1))
+    calibrator = rad_fast.Calibrator().fit(logits[:400], labels, logits[:400] / 2)
+    chosen = rad_fast.Selector(BUDGET, seed=3).fit(logits, student_logits=logits / 2, correctness=calibrator)
+    path = tmp_path / "chosen.npz"
+    chosen.save(path)
+    back = rad_fast.Selection.load(path)
+    for name in ["indices", "gain", "correctness", "labels", "weights", "probabilities"]:
+        np.testing.assert_array_equal(getattr(back, name), getattr(chosen, name), err_msg=name)
+    assert back.report() == chosen.report()
+    assert back._figures == chosen._figures
+    np.testing.assert_array_equal(back.calibrator.predict(logits, logits / 2), calibrator.predict(logits, logits / 2))
+
+
+def test_a_torch_selection_is_loaded_as_numpy(logits, tmp_path):
+    torch = pytest.importorskip("torch")
+    chosen = rad_fast.Selector(BUDGET).fit(torch.from_numpy(logits))
+    chosen.save(tmp_path / "chosen.npz")
+    back = rad_fast.Selection.load(tmp_path / "chosen.npz")
+    assert isinstance(back.indices, np.ndarray)
+    np.testing.assert_array_equal(back.indices, chosen.indices.numpy())
+
+
+def test_what_is_no_selection_is_not_loaded(tmp_path):
+    np.save(tmp_path / "other.npy", np.arange(3))
+    with pytest.raises(ValueError, match=r"other\.npy: expected a file that Selection\.save wrote"):
+        rad_fast.Selection.load(tmp_path / "other.npy")
+
+
+def test_a_selection_shows_itself_in_one_line_and_as_a_small_table(selection):
+    assert repr(selection) == f"Selection(150 of 3,000 points, value {amount(selection.value)}, mistakes 149.5, seed 0)"
+    page = selection._repr_html_()
+    assert "150 of 3,000 points, 10 left out" in page
+    assert amount(selection.value) in page
+    assert len(page) < 3000
