@@ -12,7 +12,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "result",
         metavar="RESULT",
         type=Path,
-        help="what rad-fast select wrote: the .json, the .npy beside it, or the folder of --workdir",
+        help="what rad-fast select wrote: the .json, the points beside it, or the folder of --workdir",
     )
     sub.add_argument("--out", metavar="FILE", type=Path, help="where the page goes (default: beside RESULT, .html)")
     sub.add_argument("--title", metavar="TEXT", help="the page's heading (default: RESULT's name)")
@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     """rad-fast report: write the page, say the numbers."""
     from rad_fast.report.page import save
     from rad_fast.report.result import located, read
+    from rad_fast.report.table import SUFFIXES
     from rad_fast.report.words import sentences
     from rad_fast.storage.workdir import MANIFEST
 
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     inside = (folder / MANIFEST).exists()
     place, name = (folder, folder.name) if inside else (source, source.stem)
     out: Path = place.with_name(f"{name}.html") if arguments.out is None else arguments.out
-    if os.path.realpath(out) in (os.path.realpath(source), os.path.realpath(source.with_suffix(".npy"))):
+    if os.path.realpath(out) in [os.path.realpath(source.with_suffix(end)) for end in (source.suffix, *SUFFIXES)]:
         raise ValueError(f"{out}: expected a place other than RESULT's, choose one with --out")
     numbers, figures = read(source)
     title = arguments.title or f"Selection {name}"

@@ -5,6 +5,7 @@ A message names the argument, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import os
@@ -19,13 +20,25 @@ def is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
-BUDGET = "budget: expected an int from 1 to the number of points, or a float in (0, 1]: the fraction of them to select"
+BUDGET = (
+    "budget: expected an int from 1 to the number of points, or a fraction of them as a float in (0, 1] or as text "
+    'such as "5%"'
+)
 
 
-def budget_alone(value: Any) -> None:
+def percentage(value: Any) -> Any:
+    """The fraction that text such as "5%" stands for; anything else as it is."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        with contextlib.suppress(ValueError):
+            return float(value.strip()[:-1]) / 100.0
+    return value
+
+
+def budget_alone(given: Any) -> None:
     """What can be said of a budget before the number of points is known."""
+    value = percentage(given)
     if not is_number(value):
-        raise TypeError(f"{BUDGET}; got {value!r}")
+        raise TypeError(f"{BUDGET}; got {given!r}")
     if isinstance(value, numbers.Integral):
         if int(value) < 1:
             raise ValueError(f"{BUDGET}; got {value}")
@@ -33,12 +46,13 @@ def budget_alone(value: Any) -> None:
     number = float(value)
     if not 0.0 < number <= 1.0:
         hint = f"; a number of points is an int: {int(number)}" if number > 1 and number.is_integer() else ""
-        raise ValueError(f"{BUDGET}; got {value}{hint}")
+        raise ValueError(f"{BUDGET}; got {given}{hint}")
 
 
-def budget(value: Any, points: int, left_out: int) -> int:
+def budget(given: Any, points: int, left_out: int) -> int:
     """The number of points to select: as given, or a fraction of the points that are not left out."""
-    budget_alone(value)
+    budget_alone(given)
+    value = percentage(given)
     most = points - left_out
     if not isinstance(value, numbers.Integral):
         return min(most, max(1, math.floor(float(value) * most + 0.5)))
@@ -48,14 +62,16 @@ def budget(value: Any, points: int, left_out: int) -> int:
     return int(value)
 
 
-def mistakes(value: Any) -> float | None:
-    """A count of mistakes (an int, or a float of at least 1) or a fraction of the points (a float below 1), or None."""
+def mistakes(given: Any) -> float | None:
+    """A count of mistakes (an int, or a float of at least 1) or a fraction of the points (a float below 1, or text such
+    as "5%"), or None."""
+    value = percentage(given)
     if value is None:
         return None
     if not is_number(value):
         raise TypeError(
-            "mistakes: expected None, a count (an int, or a float of at least 1) or a float in [0, 1), a fraction of "
-            f"the points; got {value!r}"
+            "mistakes: expected None, a count (an int, or a float of at least 1) or a fraction of the points, as a "
+            f'float in [0, 1) or as text such as "5%"; got {given!r}'
         )
     number = float(value)
     if not 0.0 <= number < math.inf:
@@ -65,8 +81,9 @@ def mistakes(value: Any) -> float | None:
 
 def mistakes_rate(value: Any) -> tuple[float, float]:
     """Checked, given ``mistakes`` as a count, and a number for each point that can be selected."""
-    number = float(value)
-    return (number, 0.0) if isinstance(value, numbers.Integral) or number >= 1.0 else (0.0, number)
+    number = float(percentage(value))
+    fraction = isinstance(value, str) or (number < 1.0 and not isinstance(value, numbers.Integral))
+    return (0.0, number) if fraction else (number, 0.0)
 
 
 def seed(value: Any) -> int:

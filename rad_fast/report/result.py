@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .figures import VERSION
+from .table import SUFFIXES
 from .words import Figures, Numbers
 
 COUNTS = ("points", "excluded", "invalid", "budget", "worth_querying")
@@ -16,7 +17,7 @@ NUMBERS = (*COUNTS, *GAME, "selected_mean_gain", "selected_mean_correctness")
 
 
 def located(result: Path) -> Path:
-    """The report of a result: its .json, given as that, as the .npy beside it, or as the folder of --workdir."""
+    """The report of a result: its .json, given as that, as the points beside it, or as the folder of --workdir."""
     if result.is_dir():
         report = result / "selected.json"
         if not report.exists():
@@ -24,12 +25,10 @@ def located(result: Path) -> Path:
                 f"{result}: expected a --workdir that rad-fast select has finished, it has no selected.json"
             )
         return report
-    if result.suffix == ".npy":
+    if result.suffix in SUFFIXES:
         report = result.with_suffix(".json")
         if result.exists() and not report.exists():
-            raise ValueError(
-                f"{result}: expected the indices of rad-fast select, there is no {report.name} beside them"
-            )
+            raise ValueError(f"{result}: expected what rad-fast select wrote, there is no {report.name} beside them")
         return report
     return result
 

@@ -77,7 +77,7 @@ WRONG = [
     ("student of integers", {"student_logits": LOGITS.astype(int)}, TypeError, ["student_logits", "int64"]),
     ("mistakes negative", {"mistakes": -1}, ValueError, ["mistakes", "-1"]),
     ("mistakes infinite", {"mistakes": np.inf}, ValueError, ["mistakes", "inf"]),
-    ("mistakes text", {"mistakes": "5%"}, TypeError, ["mistakes", "'5%'"]),
+    ("mistakes text", {"mistakes": "five%"}, TypeError, ["mistakes", "'five%'", '"5%"']),
     ("mistakes a truth value", {"mistakes": True}, TypeError, ["mistakes", "True"]),
     ("mask too short", {"exclude": np.zeros(49, bool)}, ValueError, ["exclude", "50", "49"]),
     ("index beyond the end", {"exclude": [3, 50]}, ValueError, ["exclude", "0 to 49", "50 at index 1"]),
@@ -167,7 +167,7 @@ def test_excluded_rows_may_hold_anything():
 
 @pytest.mark.parametrize(
     ("given", "points", "count"),
-    [(0.5, 3, 2), (0.001, 10, 1), (1.0, 7, 7), (0.25, 10, 3), (7, 7, 7)],  # halves round up; never none; all
+    [(0.5, 3, 2), (0.001, 10, 1), (1.0, 7, 7), (0.25, 10, 3), (7, 7, 7), ("50%", 3, 2)],  # halves round up; never none
 )
 def test_a_fraction_is_of_the_points_that_can_be_selected(given, points, count):
     assert inputs.budget(given, points + 4, 4) == count
@@ -175,7 +175,8 @@ def test_a_fraction_is_of_the_points_that_can_be_selected(given, points, count):
 
 @pytest.mark.parametrize(
     ("given", "meaning"),
-    [(0, 0.0), (1, 1.0), (1.0, 1.0), (2.5, 2.5), (0.1, 20.0), (0.0, 0.0)],  # a float below 1 is a fraction of 200
+    # A float below 1 is a fraction of 200, and so is text.
+    [(0, 0.0), (1, 1.0), (1.0, 1.0), (2.5, 2.5), (0.1, 20.0), (0.0, 0.0), ("10%", 20.0), ("100%", 200.0)],
 )
 def test_mistakes_are_a_count_or_a_fraction(given, meaning):
     count, each = inputs.mistakes_rate(given)

@@ -52,9 +52,7 @@ def test_numbers_text_arrays_and_known_objects_come_back(tmp_path: Path) -> None
 def test_a_class_that_is_not_expected_is_not_made(tmp_path: Path) -> None:
     path = tmp_path / "thing.npz"
     archive.write(path, "Thing", 1, {"box": Box()})
-    with pytest.raises(
-        ValueError, match=r"thing\.npz: expected .* Thing\.save wrote; .* not know: 'Box'"
-    ):
+    with pytest.raises(ValueError, match=r"thing\.npz: expected .* Thing\.save wrote; .* not know: 'Box'"):
         archive.read(path, "Thing", 1, ())
 
 

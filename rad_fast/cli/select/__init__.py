@@ -13,6 +13,7 @@ import numpy as np
 import rad_fast
 from rad_fast import inputs
 from rad_fast.device.upload import upload_for
+from rad_fast.report import table
 from rad_fast.storage.npy import open_npy, write_npy, write_text, write_together
 from rad_fast.storage.readers import Shards, open_shards
 from rad_fast.storage.workdir import Workdir
@@ -34,6 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = output(arguments)
     report_path = out.with_suffix(".json")
     check_outputs((out, report_path), arguments)
+    if out.suffix == ".parquet":
+        table.check_parquet()
 
     with said_of(options(arguments)):
         selection, about = selected(arguments)
@@ -47,9 +50,11 @@ def run(arguments: argparse.Namespace) -> None:
     text = json.dumps(report, indent=2, allow_nan=False).removesuffix("\n}")
     # What rad-fast report draws, on a line of its own: thousands of counts.
     text += f',\n  "figures": {json.dumps(selection._figures, allow_nan=False)}\n}}\n'
-    write_together({report_path: write_text(text), out: write_npy(selection.on_host()[0])})
+    bare = out.suffix == ".npy"
+    write = write_npy(selection.on_host()[0]) if bare else table.writer(out, selection._columns)
+    write_together({report_path: write_text(text), out: write})
     print(selection.summary())
-    print(f"indices in {out}, the report in {report_path}")
+    print(f"{'indices' if bare else 'the selected points'} in {out}, the report in {report_path}")
 
 
 def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[str, Any]]:

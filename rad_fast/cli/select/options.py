@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rad_fast.cli.messages import UsageError
 from rad_fast.device import backends
+from rad_fast.report.table import SUFFIXES
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -63,7 +64,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     labelled.add_argument(
         "--mistakes",
         metavar="M",
-        type=number,
+        type=count_or_percent,
         help="how many more labels may be wrong: a count, or a fraction below 1 (default: from the correctness)",
     )
     sub.add_argument("--exclude", metavar="FILE", type=Path, help="points never to select: a mask or indices, .npy")
@@ -71,8 +72,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--out",
         metavar="FILE",
         type=Path,
-        help="where the indices go, .npy, and the report beside it, .json (default: in DIR, or beside SHARDS, "
-        ".selected.npy)",
+        help="where the selected points go: .npy for their indices alone, .csv or .parquet for a table (index, label, "
+        "gain, correctness, probability, weight, why); the report goes beside it, .json (default: in DIR, or beside "
+        "SHARDS, .selected.npy)",
     )
     sub.add_argument("--seed", metavar="S", type=int, default=0, help="the same scores and seed: the same indices (0)")
     sub.add_argument(
@@ -104,6 +106,12 @@ def number(text: str) -> int | float:
         raise argparse.ArgumentTypeError(f"expected a number such as 500, 0.05 or 5%, got {text!r}") from error
 
 
+def count_or_percent(text: str) -> int | float | str:
+    """As ``number``; 100% stays what it says, as 1.0 is a count of mistakes."""
+    value = number(text)
+    return text.strip() if text.strip().endswith("%") else value
+
+
 def file_or_number(text: str) -> Path | float:
     try:
         return float(number(text))
@@ -124,8 +132,8 @@ def check_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError("--labelled-student: expected --labelled-logits, --labels and --student with it")
     if arguments.correctness is not None and arguments.labels is not None:
         raise UsageError("--correctness and --labels: expected one of them, given or calibrated")
-    if arguments.out is not None and arguments.out.suffix != ".npy":
-        raise UsageError(f"--out: expected a name that ends in .npy, got {arguments.out}")
+    if arguments.out is not None and arguments.out.suffix not in SUFFIXES:
+        raise UsageError(f"--out: expected a name that ends in {', '.join(SUFFIXES)}, got {arguments.out}")
 
 
 def options(arguments: argparse.Namespace) -> dict[str, str]:
