@@ -54,6 +54,7 @@ def test_another_form_is_refused_before_any_work(logits: np.ndarray, capsys: pyt
     assert [path.name for path in Path().iterdir()] == ["logits.npy"]
 
 
+@pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
 def test_all_labels_may_be_mistaken_on_the_command_line_too(
     logits: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,56 @@
+"""What a notebook shows: every figure once, whatever the backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rad_fast
+from rad_fast.report.notebook import display
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+
+
+@pytest.fixture
+def figure():
+    logits = np.random.default_rng(5).normal(0, 4, size=(300, 6))
+    figure = rad_fast.Selector(20).fit(logits).plot()
+    yield figure
+    pyplot.close(figure)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What IPython was asked to display."""
+    found = []
+    monkeypatch.setattr(pytest.importorskip("IPython.display"), "display", found.append)
+    return found
+
+
+def test_a_figure_that_the_backend_shows_is_not_shown_twice(figure, shown, monkeypatch):
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "module://matplotlib_inline.backend_inline")
+    display(figure)
+    assert shown == []
+
+
+def test_a_figure_that_no_backend_shows_is_shown_as_the_result_of_its_cell(figure, shown):
+    """Agg draws into memory alone: without %matplotlib inline nothing else would show it."""
+    figure._ipython_display_()
+    (picture,) = shown
+    assert picture.data.startswith(b"\x89PNG")
+
+
+def test_a_figure_of_an_earlier_cell_is_shown_again_when_asked_for(figure, shown, monkeypatch):
+    """An inline backend closes what it has shown; the figure can still be drawn."""
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "inline")
+    pyplot.close(figure)
+    display(figure)
+    assert len(shown) == 1
+
+
+def test_ipython_asks_the_figure_itself(figure, shown):
+    """IPython looks for this method before all other forms."""
+    from IPython.core.formatters import DisplayFormatter
+
+    assert DisplayFormatter().format(figure) == ({}, {})
+    assert len(shown) == 1
