@@ -17,7 +17,7 @@ from .device.backends import Backend, backend
 from .device.route import Route
 from .inputs import shown
 from .kernels.reference.game import Equilibrium
-from .kernels.reference.score import Kind, Points, Rule, Scores
+from .kernels.reference.score import Gain, Kind, Points, Rule, Scores
 from .report import table as tables
 from .report.figures import Drawn, figures
 from .report.words import amount, sentences
@@ -26,7 +26,7 @@ from .storage.blocks import Pieces
 
 BLOCK = 1 << 17  # points at a time, within the cache
 SAVED = 1  # the version of what ``save`` writes
-SAVED_CLASSES = (Calibrator, Kind, Points, Rule, Scores)
+SAVED_CLASSES = (Calibrator, Gain, Kind, Points, Rule, Scores)
 HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as they are
 
 

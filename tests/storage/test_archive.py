@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rad_fast.kernels.reference.score import Kind, Points, Rule
+from rad_fast.kernels.reference.score import Gain, Kind, Points, Rule
 from rad_fast.storage import archive
 
 
@@ -36,7 +36,7 @@ def test_numbers_text_arrays_and_known_objects_come_back(tmp_path: Path) -> None
     }
     path = tmp_path / "thing.npz"
     archive.write(path, "Thing", 1, content)
-    back = archive.read(path, "Thing", 1, (Box, Kind, Points, Rule))
+    back = archive.read(path, "Thing", 1, (Box, Gain, Kind, Points, Rule))
     for name in ("none", "flag", "count", "number", "infinite", "rule"):
         assert back[name] == content[name], name
     assert isinstance(back["rule"].kind, Kind)
