@@ -56,6 +56,8 @@ class Calibrator:
     rule_ : the fitted rule, evaluated inside the scoring pass of ``select``.
     n_labelled_ : how many labelled points it was fitted on.
     error_ : the teacher's error rate on them.
+    class_counts_ : (C,) int64, how many of them are of each true class. ``select`` shares out its quotas by it: the
+        labelled points are taken for a random sample of the points.
     needs_student_ : whether ``predict`` and ``select`` need the student's logits.
 
     Examples
@@ -73,6 +75,7 @@ class Calibrator:
     rule_: Rule
     n_labelled_: int
     error_: float
+    class_counts_: npt.NDArray[np.int64]
     needs_student_: bool
 
     def __init__(self, *, backend: str = "auto") -> None:
@@ -103,6 +106,7 @@ class Calibrator:
         of_student = None if student is None else checked_scores(kernels, student, of_teacher.label)
         right = (of_teacher.label == truth).astype(np.float64)
         self.n_labelled_ = len(right)
+        self.class_counts_ = np.bincount(truth, minlength=teacher.classes)
         self.error_ = 1.0 - float(right.mean())
         self.needs_student_ = student is not None
         self.rule_ = fitted(of_teacher, of_student, right)

@@ -15,18 +15,19 @@ from . import inputs
 from .calibration import Calibrator
 from .device.backends import Backend, backend
 from .device.route import Route
+from .game.quotas import Shares
 from .inputs import shown
-from .kernels.reference.game import Equilibrium
+from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.score import Gain, Kind, Points, Rule, Scores
 from .report import table as tables
-from .report.figures import Drawn, figures
+from .report.figures import Drawn, figures, probabilities
 from .report.words import amount, sentences
 from .storage import archive
 from .storage.blocks import Pieces
 
 BLOCK = 1 << 17  # points at a time, within the cache
 SAVED = 1  # the version of what ``save`` writes
-SAVED_CLASSES = (Calibrator, Gain, Kind, Points, Rule, Scores)
+SAVED_CLASSES = (Calibrator, Equilibria, Equilibrium, Gain, Kind, Points, Rule, Scores, Shares)
 HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as they are
 
 
@@ -40,7 +41,7 @@ class Selection:
     ----------
     indices : (budget,) int64, ascending and distinct.
     probabilities : (N,) float64, every point's inclusion probability; they sum to ``budget``. Computed when asked for.
-    gain : (N,) float32 in [0, 1], 1 - margin of the student; NaN where a point was excluded or invalid.
+    gain : (N,) float32 in [0, 1], what the student would learn; NaN where a point was excluded or invalid.
     correctness : (N,) float32 in [0, 1], the probability that the teacher's label is right.
     labels : (N,) int32, the teacher's; -1 where a row is invalid.
     weights : (budget,) float64, 1 / inclusion probability of the selected points: a sum over them weighted so is an
@@ -49,7 +50,10 @@ class Selection:
         admits, the expected gain of the selection, right labels less wrong ones, is at least this.
     mistakes : how many labels the adversary may spoil beyond that.
     price, threshold, share : the equilibrium. A point is taken with probability min(1, price / gain) where its
-        effective gain (2 correctness - 1) gain exceeds the threshold, which is the value of the game per query.
+        effective gain (2 correctness - 1) gain exceeds the threshold, which is the value of the game per query. With
+        quotas (C,) float64 each: every class has a game of its own.
+    quotas : (C,) float64, how much of the budget each class gets, in sum ``budget``; None without quotas. ``value`` is
+        then the sum of the classes' values: each class's adversary has mistakes in proportion to its points.
     calibrator : the Calibrator that correctness came from, or None.
 
     Notes
@@ -73,9 +77,9 @@ class Selection:
     budget: int
     value: float
     mistakes: float
-    price: float
-    threshold: float
-    share: float
+    price: Any
+    threshold: Any
+    share: Any
     seed: int
     backend: str
     n_points: int
@@ -87,9 +91,14 @@ class Selection:
     _kernels: Backend | Route = field(repr=False)
     _wrap: Callable[[Any], Any] = field(repr=False)
     calibrator: Any = field(default=None, repr=False)
+    quotas: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    _answer: Equilibrium | Equilibria | None = field(default=None, repr=False)
+    _shares: Shares | None = field(default=None, repr=False)
 
     @property
-    def equilibrium(self) -> Equilibrium:
+    def equilibrium(self) -> Equilibrium | Equilibria:
+        if self._answer is not None:
+            return self._answer
         return Equilibrium(self.price, self.threshold, self.share, self.value)
 
     @cached_property
@@ -110,14 +119,15 @@ class Selection:
 
     @cached_property
     def probabilities(self) -> Any:
-        return self._wrap(self._kernels.probabilities(self._points.gain, self._points.correctness, self.equilibrium))
+        return self._wrap(probabilities(self._kernels, self._points, self.equilibrium))
 
     @cached_property
     def weights(self) -> Any:
-        if isinstance(self._kernels, Route):
-            return self._wrap(self._kernels.weights(self._points, self._indices, self.equilibrium))
-        gain, correctness = self._points.gain[self._indices], self._points.correctness[self._indices]
-        return self._wrap(1.0 / self._kernels.probabilities(gain, correctness, self.equilibrium))
+        answer = self.equilibrium
+        if isinstance(self._kernels, Route) and isinstance(answer, Equilibrium):
+            return self._wrap(self._kernels.weights(self._points, self._indices, answer))
+        selected = Points(*(field[self._indices] for field in self._points[:3]))
+        return self._wrap(1.0 / probabilities(self._kernels, selected, answer))
 
     def on_host(self) -> tuple[npt.NDArray[np.int64], Any]:
         """Indices and points as NumPy arrays."""
@@ -129,7 +139,7 @@ class Selection:
     def report(self) -> dict[str, Any]:
         """The numbers of the selection, as JSON can hold them."""
         at, points = self.on_host()
-        worth = worth_querying(points, self.threshold)
+        worth, each = worth_querying(points, self.threshold), self.quotas is None
         classes, counts = np.unique(points.label[at], return_counts=True)
         return {
             "points": self.n_points,
@@ -139,13 +149,14 @@ class Selection:
             "mistakes": self.mistakes,
             "value": self.value,
             "value_per_query": self.value / self.budget,
-            "price": self.price,
-            "threshold": self.threshold,
-            "share": self.share,
+            "price": self.price if each else None,
+            "threshold": self.threshold if each else None,
+            "share": self.share if each else None,
             "worth_querying": worth,
             "selected_mean_gain": float(points.gain[at].mean(dtype=np.float64)),
             "selected_mean_correctness": float(points.correctness[at].mean(dtype=np.float64)),
             "selected_labels": {str(label): int(count) for label, count in zip(classes, counts, strict=True)},
+            **({} if self._shares is None else shared_out(self._shares)),
             "seed": self.seed,
             "backend": self.backend,
         }
@@ -187,10 +198,10 @@ class Selection:
     def _columns(self) -> tables.Columns:
         """What the table holds, by name."""
         at, points = self.on_host()
-        gain, correctness = points.gain[at], points.correctness[at]
-        chance = self._host_kernels.probabilities(gain, correctness, self.equilibrium)
-        threshold = np.full(len(at), self.threshold)
-        return tables.columns(tables.Picks(at, points.label[at], gain, correctness, chance, threshold, False))
+        some = Points(points.gain[at], points.correctness[at], points.label[at])
+        chance, by_class = probabilities(self._host_kernels, some, self.equilibrium), self.quotas is not None
+        threshold = self.threshold[some.label] if by_class else np.full(len(at), self.threshold)
+        return tables.columns(tables.Picks(at, some.label, some.gain, some.correctness, chance, threshold, by_class))
 
     @property
     def _host_kernels(self) -> Backend:
@@ -247,7 +258,7 @@ class Selection:
         rows = {
             "selected": f"{self.budget:,} of {self.n_points:,} points" + (f", {left_out:,} left out" * (left_out > 0)),
             "expected gain at worst": f"{amount(self.value)}, with {amount(self.mistakes)} mistakes",
-            "threshold of the effective gain": amount(self.threshold),
+            "threshold of the effective gain": "one a class" if self.quotas is not None else amount(self.threshold),
             "seed, backend": f"{self.seed}, {self.backend}",
             "see also": ".table(), .summary(), .plot()",
         }
@@ -328,12 +339,22 @@ class Selection:
         save(path, self.report(), self._figures, title)
 
 
-def worth_querying(points: Any, threshold: float) -> int:
-    """How many points have an effective gain above the threshold."""
+def shared_out(shares: Shares) -> dict[str, Any]:
+    """The quotas, and the classes that weigh something and have no points: theirs went to the others."""
+    given = {str(k): float(shares.quotas[k]) for k in np.flatnonzero(shares.quotas)}
+    return {
+        "quotas": given,
+        "quotas_without_points": [str(k) for k in np.flatnonzero((shares.weights > 0) & (shares.points == 0))],
+    }
+
+
+def worth_querying(points: Any, threshold: Any) -> int:
+    """How many points have an effective gain above the threshold, or that of their class."""
     count = 0
     for begin in range(0, len(points.gain), BLOCK):
         part = slice(begin, begin + BLOCK)
-        count += int(np.count_nonzero(effective(points.gain[part], points.correctness[part]) > threshold))
+        least = threshold[np.maximum(points.label[part], 0)] if isinstance(threshold, np.ndarray) else threshold
+        count += int(np.count_nonzero(effective(points.gain[part], points.correctness[part]) > least))
     return count
 
 

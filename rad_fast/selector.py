@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +15,16 @@ from .calibration import Calibrator
 from .device import topk
 from .device.backends import Backend
 from .device.backends import backend as _backend
-from .device.route import Route, route
+from .device.route import Route, fetched, route
 from .game import on_device
-from .game.group import Alone, GroupPool, common, group_of, place, totals
+from .game.group import Alone, GroupPool, common, group_of, totals
 from .game.pool import ArrayPool
+from .game.quotas import ClassPools, GroupPools, Shares, class_counts, shares, solve_by_class
+from .game.sampling import sample, sample_by_key
 from .game.solver import on_grid, solve
-from .kernels.reference.game import Equilibrium
-from .kernels.reference.sample import start
-from .kernels.reference.score import Invalid, Kind, Points, Rule
+from .kernels.reference.game import Equilibria, Equilibrium
+from .kernels.reference.sample import others_of, start
+from .kernels.reference.score import OTHERS, Gain, Invalid, Kind, Points, Rule
 from .selection import Selection
 from .storage.blocks import Pieces, ScoreBlocks
 from .storage.workdir import ScoreFiles
@@ -34,8 +37,11 @@ def select(
     budget: int | float,
     *,
     student_logits: Any = None,
+    gain: Any = "margin",
     correctness: Any = None,
     mistakes: int | float | None = None,
+    quotas: Any = None,
+    chosen: Any = None,
     exclude: Any = None,
     seed: int = 0,
     invalid: str = "raise",
@@ -54,6 +60,10 @@ def select(
         How many points to select, or the fraction of those that can be.
     student_logits : (N, any C) array, optional
         The student's logits: the gain is then what the student does not know yet.
+    gain : {"auto", "label", "margin"}, or (N,) array in [0, 1]
+        What the student would learn. "label": 1 - its probability of the teacher's label. "margin": 1 - its margin, or
+        the teacher's where there is no student. "auto": "label" where the student has the teacher's classes. An array
+        is rounded to multiples of 2**-24.
     correctness : None, (N,) array in [0, 1], fitted Calibrator, or float in [0, 1]
         The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
         only the teacher's average accuracy.
@@ -61,6 +71,13 @@ def select(
         How many labels the adversary may spoil beyond what correctness admits. None: what the calibration set cannot
         exclude with a Calibrator; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the points of highest
         effective gain, no game.
+    quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
+        How the budget is shared out among the teacher's labels, each with a game of its own. "auto": by the classes of
+        the labelled points of a Calibrator, drawn together where they look equally frequent; without one by the square
+        root of each label's number of points. None: one game, and a sample in the order of the points.
+    chosen : boolean mask (N,), indices, or mapping of classes to counts, optional
+        What was selected before: quotas then share out the whole, and these points are not selected again. A mapping
+        (``collections.Counter(labels)``) counts points that are not among these.
     exclude : boolean mask (N,) or indices, optional
         Points never to select: those already labelled, say.
     seed : int >= 0
@@ -94,8 +111,9 @@ def select(
     >>> rad_fast.select(logits, 5)
     array([ 49, 253, 445, 648, 863])
     """
-    selector = Selector(budget, mistakes=mistakes, seed=seed, invalid=invalid, backend=backend)
-    return selector.fit(logits, student_logits=student_logits, correctness=correctness, exclude=exclude).indices
+    selector = Selector(budget, mistakes=mistakes, quotas=quotas, seed=seed, invalid=invalid, backend=backend)
+    of_points = {"gain": gain, "correctness": correctness, "chosen": chosen, "exclude": exclude}
+    return selector.fit(logits, student_logits=student_logits, **of_points).indices
 
 
 class Selector:
@@ -126,6 +144,7 @@ class Selector:
         budget: int | float,
         *,
         mistakes: int | float | None = None,
+        quotas: Any = None,
         seed: int = 0,
         invalid: str = "raise",
         backend: str = "auto",
@@ -136,6 +155,8 @@ class Selector:
         inputs.mistakes(mistakes)
         self.budget = budget
         self.mistakes = mistakes
+        self.quotas = quotas
+        self._quotas = inputs.quotas(quotas)
         self.seed = inputs.seed(seed)
         self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
         self.backend = backend
@@ -147,64 +168,98 @@ class Selector:
         self._state = _State()
 
     def fit(
-        self, logits: Any, *, student_logits: Any = None, correctness: Any = None, exclude: Any = None
+        self,
+        logits: Any,
+        *,
+        student_logits: Any = None,
+        gain: Any = "margin",
+        correctness: Any = None,
+        chosen: Any = None,
+        exclude: Any = None,
     ) -> Selection:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
         self._state = _State(self._files)
         if self._files is not None:
             self._files.restart()
-        if isinstance(self._group, Alone) and self.scores is None and inputs.is_cuda(logits):
+        of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
+        if inputs.is_cuda(logits) and self._stays_on_device(logits, gain, student_logits, chosen):
             return self._fit_on_device(logits, student_logits, correctness, exclude)
         self._group.exchange(
-            lambda: (
-                self.partial_fit(
-                    logits, student_logits=student_logits, correctness=correctness, exclude=exclude
-                )._state.points
-            )
+            lambda: self.partial_fit(logits, **of_points, chosen=chosen, exclude=exclude)._state.points
         )
         return self.finalize()
 
     def partial_fit(
-        self, logits: Any, *, student_logits: Any = None, correctness: Any = None, exclude: Any = None
+        self,
+        logits: Any,
+        *,
+        student_logits: Any = None,
+        gain: Any = "margin",
+        correctness: Any = None,
+        chosen: Any = None,
+        exclude: Any = None,
     ) -> Selector:
-        """Score the next points; arguments as in ``select``, for these points alone. 12 bytes of each are kept.
+        """Score the next points; arguments as in ``select``, for these points alone. 13 bytes of each are kept.
 
-        ``correctness`` must be of one kind in all calls. A call that raises leaves the selector as it was.
+        ``gain`` and ``correctness`` must be of one kind in all calls; counts given as ``chosen`` add up. A call that
+        raises leaves the selector as it was.
         """
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(self.scores)
+        wrap = None
         if inputs.is_cuda(logits):
-            return self._partial_fit_on_device(logits, student_logits, correctness, exclude)
-        inputs.host_backend(self.backend)
+            kernels = route(self.backend, logits)
+            if self._quotas is None and chosen is None and self._on_device(gain, logits, student_logits):
+                return self._partial_fit_on_device(kernels, logits, student_logits, correctness, exclude)
+            wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
+            logits, student_logits, gain, correctness, chosen, exclude = (
+                fetched(value) for value in (logits, student_logits, gain, correctness, chosen, exclude)
+            )
+        else:
+            inputs.host_backend(self.backend)
         teacher = inputs.matrix("logits", logits, empty=True)
         student = None
         if student_logits is not None:
             student = inputs.matrix("student_logits", student_logits, empty=True)
             inputs.same_rows(teacher, student)
+        inputs.quotas_of_classes(self._quotas, teacher.classes)
+        before, elsewhere = inputs.chosen(chosen, teacher.rows, teacher.classes)
         mask = inputs.exclude_mask(exclude, teacher.rows)
-        rule = _rule(correctness, teacher, student)
+        if before is not None:
+            mask = before if mask is None else mask | before
+        rule = _rule(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
         given = inputs.correctness_array(correctness, teacher.rows, mask) if rule.kind == Kind.GIVEN else None
-        source = inputs.source(teacher, student, correctness)
+        gains = inputs.gain_array(gain, teacher.rows, mask)
+        source = inputs.source(teacher, student, correctness, _gain_named(gain, rule.gain))
         inputs.same_source(self._state.source, source)
         points = self._state.store.room(teacher.rows)
+        classes = max(teacher.classes, 0 if student is None else student.classes)
+        if classes > OTHERS or (self._quotas is None and self._files is None):  # nobody will ask for it
+            points = points._replace(other=None)
         of_student = None if student is None else student.data
         bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)
+        if gains is not None:
+            np.copyto(points.gain, gains, where=~np.isnan(points.gain))
         invalid = np.isnan(points.gain)
         excluded = 0 if mask is None else int(np.count_nonzero(mask))
         if mask is not None:
             invalid &= ~mask
             points.gain[mask] = np.nan
-        self._state.add(points, source, excluded, int(np.count_nonzero(invalid)), teacher.wrap)
+        if before is not None:
+            label = points.label[before]
+            elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)
+        self._state.add(points, source, excluded, int(np.count_nonzero(invalid)), wrap or teacher.wrap, elsewhere)
         return self
 
     def finalize(self) -> Selection:
         """Solve the game on all points given so far and draw the sample."""
         state, group = self._state, self._group
         source = state.source
-        common(group, "settings", (self.budget, self.mistakes, self.seed, self.invalid))
-        common(group, "logits, student_logits and correctness", None if source is None else source.described())
+        asked = self._quotas.tolist() if isinstance(self._quotas, np.ndarray) else self._quotas
+        common(group, "settings", (self.budget, self.mistakes, asked, self.seed, self.invalid))
+        common(group, "logits, student_logits, gain and correctness", None if source is None else source.described())
         count, excluded, invalid = totals(group, (state.points, state.excluded, state.invalid))
         if source is None or count == 0:
             raise ValueError("logits: expected at least one row; call partial_fit(logits) first")
@@ -215,18 +270,41 @@ class Selector:
         count_of, each = self._mistakes(source)
         mistakes = count_of + each * possible
         pieces = state.store.settled()
-        mine = ArrayPool.of(pieces.pieces, self._kernels)
-        answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
-        indices = self._sample(pieces.pieces, answer, start(self.seed, budget, count), budget)
-        if answer.value <= 0:
-            inputs.warn_unreliable(answer.value, mistakes, budget)
+        running, found = start(self.seed, budget, count), None
+        answer: Equilibrium | Equilibria
+        if self._quotas is None:
+            mine = ArrayPool.of(pieces.pieces, self._kernels)
+            answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
+            indices = sample(pieces.pieces, answer, running, self._kernels, group)
+        else:
+            found, answer = self._by_class(pieces.pieces, source, budget, mistakes)
+            others = others_of(source.classes, source.student_classes or source.classes)
+            indices = sample_by_key(pieces.pieces, answer, others, running, self._kernels, group)
+        (sampled,) = totals(group, (len(indices),))
+        if sampled != budget:
+            raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
         counts = (count, excluded, invalid)
-        return self._selection(indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source)
+        return self._selection(
+            indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found
+        )
+
+    def _by_class(
+        self, chunks: list[Points], source: inputs.Source, budget: int, mistakes: float
+    ) -> tuple[Shares, Equilibria]:
+        """The quotas, and the equilibrium of each class's game."""
+        classes, group = source.classes, self._group
+        mine = class_counts(chunks, classes, self._kernels), self._state.chosen_of(classes)
+        points, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
+        held_out = source.calibrator.class_counts_ if isinstance(source.calibrator, Calibrator) else None
+        found = shares(self._quotas, points, chosen, held_out, budget)
+        pools = ClassPools(chunks, classes, self._kernels)
+        everyones = pools if isinstance(group, Alone) else GroupPools(pools, group)
+        return found, solve_by_class(everyones, found, mistakes)
 
     def _selection(
         self,
         indices: Any,
-        answer: Equilibrium,
+        answer: Equilibrium | Equilibria,
         budget: int,
         mistakes: float,
         counts: tuple[int, int, int],
@@ -234,11 +312,15 @@ class Selector:
         kernels: Backend | Route,
         wrap: Callable[[Any], Any],
         source: inputs.Source,
+        found: Shares | None = None,
     ) -> Selection:
+        value = math.fsum(answer.value) if isinstance(answer, Equilibria) else answer.value
+        if value <= 0:
+            inputs.warn_unreliable(value, mistakes, budget)
         return Selection(
             indices=wrap(indices),
             budget=budget,
-            value=answer.value,
+            value=value,
             mistakes=mistakes,
             price=answer.price,
             threshold=answer.threshold,
@@ -253,10 +335,16 @@ class Selector:
             _kernels=kernels,
             _wrap=wrap,
             calibrator=source.calibrator,
+            quotas=None if found is None else found.quotas,
+            _shares=found,
+            _answer=answer,
         )
 
-    def _resume(self, files: ScoreFiles, excluded: int, invalid: int) -> None:
+    def _resume(
+        self, files: ScoreFiles, excluded: int, invalid: int, chosen: npt.NDArray[np.int64] | None = None
+    ) -> None:
         """Go on after the points whose scores are in files; ``partial_fit`` was given an empty chunk before."""
+        self._state.chosen = chosen
         self.scores, self._files, self._state.store = files.folder, files, files
         self._state.excluded, self._state.invalid = excluded, invalid
 
@@ -300,8 +388,6 @@ class Selector:
             source = inputs.source(asked.teacher, asked.student, correctness)
             keep_out = self.invalid == "exclude"
             done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self.seed, keep_out)
-        if done.answer.value <= 0:
-            inputs.warn_unreliable(done.answer.value, done.mistakes, done.budget)
         return self._selection(
             done.indices,
             done.answer,
@@ -314,9 +400,21 @@ class Selector:
             source,
         )
 
-    def _partial_fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selector:
+    def _stays_on_device(self, logits: Any, gain: Any, student_logits: Any, chosen: Any) -> bool:
+        """Whether the device has all that is asked for; else points or logits come to host memory."""
+        plain = self._quotas is None and chosen is None and self.scores is None and isinstance(self._group, Alone)
+        return plain and self._on_device(gain, logits, student_logits)
+
+    @staticmethod
+    def _on_device(gain: Any, logits: Any, student_logits: Any) -> bool:
+        """Whether the device computes this gain: the margin's alone."""
+        alike = student_logits is not None and tuple(student_logits.shape)[1:] == tuple(logits.shape)[1:]
+        return isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
+
+    def _partial_fit_on_device(
+        self, kernels: Route, logits: Any, student_logits: Any, correctness: Any, exclude: Any
+    ) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
-        kernels = route(self.backend, logits)
         with kernels.current_stream(logits):
             asked = kernels.task(_rule, logits, student_logits, correctness, exclude, empty=True)
             source = inputs.source(asked.teacher, asked.student, correctness)
@@ -324,27 +422,6 @@ class Selector:
             fields, excluded, invalid = kernels.scored(asked, self.invalid == "exclude", self._state.points)
         self._state.add(Points(*fields), source, excluded, invalid, kernels.back(asked.teacher))
         return self
-
-    def _sample(self, chunks: list[Points], answer: Equilibrium, running: int, budget: int) -> npt.NDArray[np.int64]:
-        """The indices of one scan over all chunks of all ranks, those of this rank."""
-        kernels = self._kernels
-        if not isinstance(self._group, Alone):
-
-            def mass() -> int:
-                return sum(kernels.mass(chunk.gain, chunk.correctness, answer) for chunk in chunks)
-
-            running = place(self._group, mass, running)
-        taken, offset = [], 0
-        for chunk in chunks:
-            here, running = kernels.sample(chunk.gain, chunk.correctness, answer, running)
-            here += offset
-            taken.append(here)
-            offset += len(chunk.gain)
-        indices = taken[0] if len(taken) == 1 else np.concatenate([np.empty(0, np.int64), *taken])
-        (sampled,) = totals(self._group, (len(indices),))
-        if sampled != budget:
-            raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
-        return indices
 
 
 class _State:
@@ -354,6 +431,7 @@ class _State:
         self.store: ScoreBlocks | ScoreFiles = ScoreBlocks() if files is None else files
         self.source: inputs.Source | None = None
         self.excluded = self.invalid = 0
+        self.chosen: npt.NDArray[np.int64] | None = None  # of each class, before this selection
         self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
 
     @property
@@ -367,11 +445,24 @@ class _State:
         excluded: int,
         invalid: int,
         wrap: Callable[[npt.NDArray[Any]], Any],
+        chosen: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.store.keep(points)
         self.source, self.wrap = source, wrap
         self.excluded += excluded
         self.invalid += invalid
+        if chosen is not None:
+            self.chosen = chosen if self.chosen is None else self.chosen + chosen
+
+    def chosen_of(self, classes: int) -> npt.NDArray[np.int64]:
+        return np.zeros(classes, np.int64) if self.chosen is None else self.chosen
+
+
+def _gain_named(asked: Any, computed: Gain) -> str:
+    """A gain as messages and other ranks know it."""
+    if not isinstance(asked, str):
+        return "an array"
+    return "of the label" if computed == Gain.LABEL else "of the margin"
 
 
 def _rule(

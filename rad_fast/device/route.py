@@ -172,3 +172,15 @@ def refuse_capture() -> None:
             "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
             "rad_fast.kernels.triton.select.select, which leaves everything on the device"
         )
+
+
+def fetched(value: Any) -> Any:
+    """An array of any library in host memory; what lies there, or is no array, as it is. Waits for the device."""
+    if not is_cuda(value):
+        return value
+    if inputs.is_torch(value):
+        return value.detach().cpu()
+    for name in ("get", "copy_to_host"):  # CuPy, numba
+        if hasattr(value, name):
+            return getattr(value, name)()
+    return np.asarray(value)

@@ -36,6 +36,7 @@ from .arrays import (
     same_classes,
     same_rows,
 )
+from .classes import chosen, gain_array, gain_of, quotas, quotas_of_classes
 from .points import (
     Source,
     UnreliableTeacherWarning,
@@ -71,10 +72,13 @@ __all__ = [
     "check_logits",
     "check_mask",
     "choice",
+    "chosen",
     "correctness_array",
     "device_backend",
     "exclude_mask",
     "folder",
+    "gain_array",
+    "gain_of",
     "host_array",
     "host_backend",
     "invalid_rows",
@@ -89,6 +93,8 @@ __all__ = [
     "no_exclusion",
     "no_kernels",
     "none_valid",
+    "quotas",
+    "quotas_of_classes",
     "refuse_correctness",
     "refuse_elements",
     "same",

@@ -69,32 +69,32 @@ def refuse_elements(name: str, expected: str, array: Array, dtype: str, wrong: n
         raise ValueError(f"{name}: expected {expected}, {count} are not, the first{got or f' at index {first}'}")
 
 
-def exclude_mask(value: Any, points: int) -> npt.NDArray[np.bool_] | None:
+def exclude_mask(value: Any, points: int, name: str = "exclude") -> npt.NDArray[np.bool_] | None:
     """A mask of the points to leave out, from a mask or from indices."""
     if value is None:
         return None
-    array, dtype, _ = host_array("exclude", value)
+    array, dtype, _ = host_array(name, value)
     if array.ndim == 1 and array.size == 0:
         return None
     if array.dtype.kind not in "biu" or dtype == "bfloat16" or array.ndim != 1:
-        raise no_exclusion(points, dtype, array.shape)
+        raise no_exclusion(points, dtype, array.shape, name)
     if array.dtype.kind == "b":
-        check_mask(array.shape, points)
+        check_mask(array.shape, points, name)
         return array
-    refuse_elements("exclude", f"indices from 0 to {points - 1}", array, dtype, (array < 0) | (array >= points))
+    refuse_elements(name, f"indices from 0 to {points - 1}", array, dtype, (array < 0) | (array >= points))
     mask = np.zeros(points, dtype=bool)
     mask[array] = True
     return mask
 
 
-def check_mask(shape: tuple[int, ...], points: int) -> None:
+def check_mask(shape: tuple[int, ...], points: int, name: str = "exclude") -> None:
     if shape != (points,):
-        raise ValueError(f"exclude: expected a mask of {points} points, shape ({points},), got shape {shape}")
+        raise ValueError(f"{name}: expected a mask of {points} points, shape ({points},), got shape {shape}")
 
 
-def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...]) -> TypeError:
+def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...], name: str = "exclude") -> TypeError:
     return TypeError(
-        f"exclude: expected a boolean mask of shape ({points},) or an array of indices, "
+        f"{name}: expected a boolean mask of shape ({points},) or an array of indices, "
         f"got dtype {dtype} and shape {shape}"
     )
 
@@ -119,16 +119,17 @@ class Source:
     kind: str  # of correctness
     calibrator: object | None
     accuracy: float | None
+    gain: str = "of the margin"
 
     def described(self) -> str:
         """The same on every rank whose chunks are alike."""
         rule = "" if self.calibrator is None else f" with {getattr(self.calibrator, 'rule_', None)}"
         average = "" if self.accuracy is None else f" {self.accuracy}"
         students = "no student" if self.student_classes is None else f"{self.student_classes} classes of the student"
-        return f"{self.classes} classes, {students}, correctness from {self.kind}{average}{rule}"
+        return f"{self.classes} classes, {students}, correctness from {self.kind}{average}{rule}, a gain {self.gain}"
 
 
-def source(teacher: Matrix, student: Matrix | None, correctness: Any) -> Source:
+def source(teacher: Matrix, student: Matrix | None, correctness: Any, gain: str = "of the margin") -> Source:
     kind, calibrator, average = "the teacher's confidence", None, None
     if correctness is not None and hasattr(correctness, "predict"):
         kind, calibrator = "a Calibrator", correctness
@@ -136,7 +137,7 @@ def source(teacher: Matrix, student: Matrix | None, correctness: Any) -> Source:
         kind, average = "the average accuracy", float(correctness)
     elif correctness is not None:
         kind = "an array"
-    return Source(teacher.classes, None if student is None else student.classes, kind, calibrator, average)
+    return Source(teacher.classes, None if student is None else student.classes, kind, calibrator, average, gain)
 
 
 def same_source(before: Source | None, now: Source) -> None:
@@ -150,6 +151,8 @@ def same_source(before: Source | None, now: Source) -> None:
             f"student_logits: expected {before.student_classes or 'no'} classes as in the chunks before, "
             f"got {now.student_classes or 'none'}"
         )
+    if before.gain != now.gain:
+        raise ValueError(f"gain: expected one {before.gain} as before, the same in every call; got one {now.gain}")
     raise ValueError(
         f"correctness: expected {before.kind} as for the chunks before, the same in every call; got {now.kind}"
     )

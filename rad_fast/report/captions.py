@@ -13,11 +13,11 @@ def caption(name: str, numbers: Numbers, figures: Figures) -> str:
 def alternative(name: str, numbers: Numbers, figures: Figures) -> str:
     """What is drawn, and the numbers that matter in it."""
     value, stops = amount(numbers["value"]), figures["curves"] and figures["curves"]["stops_paying"]
-    threshold, upper = f"{numbers['threshold']:.3g}", f"{figures['probability']['upper']:.3g}"
+    upper = f"{figures['probability']['upper']:.3g}"
+    of_worth = "" if numbers["threshold"] is None else f", and the curve of effective gain {numbers['threshold']:.3g}"
     mean, wrong = f"{1.0 - numbers['selected_mean_gain']:.3f}", amount(numbers["mistakes"])
     texts = {
-        "plane": "Density of the pool over gain and correctness, selected points, and the curve of effective gain "
-        + threshold,
+        "plane": "Density of the pool over gain and correctness, selected points" + of_worth,
         "margin": f"Histograms of the student's margin: the pool, and the selected points, whose mean is {mean}",
         "probability": f"Histogram of the inclusion probabilities, from 0 to {upper}",
         "calibration": "How often the teacher was right against predicted correctness, with intervals",
@@ -33,9 +33,12 @@ def of_plane(numbers: Numbers, figures: Figures) -> str:
     some = "" if shown == numbers["budget"] else f", {shown:,} of the {numbers['budget']:,}"
     text = (
         "Each point of the pool by what the student would learn from it and how likely its label is right: the "
-        f"stronger the shade, the more points. The red dots are selected points{some}. Above the solid curve a point "
-        "is worth a query. "
+        f"stronger the shade, the more points. The red dots are selected points{some}. "
     )
+    beyond = (f" {below:,} points lie below the frame." if below else "") + drawn_from(numbers, figures)
+    if numbers["threshold"] is None:
+        return text + "Every class has a game of its own, with its own threshold." + beyond
+    text += "Above the solid curve a point is worth a query. "
     if 0.0 < numbers["price"] <= numbers["threshold"]:
         text += (
             f"There it is taken with probability {numbers['price']:.3g} / gain: the adversary gains as much anywhere."
@@ -47,7 +50,7 @@ def of_plane(numbers: Numbers, figures: Figures) -> str:
         text += "the adversary gains as much anywhere."
     else:
         text += "There it is taken for sure: no adversary is feared."
-    return text + (f" {below:,} points lie below the frame." if below else "") + drawn_from(numbers, figures)
+    return text + beyond
 
 
 def of_margin(numbers: Numbers, figures: Figures) -> str:

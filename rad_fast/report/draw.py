@@ -73,10 +73,13 @@ def plane(ax: Any, numbers: Numbers, figures: Figures) -> None:
     size = 16.0 if len(dots) <= 200 else 7.0
     ax.scatter(*dots.T, s=size, color=PICKED, linewidths=0, alpha=0.85, label="selected", zorder=3)
     price, threshold = numbers["price"], numbers["threshold"]
-    g = np.linspace(max(abs(threshold), 1e-3), 1.0, 200)
-    label = f"worth a query: effective gain > {threshold:.3g}"
-    ax.plot(g, (threshold / g + 1.0) / 2.0, color=WORTH, label=label, zorder=4)
-    if 0.0 < price <= threshold:  # no point that is worth a query has so little gain
+    if threshold is not None:  # else every class has its own
+        g = np.linspace(max(abs(threshold), 1e-3), 1.0, 200)
+        label = f"worth a query: effective gain > {threshold:.3g}"
+        ax.plot(g, (threshold / g + 1.0) / 2.0, color=WORTH, label=label, zorder=4)
+    if threshold is None:
+        pass
+    elif 0.0 < price <= threshold:  # no point that is worth a query has so little gain
         ax.plot([], [], " ", label=f"taken with probability {price:.3g} / gain")
     else:
         label = f"taken for sure below gain {price:.3g}" if price < 1.0 else "taken for sure at any gain"

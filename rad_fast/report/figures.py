@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from rad_fast.device.backends import Backend
 from rad_fast.game.pool import spread
-from rad_fast.kernels.reference.game import Equilibrium, Float32s
+from rad_fast.kernels.reference.game import Equilibria, Equilibrium, Float32s
 from rad_fast.kernels.reference.score import Points
 
 from .curves import curves
@@ -52,7 +52,7 @@ class Drawn(NamedTuple):
     at: Counts  # the selected points
     points: Points
     kernels: Backend
-    equilibrium: Equilibrium
+    equilibrium: Equilibrium | Equilibria
     budget: int
     mistakes: float
     n_points: int  # of all ranks
@@ -63,24 +63,39 @@ def figures(drawn: Drawn) -> dict[str, Any]:
     """What the figures of a selection show, as JSON can hold it."""
     at, points, kernels, answer = drawn[:4]
     places = spread(COUNTED, len(points.gain))
-    gain, correctness = points.gain[places], points.correctness[places]
-    kept = ~np.isnan(gain)
-    gain, correctness = gain[kept], correctness[kept]
+    places = places[~np.isnan(points.gain[places])]
+    some = Points(points.gain[places], points.correctness[places], points.label[places])
+    gain, correctness = some.gain, some.correctness
     rows, other = classes(points, at)
     whole = len(points.gain) == drawn.n_points
-    game = (kernels, drawn.budget, drawn.mistakes, answer.value)
     return {
         "version": VERSION,
         "counted": len(gain),
         "plane": plane(gain, correctness, points, at),
         "margin": {"pool": margins(gain).tolist(), "selected": margins(points.gain[at]).tolist()},
-        "probability": chances(kernels.probabilities(gain, correctness, answer), answer),
+        "probability": chances(probabilities(kernels, some, answer), answer),
         "classes": rows,
         "other": other,
         "expected": expected(drawn),
-        "curves": curves(points.gain, points.correctness, *game) if whole else None,
+        "curves": around(drawn) if whole else None,
         "calibration": drawn.calibration,
     }
+
+
+def around(drawn: Drawn) -> dict[str, Any] | None:
+    """The curves around a selection; none where every class has a game of its own."""
+    answer, points = drawn.equilibrium, drawn.points
+    if isinstance(answer, Equilibria):
+        return None
+    game = (drawn.kernels, drawn.budget, drawn.mistakes, answer.value)
+    return curves(points.gain, points.correctness, *game)
+
+
+def probabilities(kernels: Any, points: Points, answer: Equilibrium | Equilibria) -> Any:
+    """The inclusion probabilities of some points, in one game or in that of their class."""
+    if isinstance(answer, Equilibria):
+        return kernels.class_probabilities(points, answer)
+    return kernels.probabilities(points.gain, points.correctness, answer)
 
 
 def plane(gain: Float32s, correctness: Float32s, points: Points, at: Counts) -> dict[str, Any]:
@@ -108,9 +123,11 @@ def margins(gain: Float32s) -> Counts:
     return np.bincount(cells(np.float32(1) - gain, 0.0, 1.0, BINS), minlength=BINS)
 
 
-def chances(q: npt.NDArray[np.float64], answer: Equilibrium) -> dict[str, Any]:
+def chances(q: npt.NDArray[np.float64], answer: Equilibrium | Equilibria) -> dict[str, Any]:
     """Inclusion probabilities in equal bins up to the highest: a point that is taken has a gain above the threshold."""
-    upper = min(1.0, answer.price / answer.threshold) if answer.threshold > 0 else 1.0
+    upper = float(q.max(initial=0.0))
+    if isinstance(answer, Equilibrium):
+        upper = min(1.0, answer.price / answer.threshold) if answer.threshold > 0 else 1.0
     upper = upper if upper > 0 else 1.0
     some = q[q > 0]
     counts = np.bincount(cells(some, 0.0, upper, BINS), minlength=BINS)
@@ -147,12 +164,13 @@ def expected(drawn: Drawn) -> float:
     He spends all he has at his price; on points that are taken beyond it, only where the threshold is below 0, more.
     """
     points, answer = drawn.points, drawn.equilibrium
-    if answer.threshold >= 0:
+    if isinstance(answer, Equilibrium) and answer.threshold >= 0:
         return answer.value + 2.0 * drawn.mistakes * answer.price
     total = 0.0
     for begin in range(0, len(points.gain), BLOCK):
-        gain, correctness = points.gain[begin : begin + BLOCK], points.correctness[begin : begin + BLOCK]
-        q = drawn.kernels.probabilities(gain, correctness, answer)
+        part = slice(begin, begin + BLOCK)
+        gain, correctness = points.gain[part], points.correctness[part]
+        q = probabilities(drawn.kernels, Points(gain, correctness, points.label[part]), answer)
         taken = q > 0
         advantage = 2.0 * correctness[taken].astype(np.float64) - 1.0
         total += float(np.sum(q[taken] * advantage * gain[taken]))

@@ -66,7 +66,7 @@ def html(numbers: Numbers, figures: Figures, title: str) -> str:
 
 def table(numbers: Numbers) -> list[tuple[str, str]]:
     """The numbers that there are, with their names, as text."""
-    return [(words, cell(numbers[name])) for name, words in ROWS.items() if name in numbers]
+    return [(words, cell(numbers[name])) for name, words in ROWS.items() if numbers.get(name) is not None]
 
 
 def cell(value: Any) -> str:

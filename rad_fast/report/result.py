@@ -12,7 +12,8 @@ from .table import SUFFIXES
 from .words import Figures, Numbers
 
 COUNTS = ("points", "excluded", "invalid", "budget", "worth_querying")
-GAME = ("mistakes", "value", "value_per_query", "price", "threshold", "share")
+GAME = ("mistakes", "value", "value_per_query")
+ONE_GAME = ("price", "threshold", "share")  # none where every class has a game of its own
 NUMBERS = (*COUNTS, *GAME, "selected_mean_gain", "selected_mean_correctness")
 
 
@@ -49,6 +50,10 @@ def read(path: Path) -> tuple[Numbers, Figures]:
     if not isinstance(numbers, dict) or not all(is_number(numbers.get(name)) for name in NUMBERS):
         raise ValueError(f"{foreign}, got other JSON")
     if not all(isinstance(numbers[name], int) for name in COUNTS) or numbers["budget"] < 1:
+        raise ValueError(f"{foreign}, got other JSON")
+    quotas = numbers.get("quotas")
+    one_game = all(is_number(numbers.get(name)) for name in ONE_GAME)
+    if not (one_game or (isinstance(quotas, dict) and all(is_number(quota) for quota in quotas.values()))):
         raise ValueError(f"{foreign}, got other JSON")
     if not isinstance(numbers.get("selected_labels"), dict):
         raise ValueError(f"{foreign}, got other JSON")

@@ -17,7 +17,7 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
         excluded = f" ({left_out:,} left out: {numbers['excluded']:,} excluded, {numbers['invalid']:,} invalid)"
     wrong, value = amount(numbers["mistakes"]), amount(numbers["value"])
     gain, correctness = numbers["selected_mean_gain"], numbers["selected_mean_correctness"]
-    worth, threshold = f"{numbers['worth_querying']:,}", f"{numbers['threshold']:.4g}"
+    worth, threshold = f"{numbers['worth_querying']:,}", limit(numbers)
     each, classes = f"{numbers['value_per_query']:.4g}", f"{len(numbers['selected_labels']):,}"
     lines = [
         f"{numbers['budget']:,} of {numbers['points']:,} points selected{excluded}",
@@ -28,6 +28,10 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
     lines[-1] += f" ({each} per query)"
     if figures is not None:
         lines += robustness(numbers, figures)
+    if numbers.get("quotas_without_points"):
+        lacking = numbers["quotas_without_points"]
+        named = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10:,} more" if len(lacking) > 10 else "")
+        lines.append(f"without points, so that the others had their share: classes {named}")
     if figures is not None and figures["calibration"]:
         labelled, error = figures["calibration"]["labelled"], figures["calibration"]["error"]
         lines.append(f"the teacher was wrong on {percent(error)} of {labelled:,} labelled points")
@@ -55,6 +59,11 @@ def robustness(numbers: Numbers, figures: Figures) -> list[str]:
     else:
         lines.append("no number of labels pays with so many mistakes")
     return lines
+
+
+def limit(numbers: Numbers) -> str:
+    """The effective gain above which a point is worth a query."""
+    return "the threshold of their class" if numbers["threshold"] is None else f"{numbers['threshold']:.4g}"
 
 
 def amount(number: float) -> str:

@@ -1,0 +1,112 @@
+"""A game a class: what each class weighs, and the equilibrium of each class's game.
+
+kernels/reference/quotas.py says how a budget is shared out. A class's game is the game of ``solver`` on its points,
+with its quota as budget and its share of the mistakes; each class's points are first brought together, in one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.device.backends import Backend
+from rad_fast.kernels.reference import quotas as shared_out
+from rad_fast.kernels.reference.game import NOTHING, Equilibria
+from rad_fast.kernels.reference.score import Points
+
+from .group import Group, GroupPool
+from .pool import ArrayPool
+from .solver import Pool, on_grid, solve
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+
+class Shares(NamedTuple):
+    """How a budget was shared out among the classes: (C,) arrays."""
+
+    quotas: Float64s
+    weights: Float64s
+    points: Int64s  # that can be selected
+    chosen: Int64s  # that were selected before
+
+    def of(self, budget: int) -> Float64s:
+        """The quotas of another budget."""
+        return shared_out.quotas(self.weights, self.points, self.chosen, budget)
+
+
+def shares(asked: Any, points: Int64s, chosen: Int64s, held_out: Int64s | None, budget: int) -> Shares:
+    """Quotas for ``asked``: "auto", "equal", "proportional", or a checked array or mapping of weights."""
+    weights = weights_of(asked, points, held_out)
+    if not weights[points > 0].any():  # whoever has points takes it all
+        weights = np.ones(len(points))
+    return Shares(shared_out.quotas(weights, points, chosen, budget), weights, points, chosen)
+
+
+def weights_of(asked: Any, points: Int64s, held_out: Int64s | None) -> Float64s:
+    """What each class weighs; "auto" is by the labels of a held-out sample, or the root of the numbers of points."""
+    if isinstance(asked, str):
+        if asked == "equal":
+            return np.ones(len(points))
+        if asked == "proportional":
+            return points.astype(np.float64)
+        return np.sqrt(points) if held_out is None else shared_out.held_out_weights(held_out)
+    if isinstance(asked, Mapping):
+        weights = np.zeros(len(points))
+        weights[list(asked)] = list(asked.values())
+        return weights
+    return np.asarray(asked, np.float64)
+
+
+class Pools(Protocol):
+    """The points of each class, wherever they are."""
+
+    def of(self, k: int) -> Pool: ...
+
+
+class ClassPools:
+    """Points in chunks, each class's brought together: 8 bytes a point."""
+
+    def __init__(self, chunks: Sequence[Points], classes: int, kernels: Backend) -> None:
+        self.kernels = kernels
+        counts = class_counts(chunks, classes, kernels)
+        self.ends = np.cumsum(counts)
+        self.gain, self.correctness = np.empty((2, int(self.ends[-1])), np.float32)
+        starts = self.ends - counts
+        for chunk in chunks:
+            starts = kernels.group(*chunk[:3], starts, self.gain, self.correctness)
+
+    def of(self, k: int) -> ArrayPool:
+        part = slice(self.ends[k - 1] if k else 0, self.ends[k])
+        return ArrayPool([(self.gain[part], self.correctness[part])], self.kernels)
+
+
+class GroupPools:
+    """The points of each class on all ranks."""
+
+    def __init__(self, mine: ClassPools, group: Group) -> None:
+        self.mine, self.group = mine, group
+
+    def of(self, k: int) -> GroupPool:
+        return GroupPool(self.mine.of(k), self.group)
+
+
+def class_counts(chunks: Sequence[Points], classes: int, kernels: Backend) -> Int64s:
+    """How many points of each class are not left out."""
+    total = np.zeros(classes, np.int64)
+    for chunk in chunks:
+        total += kernels.class_counts(chunk.gain, chunk.label, classes)
+    return total
+
+
+def solve_by_class(pools: Pools, found: Shares, mistakes: float) -> Equilibria:
+    """Each class's equilibrium; class k has its quota, and mistakes in proportion to its points."""
+    possible = int(found.points.sum())
+    answers = [NOTHING] * len(found.quotas)
+    for k in np.flatnonzero(found.quotas):
+        mine = on_grid(mistakes * int(found.points[k]) / possible)
+        answers[k] = solve(pools.of(int(k)), float(found.quotas[k]), mine)
+    return Equilibria(*np.array(answers).T.copy())
