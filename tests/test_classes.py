@@ -259,3 +259,16 @@ def test_arguments_are_not_modified(teacher, student) -> None:
     Selector(BUDGET, quotas=weights).fit(teacher, student_logits=student, gain=gain, chosen=chosen)
     for array, before in zip((teacher, student, gain, weights, chosen), kept, strict=True):
         np.testing.assert_array_equal(array, before)
+
+
+def test_a_selection_with_quotas_can_be_tabled_saved_and_loaded(teacher, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    selection = Selector(BUDGET, quotas="auto").fit(teacher, chosen={0: 3})
+    table = selection.table("pandas")
+    assert (table["why"].str.startswith("class")).all()
+    np.testing.assert_allclose(table["probability"], selection.probabilities[selection.indices])
+    selection.save(tmp_path / "saved.npz")
+    loaded = rad_fast.Selection.load(tmp_path / "saved.npz")
+    np.testing.assert_array_equal(loaded.probabilities, selection.probabilities)
+    assert loaded.report() == selection.report() | {"backend": loaded.backend}
+    assert "one a class" in selection._repr_html_()
