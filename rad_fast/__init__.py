@@ -8,18 +8,36 @@ array([ 99, 424, 774])
 
 from __future__ import annotations
 
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
 from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
 from .inputs.teachers import TopKLogits
 from .selection import Selection
 from .selector import Selector, select
 
+if TYPE_CHECKING:
+    from . import distill as distill
+    from . import ray as ray
+
 __all__ = ["Calibrator", "Selection", "Selector", "TopKLogits", "UnreliableTeacherWarning", "select"]
 
 
-def __getattr__(name: str) -> str:
+LAZY = {"distill": "torch", "ray": "ray"}  # imported when first used, and what they need
+
+
+def __getattr__(name: str) -> Any:
+    if name in LAZY:
+        return importlib.import_module(f"rad_fast.{name}")
     if name == "__version__":
         from importlib.metadata import version  # only when asked for: it costs as much as the rest of the import
 
         return version("rad_fast")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names; what is not installed is not among them."""
+    there = [name for name, needed in LAZY.items() if importlib.util.find_spec(needed) is not None]
+    return sorted([*__all__, *there, "__version__"])

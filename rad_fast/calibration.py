@@ -12,6 +12,8 @@ from . import inputs
 from .device import topk
 from .device.backends import Backend, backend
 from .game.pool import spread
+from .inputs import shown
+from .inputs.parameters import Parameters
 from .kernels.reference.score import Kind, Rule, Scores, correctness, empty_points, logit
 
 Float64s = npt.NDArray[np.float64]
@@ -38,7 +40,7 @@ class Curve(NamedTuple):
     points: Float64s
 
 
-class Calibrator:
+class Calibrator(Parameters):
     """Learns the probability that the teacher's label is right from a labelled hold-out set.
 
     With the teacher's logits alone: isotonic regression of "the teacher is right" on its margin, a step function. With
@@ -168,6 +170,19 @@ class Calibrator:
         """ValueError where ``fit`` has not been called."""
         if not hasattr(self, "rule_"):
             raise ValueError("correctness: expected a fitted Calibrator; call .fit(teacher_logits, labels) first")
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "rule_"):
+            return super().__repr__()
+        return f"{super().__repr__()}, fitted on {self.n_labelled_:,} points, error rate {self.error_:.3g}"
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        if not hasattr(self, "rule_"):
+            return shown.card(super().__repr__(), {"state": "not fitted: call .fit(teacher_logits, labels)"})
+        models = "the teacher's and the student's" if self.needs_student_ else "the teacher's"
+        rows = {"fitted on": f"{self.n_labelled_:,} labelled points", "from": f"{models} logits"}
+        return shown.card(super().__repr__(), {**rows, "the teacher's error rate": f"{100 * self.error_:.3g}%"})
 
     @staticmethod
     def student_of(teacher: inputs.Matrix, student_logits: Any) -> inputs.Matrix:

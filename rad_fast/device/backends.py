@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -256,6 +257,12 @@ def cuda() -> Finding:
 
 
 LOADED: dict[str, Backend] = {}
+SAID: set[str] = set()
+LOG = logging.getLogger("rad_fast")
+SLOW = (
+    "nothing compiled serves here, so that NumPy computes, tens of times slower: install numba "
+    '(pip install "rad_fast[numba]"), or a C++ compiler and then rad_fast again (rad-fast info says more)'
+)
 MISSING = {
     "cpp": (
         "the compiled extension is not installed ({error}); with a C++ compiler present: "
@@ -291,6 +298,14 @@ def backend(name: Any) -> Backend:
             return load(candidate)
         except ImportError:
             continue
+    return slowest()
+
+
+def slowest() -> Backend:
+    """The backend that needs nothing; that it serves for want of a better one is said once."""
+    if CPU[-1] not in SAID:
+        SAID.add(CPU[-1])
+        LOG.warning(SLOW)
     return load(CPU[-1])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
 
@@ -85,6 +86,21 @@ class TopKLogits:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        sums = "" if self.logsumexp is None else ", with logsumexp"
+        kept = f"{self.values.shape[1]} of {self.n_classes:,} classes"
+        return f"TopKLogits({len(self):,} points, {kept}, {self.dtype}{sums})"
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        rest = "known: margin and confidence are exact" if self.logsumexp is not None else "counts as impossible"
+        rows = {
+            "points": f"{len(self):,}",
+            "kept of each": f"{self.values.shape[1]} of {self.n_classes:,} classes, {self.dtype}",
+            "what is not kept": rest,
+        }
+        return shown.card("TopKLogits", rows)
 
     def __getitem__(self, rows: slice | Array) -> TopKLogits:
         """Some of the rows, by a slice, a mask or an array of their numbers."""

@@ -1,0 +1,54 @@
+"""Settings that are read, changed and copied as those of scikit-learn's estimators are, without needing it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar, TypeVar
+
+from .shown import call
+
+Self = TypeVar("Self", bound="Parameters")
+
+
+class Parameters:
+    """A class whose settings are the arguments of ``__init__``, each kept as it was given in an attribute of its name.
+
+    ``derived`` names attributes that are computed from settings when they are first used.
+    """
+
+    derived: ClassVar[tuple[str, ...]] = ()
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings by name, as scikit-learn asks for them. ``deep`` changes nothing: no setting has its own."""
+        return {name: getattr(self, name) for name in defaults(type(self))}
+
+    def set_params(self: Self, **settings: Any) -> Self:
+        """Change settings. What was learned or scored so far is kept; settings that are refused change nothing.
+
+        Raises
+        ------
+        TypeError, ValueError : as when an object is made; for a name that is no setting too.
+        """
+        unknown = [name for name in settings if name not in defaults(type(self))]
+        if unknown:
+            known = ", ".join(defaults(type(self)))
+            raise ValueError(f"set_params: expected names among {known}; got {', '.join(unknown)}")
+        new = type(self)(**{**self.get_params(), **settings})
+        for name in defaults(type(self)):
+            setattr(self, name, getattr(new, name))
+        for name in self.derived:
+            self.__dict__.pop(name, None)
+        return self
+
+    def __sklearn_clone__(self: Self) -> Self:
+        """What ``sklearn.base.clone`` returns: the same settings, and nothing that was learned or scored."""
+        return type(self)(**self.get_params())
+
+    def __repr__(self) -> str:
+        return call(type(self).__name__, self.get_params(), defaults(type(self)))
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """The settings of a class and their defaults; ``inspect.Parameter.empty`` where one must be given."""
+    arguments = inspect.signature(kind.__init__).parameters  # type: ignore[misc]
+    return {name: argument.default for name, argument in arguments.items() if name != "self"}
