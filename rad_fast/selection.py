@@ -60,7 +60,8 @@ class Selection:
     -----
     ``report()`` gives the numbers, ``summary()`` says them in words, ``table()`` lists the selected points, ``plot()``
     draws figures, ``save_report(path)`` writes words and figures to one HTML page. ``save(path)`` keeps a selection,
-    ``Selection.load(path)`` brings it back.
+    ``Selection.load(path)`` brings it back. A selection can be pickled and copied, too; where it was made on a device
+    it comes back as NumPy arrays, so that a machine without one can read it.
 
     Examples
     --------
@@ -100,6 +101,16 @@ class Selection:
         if self._answer is not None:
             return self._answer
         return Equilibrium(self.price, self.threshold, self.share, self.value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone, without what was computed when it was asked for; nothing that stays on a device."""
+        state = {name: self.__dict__[name] for name in self.__dataclass_fields__}
+        at, points = self.on_host()
+        whole: list[Any] = [field if field is None else np.asarray(field) for field in points]
+        state["_pieces"] = Pieces([Points(*whole)])
+        if isinstance(self._kernels, Route) or not inputs.portable(self._wrap):
+            state.update(indices=at, _indices=at, _kernels=backend("auto"), _wrap=inputs.same)
+        return state
 
     @cached_property
     def gain(self) -> Any:

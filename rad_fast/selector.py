@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -125,6 +127,10 @@ class Selector:
     (of each rank its own) to keep the points' scores in, mapped into memory: 12 bytes a point of disk in place of 12 of
     memory. Scores that an earlier selection kept there are replaced.
 
+    ``fit`` may be called from many threads at once. ``partial_fit`` and ``finalize`` may not, nor ``fit`` with
+    ``scores`` or a process group: a call while another thread is in one is refused. A selector can be pickled and
+    copied, also between chunks, unless it holds a ``scores`` folder or a process group.
+
     Examples
     --------
     >>> import numpy as np, rad_fast
@@ -166,6 +172,7 @@ class Selector:
         self.scores = inputs.folder("scores", scores)
         self._files: ScoreFiles | None = None
         self._state = _State()
+        self._busy = threading.Lock()
 
     def fit(
         self,
@@ -178,16 +185,26 @@ class Selector:
         exclude: Any = None,
     ) -> Selection:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
+        of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
+        if self.scores is not None or not isinstance(self._group, Alone):
+            with self._one_at_a_time():
+                return self._fit(logits, of_points, chosen, exclude)
+        mine = self._twin()  # other threads do not see its points before they are whole
+        selection = mine._fit(logits, of_points, chosen, exclude)
+        self._state = mine._state
+        return selection
+
+    def _fit(self, logits: Any, of_points: dict[str, Any], chosen: Any, exclude: Any) -> Selection:
         self._state = _State(self._files)
         if self._files is not None:
             self._files.restart()
-        of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
+        student_logits, gain, correctness = of_points.values()
         if inputs.is_cuda(logits) and self._stays_on_device(logits, gain, student_logits, chosen):
             return self._fit_on_device(logits, student_logits, correctness, exclude)
         self._group.exchange(
-            lambda: self.partial_fit(logits, **of_points, chosen=chosen, exclude=exclude)._state.points
+            lambda: self._score(logits, student_logits, gain, correctness, chosen, exclude)._state.points
         )
-        return self.finalize()
+        return self._finish()
 
     def partial_fit(
         self,
@@ -204,6 +221,12 @@ class Selector:
         ``gain`` and ``correctness`` must be of one kind in all calls; counts given as ``chosen`` add up. A call that
         raises leaves the selector as it was.
         """
+        with self._one_at_a_time():
+            return self._score(logits, student_logits, gain, correctness, chosen, exclude)
+
+    def _score(
+        self, logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any
+    ) -> Selector:
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(self.scores)
         wrap = None
@@ -255,6 +278,37 @@ class Selector:
 
     def finalize(self) -> Selection:
         """Solve the game on all points given so far and draw the sample."""
+        with self._one_at_a_time():
+            return self._finish()
+
+    def _twin(self) -> Selector:
+        """A selector of the same settings and with points of its own."""
+        twin = object.__new__(Selector)
+        twin.__dict__.update(self.__dict__)
+        twin._state, twin._busy = _State(), threading.Lock()
+        return twin
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise inputs.shared_selector()
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not isinstance(self._group, Alone):
+            raise inputs.not_pickled("process_group", "a process group belongs to its process")
+        if self._files is not None:
+            raise inputs.not_pickled("scores", f"the folder {self._files.folder} is held by this selector alone")
+        return {name: value for name, value in self.__dict__.items() if name != "_busy"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._busy = threading.Lock()
+
+    def _finish(self) -> Selection:
         state, group = self._state, self._group
         source = state.source
         asked = self._quotas.tolist() if isinstance(self._quotas, np.ndarray) else self._quotas

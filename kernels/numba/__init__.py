@@ -6,6 +6,9 @@ package imports them only when this backend is asked for.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +23,29 @@ SMALL = 512 << 10  # bytes: read in about the time that a second thread takes to
 # numba's simplest threading layer ends the process when two Python threads launch parallel kernels at once.
 LAUNCHING = threading.Lock()
 
+# A process that was forked after GNU OpenMP had started its threads is ended by OpenMP at its next parallel kernel: it
+# runs the same kernels compiled for one thread. numba's other threading layers survive a fork.
+FORKED_FROM_OPENMP = False
+
+
+def _after_fork() -> None:
+    global LAUNCHING, FORKED_FROM_OPENMP
+    LAUNCHING = threading.Lock()  # a thread that the child does not have may have held it
+    with contextlib.suppress(ValueError):  # no parallel kernel has run yet: the child starts threads of its own
+        FORKED_FROM_OPENMP = FORKED_FROM_OPENMP or numba.threading_layer() == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 @contextmanager
 def launching(size: int) -> Iterator[None]:
     """Around each launch of a parallel kernel that reads ``size`` bytes."""
     with LAUNCHING:
+        if FORKED_FROM_OPENMP:
+            yield
+            return
         usual = numba.get_num_threads()
         numba.set_num_threads(usual if size >= SMALL else 1)
         try:
@@ -43,11 +64,32 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         settings = {"nogil": True, "error_model": "numpy", **options}
         try:
-            return numba.njit(cache=True, **settings)(function)
+            made = numba.njit(cache=True, **settings)(function)
         except RuntimeError:  # "no locator available": neither this folder nor the user's cache folder can be written
-            return numba.njit(**settings)(function)
+            made = numba.njit(**settings)(function)
+        return surviving_fork(made, function, settings) if options.get("parallel") else made
 
     return decorate
+
+
+def surviving_fork(
+    parallel: Callable[..., Any], function: Callable[..., Any], settings: dict[str, Any]
+) -> Callable[..., Any]:
+    """A parallel kernel, and the same for one thread where OpenMP would end the process; compiled when first needed.
+
+    The second is not cached: numba's cache does not tell the two apart.
+    """
+
+    @functools.cache
+    def serial() -> Callable[..., Any]:
+        made: Callable[..., Any] = numba.njit(**{**settings, "parallel": False})(function)
+        return made
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        return (serial() if FORKED_FROM_OPENMP else parallel)(*arguments)
+
+    return run
 
 
 def blocks_of(points: int) -> int:

@@ -99,6 +99,9 @@ class Kernels:
         bad: tuple[Invalid, Invalid] = self.stage.appraise(native(teacher), beside, rule, given, out)
         return bad
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return again, (self.name,)
+
 
 class Compiled:
     """The compiled extension: arrays go in as addresses, which stay valid because this frame holds the arrays."""
@@ -210,6 +213,9 @@ class Compiled:
         indices: Int64s = self.module.sample_by_key(*points[:3], other, table, others, running, threads())
         return indices
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return again, (self.name,)
+
 
 class Finding(NamedTuple):
     """Whether a backend is usable here, and if not why and what installs it."""
@@ -307,6 +313,14 @@ def slowest() -> Backend:
         SAID.add(CPU[-1])
         LOG.warning(SLOW)
     return load(CPU[-1])
+
+
+def again(name: str) -> Backend:
+    """The backend of a pickle; where that one is missing, another, whose indices are the same."""
+    try:
+        return load(name)
+    except ImportError:
+        return backend("auto")
 
 
 def threads() -> int:

@@ -6,6 +6,7 @@ torch tensors are taken as they are, CuPy arrays over DLPack, both on the stream
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -71,7 +72,7 @@ class Kernels(Route):
 
     def back(self, like: inputs.Matrix) -> Wrap:
         wrap: Wrap = like.wrap
-        return lambda array: wrap(torch.from_numpy(array).to(device_of(like)))
+        return functools.partial(handed_back, wrap, device_of(like))
 
     def weights(self, points: Any, indices: Any, equilibrium: Equilibrium) -> Any:
         return 1.0 / game.probabilities(points.gain[indices], points.correctness[indices], equilibrium)
@@ -100,6 +101,10 @@ def tensor_of(name: str, value: Any) -> tuple[torch.Tensor, Wrap]:
     raise TypeError(
         f"{name}: expected a torch or CuPy array on the device, got {type(value).__name__}; see torch.from_dlpack"
     )
+
+
+def handed_back(wrap: Wrap, device: torch.device, array: npt.NDArray[Any]) -> Any:
+    return wrap(torch.from_numpy(array).to(device))
 
 
 def device_of(matrix: inputs.Matrix) -> torch.device:

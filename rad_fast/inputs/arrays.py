@@ -6,6 +6,7 @@ A message names the argument, what was expected, what came, and what to do. Noth
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ def as_torch(array: Array) -> Any:
     import torch
 
     return torch.from_numpy(array)
+
+
+def portable(wrap: Callable[[Array], Any]) -> bool:
+    """Whether what hands arrays back can be pickled: it knows no address of this process."""
+    named = wrap.func if isinstance(wrap, functools.partial) else wrap
+    return "<" not in getattr(named, "__qualname__", "<")
 
 
 def is_cuda(value: Any) -> bool:

@@ -167,6 +167,17 @@ def invalid_rows(name: str, count: int, first: int) -> ValueError:
     )
 
 
+def shared_selector() -> RuntimeError:
+    return RuntimeError(
+        "Selector: another thread is in a call of this selector; the order of the points, and so the indices, would "
+        "depend on chance. Give each thread a Selector of its own, or call partial_fit and finalize from one thread"
+    )
+
+
+def not_pickled(name: str, why: str) -> TypeError:
+    return TypeError(f"{name}: expected a Selector without it where it is pickled or copied: {why}; make it anew there")
+
+
 def none_valid(name: str) -> ValueError:
     return ValueError(f"{name}: no row is left to select from: all are invalid or excluded")
 

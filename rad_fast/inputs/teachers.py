@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import numbers
 import sys
 from collections.abc import Callable
@@ -130,16 +132,21 @@ def given_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], An
 def copier(name: str, like: Any) -> Callable[[Array], Any]:
     """How to hand NumPy arrays back on the device of an array."""
     if is_torch(like):
-        return lambda array: as_torch(array).to(like.device)
+        return functools.partial(torch_on, like.device)
     cupy: Any = sys.modules.get("cupy")
     if cupy is None or not isinstance(like, cupy.ndarray):
         raise TypeError(f"{name}: expected a NumPy, torch or CuPy array, got {type(like).__name__} on a CUDA device")
+    return functools.partial(cupy_on, like.device.id)
 
-    def back(array: Array) -> Any:
-        with like.device:
-            return cupy.asarray(array)
 
-    return back
+def torch_on(device: Any, array: Array) -> Any:
+    return as_torch(array).to(device)
+
+
+def cupy_on(device: int, array: Array) -> Any:
+    cupy: Any = importlib.import_module("cupy")
+    with cupy.cuda.Device(device):
+        return cupy.asarray(array)
 
 
 def fetched(name: str, value: Any) -> Array:
