@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from .device.backends import Backend
 from .device.backends import backend as _backend
 from .device.route import Route, fetched, route
 from .game import on_device
+from .game.busy import Busy
 from .game.group import Alone, GroupPool, common, group_of, totals
 from .game.pool import ArrayPool
 from .game.quotas import ClassPools, GroupPools, Shares, class_counts, shares, solve_by_class
@@ -172,7 +171,7 @@ class Selector:
         self.scores = inputs.folder("scores", scores)
         self._files: ScoreFiles | None = None
         self._state = _State()
-        self._busy = threading.Lock()
+        self._busy = Busy()
 
     def fit(
         self,
@@ -187,7 +186,7 @@ class Selector:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
         of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
         if self.scores is not None or not isinstance(self._group, Alone):
-            with self._one_at_a_time():
+            with self._busy:
                 return self._fit(logits, of_points, chosen, exclude)
         mine = self._twin()  # other threads do not see its points before they are whole
         selection = mine._fit(logits, of_points, chosen, exclude)
@@ -221,7 +220,7 @@ class Selector:
         ``gain`` and ``correctness`` must be of one kind in all calls; counts given as ``chosen`` add up. A call that
         raises leaves the selector as it was.
         """
-        with self._one_at_a_time():
+        with self._busy:
             return self._score(logits, student_logits, gain, correctness, chosen, exclude)
 
     def _score(
@@ -278,35 +277,22 @@ class Selector:
 
     def finalize(self) -> Selection:
         """Solve the game on all points given so far and draw the sample."""
-        with self._one_at_a_time():
+        with self._busy:
             return self._finish()
 
     def _twin(self) -> Selector:
         """A selector of the same settings and with points of its own."""
-        twin = object.__new__(Selector)
+        twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin._state, twin._busy = _State(), threading.Lock()
+        twin._state, twin._busy = _State(), Busy()
         return twin
-
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        if not self._busy.acquire(blocking=False):
-            raise inputs.shared_selector()
-        try:
-            yield
-        finally:
-            self._busy.release()
 
     def __getstate__(self) -> dict[str, Any]:
         if not isinstance(self._group, Alone):
             raise inputs.not_pickled("process_group", "a process group belongs to its process")
         if self._files is not None:
             raise inputs.not_pickled("scores", f"the folder {self._files.folder} is held by this selector alone")
-        return {name: value for name, value in self.__dict__.items() if name != "_busy"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._busy = threading.Lock()
+        return self.__dict__
 
     def _finish(self) -> Selection:
         state, group = self._state, self._group
