@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from . import inputs
 from .calibration import Calibrator
+from .inputs.lists import matrix_of
 from .kernels.reference.score import Points
 from .selector import Selector
-from .storage.readers.arrow import matrix_of
 
 SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label")
 CLASSES, ERROR = "__rad_fast_classes", "__rad_fast_error"  # how many columns a row had, and what was wrong with it

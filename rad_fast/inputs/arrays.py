@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .frames import as_array, is_frame
+
 Array = npt.NDArray[Any]
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 CUDA, CUDA_MANAGED = 2, 13  # DLPack's device types
@@ -79,6 +81,8 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     """The value as a NumPy array that shares its memory, its dtype's name, and how to hand arrays back."""
     if is_torch(value):
         return torch_array(name, value)
+    if is_frame(value):
+        value = as_array(name, value)
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name}: expected a plain array, got a masked array, whose mask would be lost; "

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from .arrow import column_of, matrix_of, storage, value_dtype
+from rad_fast.inputs.lists import matrix_of, storage, value_dtype
+
+from .arrow import column_of
 from .errors import library, reading
 
 Array = npt.NDArray[Any]
