@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "constants.hpp"
+#include "cpu/arrival.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/game.hpp"
 #include "cpu/parallel.hpp"
@@ -318,6 +319,35 @@ py::tuple sample(const py::array& gain, const py::array& correctness, const std:
   return py::make_tuple(indices, end.running);
 }
 
+// ------------------------------------------------------------------------------------------------- arrival
+
+using Doubles = py::array_t<double, py::array::c_style>;  // without forcecast: nothing is copied
+
+py::array_t<bool> decide(const py::array& gain, const py::array& correctness,
+                         const py::array_t<std::int32_t, py::array::c_style>& label, const Doubles& price,
+                         const Doubles& threshold, const Doubles& share, const std::array<double, 5>& pace,
+                         py::array_t<std::int64_t, py::array::c_style>& counts, Doubles& phase) {
+  const PointArrays points = points_of(gain, correctness);
+  const std::int64_t classes = price.size();
+  if (label.size() != points.count)
+    refuse("label", std::to_string(points.count) + " numbers, as in gain", std::to_string(label.size()));
+  if (classes < 1 || threshold.size() != classes * arrival_levels || share.size() != threshold.size() ||
+      phase.size() != classes || counts.size() != 2)
+    refuse("price, threshold, share, counts, phase", "shapes (k,), (k, 33), (k, 33), (2,), (k,)", "others");
+  const std::int32_t* const labels = label.data();
+  for (std::int64_t i = 0; classes > 1 && i < points.count; ++i)
+    if (labels[i] < 0 || labels[i] >= classes)
+      refuse("label", "0 to " + std::to_string(classes - 1), std::to_string(labels[i]));
+  py::array_t<bool> taken(points.count);
+  std::int64_t* const numbers = counts.mutable_data();
+  Standing standing{numbers[0], numbers[1], phase.mutable_data()};
+  decide_all(points.gain, points.correctness, labels, points.count, {price.data(), threshold.data(), share.data(), classes},
+             {pace[0], pace[1], pace[2], pace[3], pace[4]}, standing, taken.mutable_data());
+  numbers[0] = standing.seen;
+  numbers[1] = standing.taken;
+  return taken;
+}
+
 py::dict constants_dict() {
   using namespace constants;
   py::dict all;
@@ -342,6 +372,7 @@ py::dict constants_dict() {
   RAD_FAST_CONSTANT(sqrt_half)
   RAD_FAST_CONSTANT(logit_clip)
 #undef RAD_FAST_CONSTANT
+  all["arrival_levels"] = arrival_levels;
   return all;
 }
 
@@ -386,6 +417,14 @@ void bind_sample(py::module_& module) {
              "sum after the last point. Both in units of 2^-62 modulo 2^64.");
 }
 
+void bind_arrival(py::module_& module) {
+  using namespace py::literals;
+  module.def("decide", &decide, "gain"_a, "correctness"_a, "label"_a, "price"_a, "threshold"_a, "share"_a, "pace"_a,
+             py::arg("counts").noconvert(), py::arg("phase").noconvert(),
+             "Which of the points that arrive are taken, in their order. pace: (budget, of, slack, most, end). counts (int64:\n"
+             "seen, taken) and phase (float64, one a class) are changed.");
+}
+
 }  // namespace
 }  // namespace rad_fast
 
@@ -407,4 +446,5 @@ PYBIND11_MODULE(_cpu, module) {
   bind_game(module);
   bind_sample(module);
   bind_classes(module);
+  bind_arrival(module);
 }

@@ -49,6 +49,22 @@ def class_probabilities(
 def constants() -> dict[str, float]:
     """The numbers of csrc/constants.hpp."""
 
+def decide(
+    gain: _Float32s,
+    correctness: _Float32s,
+    label: _Int32s,
+    price: npt.NDArray[np.float64],
+    threshold: npt.NDArray[np.float64],
+    share: npt.NDArray[np.float64],
+    pace: Sequence[float],
+    counts: npt.NDArray[np.int64],
+    phase: npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_]:
+    """Which of the points that arrive are taken, in their order; counts and phase are changed.
+
+    pace: (budget, of, slack, most, end). threshold and share: (classes, 33).
+    """
+
 def group(
     gain: _Float32s,
     correctness: _Float32s,

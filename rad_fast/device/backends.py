@@ -1,6 +1,6 @@
 """The backends: which there are, which are usable here and why others are not, and the one that serves a call.
 
-A backend is the three stages of kernels/reference under their names there. ``cpp`` is the compiled extension; ``numba``
+A backend is the stages of kernels/reference under their names there. ``cpp`` is the compiled extension; ``numba``
 serves where no compiler was found at install; ``reference`` is the specification itself, slow, and serves as the last.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.inputs import choice, unusable
+from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
 from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Int32s, Int64s, Sums
 from rad_fast.kernels.reference.sample import UInt64s
 from rad_fast.kernels.reference.score import Gain, Invalid, Kind, Points, Rule, Scores
@@ -72,14 +73,25 @@ class Backend(Protocol):
 
     def sample_by_key(self, points: Points, equilibria: Equilibria, others: int, running: UInt64s) -> Int64s: ...
 
+    def decide(
+        self,
+        gain: Float32s,
+        correctness: Float32s,
+        label: Int32s,
+        course: Course,
+        pace: Pace,
+        standing: Standing,
+    ) -> Bools: ...
+
 
 class Kernels:
     """A backend whose stages are Python modules with the reference's names."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        score, game, sample = (
-            importlib.import_module(f"rad_fast.kernels.{name}.{stage}") for stage in ("score", "game", "sample")
+        score, game, sample, arrival = (
+            importlib.import_module(f"rad_fast.kernels.{name}.{stage}")
+            for stage in ("score", "game", "sample", "arrival")
         )
         self.stage = score
         self.reduce, self.probabilities = game.reduce, game.probabilities
@@ -87,6 +99,7 @@ class Kernels:
         self.class_counts, self.group = game.class_counts, game.group
         self.class_probabilities = sample.class_probabilities
         self.mass_by_key, self.sample_by_key = sample.mass_by_key, sample.sample_by_key
+        self.decide = arrival.decide
 
     def score(self, logits: Array, given: npt.NDArray[np.int32] | None = None) -> Scores:
         scores: Scores = self.stage.score(native(logits), given)
@@ -215,6 +228,18 @@ class Compiled:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return again, (self.name,)
+
+    def decide(
+        self,
+        gain: Float32s,
+        correctness: Float32s,
+        label: Int32s,
+        course: Course,
+        pace: Pace,
+        standing: Standing,
+    ) -> Bools:
+        taken: Bools = self.module.decide(gain, correctness, label, *course, tuple(pace), *standing)
+        return taken
 
 
 class Finding(NamedTuple):

@@ -27,6 +27,7 @@ from .losses import (
     soft_cross_entropy,
     student_label_mixing,
 )
+from .online import OnlineBatches
 from .strategies import STRATEGIES, Choice, Round
 from .training import Fit, predict
 
@@ -39,6 +40,7 @@ __all__ = [
     "DistillationKL",
     "Fit",
     "MixingEstimator",
+    "OnlineBatches",
     "Round",
     "RoundReport",
     "SelectionSampler",

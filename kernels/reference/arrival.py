@@ -1,0 +1,99 @@
+"""Decisions on arrival: a point is taken or left when it comes, and the count stays near the rate.
+
+A solved game says with what probability q a point is taken. Each class has a phase, a running sum of q that is lowered
+by 1 where a point is taken: systematic sampling, in the order of arrival. What keeps the count near ``due`` = rate x
+seen is the threshold: it is looked up by how far the count lags behind, from a ladder of LEVELS thresholds of which the
+middle one is the game's own. Two hard rules stand above it, so that |taken - due| never exceeds the slack:
+
+- where the count is a whole slack behind, the next point is taken, whatever it is;
+- where one point more would be over the slack, none is, and the phase waits at 1.
+
+Every point is decided from the ones before it alone. So the decisions do not depend on how a stream is cut into calls,
+and all arithmetic is of single float64 operations: every backend decides alike.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .game import Float32s, Float64s
+
+LEVELS = 33  # odd: the middle one is the count on its course
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Course(NamedTuple):
+    """What holds until the game is solved again. One row a class; a single row serves every label."""
+
+    price: Float64s  # (classes,)
+    threshold: Float64s  # (classes, LEVELS), falling: from a slack ahead to a slack behind
+    share: Float64s  # (classes, LEVELS): of a point that lies on the threshold
+
+
+class Pace(NamedTuple):
+    """How many points are to be taken: ``budget`` of each ``of``; all of them real numbers."""
+
+    budget: float
+    of: float
+    slack: float
+    most: float  # never more than this many in all
+    end: float  # points after which the count is to be exact; infinite for a stream without end
+
+
+class Standing(NamedTuple):
+    """How far the stream is; changed by ``decide``."""
+
+    counts: Int64s  # (2,): points seen, points taken
+    phase: Float64s  # (classes,), each from 0 to 1
+
+
+def decide(
+    gain: Float32s, correctness: Float32s, label: Int32s, course: Course, pace: Pace, standing: Standing
+) -> Bools:
+    """Which of the points that arrive are taken, in their order. No gain is NaN; labels are rows of the course."""
+    taken = np.zeros(len(gain), np.bool_)
+    price, threshold, share = (values.tolist() for values in course)
+    seen, count = standing.counts.tolist()
+    phases = standing.phase.tolist()
+    one_class = len(price) == 1
+    advantage = (np.float32(2) * correctness - np.float32(1)).astype(np.float64).tolist()
+    for i, (g, a) in enumerate(zip(gain.astype(np.float64).tolist(), advantage, strict=True)):
+        k = 0 if one_class else int(label[i])
+        seen += 1
+        due = seen * pace.budget / pace.of
+        slack = slack_at(seen, pace)
+        behind = due - count
+        # The phase is a point that is on its way. Where every q is 1 (the price is) it never moves, and says nothing.
+        lag = behind - (1.0 - price[k]) * (phases[k] - 0.5)
+        level = min(max((lag / slack + 1.0) * (0.5 * LEVELS), 0.0), LEVELS - 1.0)
+        at = int(level)
+        phase = phases[k] + probability(g, a * g, price[k], threshold[k][at], share[k][at])
+        late, early = behind >= slack, count + 1 > due + slack
+        take = count < pace.most and (late or (phase >= 1.0 and not early))
+        if take:
+            count += 1
+            phase -= 1.0
+        phases[k] = min(max(phase, 0.0), 1.0)
+        taken[i] = take
+    standing.counts[:] = seen, count
+    standing.phase[:] = phases
+    return taken
+
+
+def slack_at(seen: int, pace: Pace) -> float:
+    """Towards the end of a stream of known length the slack falls to 1, so that the last count is exact."""
+    return min(pace.slack, max(1.0, (pace.end - seen) * pace.budget / pace.of / 2.0))
+
+
+def probability(gain: float, effective: float, price: float, threshold: float, share: float) -> float:
+    """``game.probabilities`` of one point, without its rounding of 1 / gain."""
+    cap = price / gain if gain > price else 1.0
+    first = 1.0 if effective > threshold else share if effective == threshold else 0.0
+    second = 1.0 if -gain > threshold else share if -gain == threshold else 0.0
+    return first * cap + second * (1.0 - cap)

@@ -1,0 +1,186 @@
+"""Every check of what is given to rad_fast.stream, and every message about it, in one place.
+
+A message names the argument, what was expected, what came, and what to do. Nothing given is ever modified.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+import warnings
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast.inputs import choice, is_number, seed
+from rad_fast.kernels.reference.arrival import Pace
+
+__all__ = ["choice", "is_number", "seed"]
+
+LEAST_WINDOW = 16
+POINTS_TAKEN = 64  # of a window by default: the thresholds then are off by about an eighth of the rate
+LEAST_DEFAULT, MOST_DEFAULT = 1_024, 1 << 22
+
+
+class BudgetUsedWarning(UserWarning):
+    """The budget of a stream is used: every further point is left. Said once.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from rad_fast.stream import BudgetUsedWarning
+    >>> warnings.simplefilter("ignore", BudgetUsedWarning)  # where the stream is known to go on
+    """
+
+
+def whole(name: str, value: Any) -> int:
+    if not is_number(value) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an int of at least 1, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: expected an int of at least 1, got {value}")
+    return int(value)
+
+
+def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
+    """How many points are to be taken, from a rate, a budget of a number of points, or a rate up to a budget."""
+    if not is_number(slack):
+        raise TypeError(f"slack: expected a number of points, at least 1, got {slack!r}")
+    if not 1.0 <= float(slack) < math.inf:
+        raise ValueError(f"slack: expected a finite number of points, at least 1, got {slack}")
+    if rate is None and (budget is None or of is None):
+        raise ValueError("rate: expected a number in (0, 1], or budget= and of= in its place: 500 of 100_000, say")
+    most = math.inf if budget is None else float(whole("budget", budget))
+    if rate is None:
+        end = float(whole("of", of))
+        if most > end:
+            raise ValueError(f"budget: expected at most of, {of}, got {budget}")
+        return Pace(most, end, float(slack), most, end)
+    if of is not None:
+        raise ValueError("of: expected with budget= and without rate=; a rate needs no number of points")
+    if not is_number(rate):
+        raise TypeError(f"rate: expected the share of the points to take, in (0, 1], got {rate!r}")
+    if not 0.0 < float(rate) <= 1.0:
+        hint = "; for a number of points give budget= and of=" if float(rate) > 1.0 else ""
+        raise ValueError(f"rate: expected the share of the points to take, in (0, 1], got {rate}{hint}")
+    return Pace(float(rate), 1.0, float(slack), most, math.inf)
+
+
+def window(value: Any, pace: Pace) -> int:
+    """How many points the thresholds rest on; enough that the game on them has a point to take."""
+    rate = pace.budget / pace.of
+    if value is None:
+        return min(max(LEAST_DEFAULT, math.ceil(POINTS_TAKEN / rate)), MOST_DEFAULT)
+    points = whole("window", value)
+    least = max(LEAST_WINDOW, math.ceil(1.0 / rate))
+    if points < least:
+        raise ValueError(
+            f"window: expected at least {least} points, of which a rate of {rate:.6g} takes one, got {points}; about "
+            f"{max(least, math.ceil(POINTS_TAKEN / rate))} give steady thresholds"
+        )
+    return points
+
+
+def mistakes_rate(value: Any, pace: Pace) -> float | None:
+    """Mistakes for each point: as given, or a count of the whole stream spread over it."""
+    if value is None:
+        return None
+    if not is_number(value):
+        raise TypeError(f"mistakes: expected None, or a float in [0, 1), a fraction of the points; got {value!r}")
+    number = float(value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"mistakes: expected a finite number of at least 0, got {value}")
+    if number < 1.0:
+        return number
+    if pace.end == math.inf:
+        raise ValueError(
+            f"mistakes: expected a float in [0, 1), a fraction of the points, as a stream without of= has no number of "
+            f"points; got {value}"
+        )
+    return number / pace.end
+
+
+def correctness(value: Any) -> None:
+    """What can be said of a stream's correctness before the first point."""
+    if value is None or hasattr(value, "predict"):
+        if hasattr(value, "check_fitted"):
+            value.check_fitted()
+        return
+    if not is_number(value):
+        raise TypeError(
+            f"correctness: expected None, a fitted Calibrator or the teacher's average accuracy, got "
+            f"{type(value).__name__}; numbers a point go to offer(..., correctness=)"
+        )
+    if not 0.0 <= float(value) <= 1.0:
+        raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
+
+
+def say_budget_used(most: float) -> None:
+    """Warn at the line outside this package that offered the point."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
+        frame, level = frame.f_back, level + 1
+    text = f"the budget of {most:.0f} points is used: this point and all that follow are left"
+    warnings.warn(text, BudgetUsedWarning, stacklevel=level)
+
+
+def same_settings(state: Any, settings: dict[str, Any]) -> None:
+    """A state goes on with the settings that it was taken with."""
+    if not isinstance(state, dict) or "settings" not in state:
+        raise ValueError(f"state: expected what state_dict() returned, got {type(state).__name__}")
+    for name, now in settings.items():
+        before = state["settings"].get(name)
+        if before != now:
+            raise ValueError(
+                f"state: expected that of a stream with {name}={now!r}, got one with {before!r}; give the arguments of "
+                "the stream that is to go on"
+            )
+
+
+def model(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: expected a callable of a batch of queries, got {type(value).__name__}")
+
+
+def both_models(small: Any, large: Any) -> tuple[Any, Any]:
+    for name, value in (("small", small), ("large", large)):
+        if value is None:
+            raise ValueError(f"{name}: expected a callable of a batch of queries, got None; route() needs none")
+    return small, large
+
+
+def calibrator(value: Any) -> None:
+    if value is None:
+        return
+    if not hasattr(value, "check_fitted"):
+        raise TypeError(f"calibrator: expected a Calibrator, got {type(value).__name__}")
+    value.check_fitted()
+    if value.needs_student_:
+        raise ValueError("calibrator: expected one fitted with the small model's logits alone, got one of two models")
+
+
+def answers_of(name: str, got: int, expected: int) -> None:
+    if got != expected:
+        raise ValueError(f"{name}: expected an answer for each of {expected} queries, got {got}")
+
+
+def same_queries(small: int, large: int) -> None:
+    if small != large:
+        raise ValueError(f"large_logits: expected a row for every row of small_logits, {small}, got {large}")
+
+
+def rates(value: Any) -> npt.NDArray[np.float64]:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim != 1 or not array.size or not ((array >= 0.0) & (array <= 1.0)).all():
+        raise ValueError(f"rates: expected shares in [0, 1], got {value!r}")
+    return array
+
+
+def costs(value: Any) -> tuple[float, float]:
+    small, large = (float(number) for number in value)
+    if not (0.0 <= small < math.inf and 0.0 <= large < math.inf):
+        raise ValueError(f"cost: expected two finite numbers of at least 0, for small and large, got {value!r}")
+    return small, large

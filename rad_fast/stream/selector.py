@@ -1,0 +1,273 @@
+"""StreamSelector: each point of a stream is taken or left when it comes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rad_fast.device import topk
+from rad_fast.device.backends import backend as backend_of
+from rad_fast.calibration import Calibrator
+from rad_fast.inputs import is_cuda
+from rad_fast.inputs.teachers import copier
+from rad_fast.inputs import (
+    Matrix,
+    Source,
+    correctness_array,
+    host_backend,
+    invalid_rows,
+    matrix,
+    same_rows,
+    same_source,
+    source,
+)
+from rad_fast.kernels.reference.score import Kind, Points, Rule, empty_points
+from rad_fast.selector import RAW_MISTAKES, _rule
+
+from . import inputs
+from .decider import Decider
+from .point import PointScorer
+from .window import some
+
+
+class Thresholds(NamedTuple):
+    """The equilibrium that decides now: a point is taken with probability min(1, price / gain) above the threshold."""
+
+    price: float
+    threshold: float
+
+
+class StreamSelector:
+    """Takes or leaves each point of a stream the moment it comes, at a given rate, as ``select`` would in hindsight.
+
+    The thresholds are those of the game on the last points, solved anew as the stream goes on; between two solutions a
+    point costs microseconds. The number of points taken is never more than ``slack`` from rate x seen, and never above
+    ``budget``. Decisions depend on the points, their order and the seed alone, not on how many come at a time.
+
+    Parameters
+    ----------
+    rate : float in (0, 1]
+        The share of the points to take.
+    budget : int, optional
+        The most points to take. With ``of`` and without ``rate``: exactly so many of that many points.
+    of : int, optional
+        How many points will come; a stream of known length needs no rate.
+    window : int, optional
+        How many of the last points the thresholds rest on, 12 bytes each. None: those of which 64 are taken, at least
+        1,024. A change of the stream is followed within a window.
+    slack : float >= 1
+        How many points the count may be ahead of rate x seen, or behind. 1 takes one point in each 1 / rate, good ones
+        or not; the more slack, the closer to what ``select`` takes in hindsight.
+    correctness : None, fitted Calibrator, or float in [0, 1]
+        The probability that the teacher's label is right, as in ``select``.
+    mistakes : None, float in [0, 1) (a fraction of the points), or with ``of`` a count
+        How many labels the adversary may spoil beyond what correctness admits; None as in ``select``.
+    seed : int >= 0
+        The start of the running sum.
+    invalid : {"raise", "exclude"}
+        What to do with rows that have NaN, +inf or nothing finite. Excluded rows are left, and do not count as seen.
+    backend : {"auto", "cpp", "numba", "reference"}
+
+    Attributes
+    ----------
+    offered, seen, taken : how many rows were offered, how many of them are valid, how many were taken.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+
+    Warns
+    -----
+    BudgetUsedWarning : once, at the first offer after the budget is used.
+
+    Notes
+    -----
+    ``state_dict()`` holds everything that further decisions depend on; the selector pickles, too. Before half of the
+    first 1 / rate points have come nothing is taken; ``watch`` points of yesterday, and the thresholds are there from
+    the first on. Systematic sampling over the stream: Madow, 1949; the game: Baykal et al., ICLR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rad_fast.stream import StreamSelector
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(5000, 10)).astype("float32")
+    >>> stream = StreamSelector(rate=0.02)
+    >>> taken = [n for n, row in enumerate(logits) if stream.offer(row)]
+    >>> len(taken), taken[:3]
+    (100, [30, 65, 127])
+    >>> batches = StreamSelector(rate=0.02)
+    >>> mask = np.concatenate([batches.offer(batch) for batch in np.array_split(logits, 7)])
+    >>> np.flatnonzero(mask).tolist() == taken
+    True
+    """
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        *,
+        budget: int | None = None,
+        of: int | None = None,
+        window: int | None = None,
+        slack: float = 1.0,
+        correctness: Any = None,
+        mistakes: int | float | None = None,
+        seed: int = 0,
+        invalid: str = "raise",
+        backend: str = "auto",
+    ) -> None:
+        pace = inputs.pace(rate, budget, of, slack)
+        inputs.correctness(correctness)
+        host_backend(backend)
+        self.rate, self.budget, self.of, self.slack = rate, budget, of, slack
+        self.window = inputs.window(window, pace)
+        self.correctness, self.mistakes = correctness, mistakes
+        self.seed = inputs.seed(seed)
+        self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
+        self.backend = backend
+        self.offered = 0
+        self._mistakes = inputs.mistakes_rate(mistakes, pace)
+        self._source: Source | None = None
+        self._point: PointScorer | None = None
+        self._kernels = backend_of(backend)
+        self._decider = Decider(pace, self.window, self.seed, self._kernels)
+
+    @property
+    def seen(self) -> int:
+        return int(self._decider.standing.counts[0])
+
+    @property
+    def taken(self) -> int:
+        return int(self._decider.standing.counts[1])
+
+    @property
+    def thresholds(self) -> Thresholds:
+        course = self._decider.course
+        return Thresholds(float(course.price[0]), float(course.threshold[0, course.threshold.shape[1] // 2]))
+
+    def offer(self, logits: Any, student_logits: Any = None, *, correctness: Any = None) -> Any:
+        """Decide points, in their order.
+
+        Parameters
+        ----------
+        logits : (C,) for one point or (rows, C), float64, float32, float16 or bfloat16; or TopKLogits
+            The teacher's logits, NumPy, torch, CuPy or anything with DLPack.
+        student_logits : of the same points, optional: the gain is then what the student does not know yet.
+        correctness : number or (rows,) array in [0, 1], optional: of these points, in place of the stream's own.
+
+        Returns
+        -------
+        bool for one point; else (rows,) booleans, of the library of ``logits``: whether to take each point.
+
+        Raises
+        ------
+        TypeError, ValueError : naming the argument, what was expected and what came. Nothing is decided then.
+        """
+        if self._point is not None and correctness is None and self._point.score(logits, student_logits):
+            self.offered += 1
+            return bool(self._decider.decide(self._point.points, self._mistakes_rate())[0])
+        teacher, one, scores = self._scored(logits, student_logits, correctness)
+        if not len(scores.gain):
+            return teacher.wrap(np.empty(0, np.bool_))
+        self.offered += len(scores.gain)
+        mistakes = self._mistakes_rate()
+        valid = scores.label >= 0
+        if valid.all():
+            taken = self._decider.decide(scores, mistakes)
+        else:
+            taken = np.zeros(len(valid), np.bool_)
+            taken[valid] = self._decider.decide(some(scores, valid), mistakes)
+        return bool(taken[0]) if one else teacher.wrap(taken)
+
+    def watch(self, logits: Any, student_logits: Any = None, *, correctness: Any = None) -> StreamSelector:
+        """Learn the thresholds from points without deciding them; arguments as for ``offer``."""
+        _, _, scores = self._scored(logits, student_logits, correctness)
+        valid = scores.label >= 0
+        self._decider.watch(some(scores, valid), self._mistakes_rate())
+        return self
+
+    def _scored(self, logits: Any, student_logits: Any, correctness: Any) -> tuple[Matrix, bool, Points]:
+        teacher, one = rows_of("logits", logits)
+        student = None
+        if student_logits is not None:
+            student, _ = rows_of("student_logits", student_logits)
+            same_rows(teacher, student)
+        given_here = correctness is not None
+        if given_here and inputs.is_number(correctness):
+            correctness = np.full(teacher.rows, float(correctness), np.float32)
+        found = source(teacher, student, correctness if given_here else self.correctness)
+        if found != self._source:
+            same_source(self._source, found)
+        rule = Rule(Kind.GIVEN) if given_here else _rule(self.correctness, teacher, student)
+        given = correctness_array(correctness, teacher.rows, None) if given_here else None
+        points = empty_points(teacher.rows)
+        bad = topk.appraise(self._kernels, teacher.data, None if student is None else student.data, rule, given, points)
+        if self.invalid == "raise":
+            for checked, wrong in zip((teacher, student), bad, strict=True):
+                if checked is not None and wrong.rows:
+                    raise invalid_rows(checked.name, wrong.rows, wrong.first)
+        if self._point is None and not given_here and self._kernels.name == "cpp":
+            self._point = PointScorer(self._kernels, rule, found.classes, found.student_classes)
+        self._source = found
+        return teacher, one, points
+
+    def _mistakes_rate(self) -> float:
+        if self._mistakes is not None:
+            return self._mistakes
+        if isinstance(self.correctness, Calibrator):
+            return self.correctness.mistakes(1)
+        return RAW_MISTAKES if self.correctness is None else 1.0 - float(self.correctness)
+
+    # ------------------------------------------------------------------------------------------------- resuming
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands, as numbers and NumPy arrays of its own: nothing in it changes later."""
+        known = self._source
+        return {
+            "settings": self._settings(),
+            "offered": self.offered,
+            "source": None if known is None else (known.classes, known.student_classes, known.kind, known.accuracy),
+            **self._decider.state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken: from the point numbered ``offered`` on.
+
+        Raises
+        ------
+        ValueError : where the state is of a stream with other settings, or no state at all.
+        """
+        inputs.same_settings(state, self._settings())
+        self.offered = int(state["offered"])
+        known = state["source"]
+        calibrator = self.correctness if hasattr(self.correctness, "predict") else None
+        self._source = None if known is None else Source(known[0], known[1], known[2], calibrator, known[3])
+        self._decider.load(state)
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("rate", "budget", "of", "window", "slack", "mistakes", "seed", "invalid")
+        return {name: getattr(self, name) for name in names}
+
+    def __getstate__(self) -> dict[str, Any]:
+        arguments = {**self._settings(), "correctness": self.correctness, "backend": self.backend}
+        return {"arguments": arguments, "state": self.state_dict()}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__init__(**kept["arguments"])  # type: ignore[misc]
+        self.load_state_dict(kept["state"])
+
+    def __repr__(self) -> str:
+        pace = f"rate={self.rate}" if self.rate is not None else f"budget={self.budget}, of={self.of}"
+        return f"StreamSelector({pace}, seen={self.seen}, taken={self.taken})"
+
+
+def rows_of(name: str, value: Any) -> tuple[Matrix, bool]:
+    """Checked logits in host memory, and whether they are one point's."""
+    one = getattr(value, "ndim", None) == 1 or (isinstance(value, (list, tuple)) and np.ndim(value) == 1)
+    if one:
+        value = np.asarray(value)[None] if isinstance(value, (list, tuple)) else value[None]
+    if not is_cuda(value):
+        return matrix(name, value, empty=True), one
+    back = copier(name, value)
+    checked = matrix(name, value.detach().cpu() if hasattr(value, "detach") else value.get(), empty=True)
+    return Matrix(name, checked.data, checked.dtype, back), one
