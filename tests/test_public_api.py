@@ -15,7 +15,12 @@ import pytest
 import rad_fast
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = {"rad_fast": (), "rad_fast.distill": ("torch",), "rad_fast.ray": ("ray", "pyarrow")}
+MODULES = {
+    "rad_fast": (),
+    "rad_fast.distill": ("torch",),
+    "rad_fast.ray": ("ray", "pyarrow"),
+    "rad_fast.stream": (),
+}
 NEEDS = {name: [need for need in needs if importlib.util.find_spec(need) is None] for name, needs in MODULES.items()}
 MADE = ("__delattr__", "__eq__", "__setattr__")  # by dataclass, without types
 COMPILED = {"_cpu": "bindings_cpu.cpp", "_cuda": "bindings_cuda.cpp"}

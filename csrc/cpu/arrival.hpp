@@ -36,17 +36,17 @@ inline void decide_all(const float* gain, const float* correctness, const std::i
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t k = course.classes > 1 ? label[i] : 0;
     const double price = course.price[k], g = gain[i], advantage = 2.0f * correctness[i] - 1.0f;
-    const double due = static_cast<double>(++standing.seen) * pace.budget / pace.of;
-    const double left = (pace.end - static_cast<double>(standing.seen)) * pace.budget / pace.of / 2.0;
-    const double slack = std::min(pace.slack, std::max(1.0, left));
+    const double seen = static_cast<double>(++standing.seen), due = seen * pace.budget / pace.of;
+    const double slack = std::min(pace.slack, std::max(1.0, (pace.end - seen) * pace.budget / pace.of / 2.0));
     const double so_far = static_cast<double>(standing.taken), behind = due - so_far;
     const double lag = behind - (1.0 - price) * (standing.phase[k] - 0.5);
     const double level = std::min(std::max((lag / slack + 1.0) * (0.5 * arrival_levels), 0.0), arrival_levels - 1.0);
     const std::int64_t at = k * arrival_levels + static_cast<std::int64_t>(level);
-    double phase =
-        standing.phase[k] + probability_on_arrival(g, advantage * g, price, course.threshold[at], course.share[at]);
-    const bool late = behind >= slack, early = so_far + 1.0 > due + slack;
-    taken[i] = so_far < pace.most && (late || (phase >= 1.0 && !early));
+    const double q = probability_on_arrival(g, advantage * g, price, course.threshold[at], course.share[at]);
+    double phase = standing.phase[k] + q;
+    const bool late = behind >= slack || pace.most - so_far > pace.end - seen;
+    const bool early = so_far + 1.0 > due + slack;
+    taken[i] = so_far < pace.most && (late || (q > 0.0 && phase >= 1.0 && !early));
     if (taken[i]) {
       ++standing.taken;
       phase -= 1.0;

@@ -37,9 +37,11 @@ def run(gain, correctness, label, price, threshold, share, pace, counts, phases,
         cap = price[k] / g if g > price[k] else 1.0
         first = 1.0 if effective > limit else part if effective == limit else 0.0
         second = 1.0 if -g > limit else part if -g == limit else 0.0
-        phase = phases[k] + (first * cap + second * (1.0 - cap))
-        late, early = behind >= slack, count + 1 > due + slack
-        take = count < most and (late or (phase >= 1.0 and not early))
+        q = first * cap + second * (1.0 - cap)
+        phase = phases[k] + q
+        late = behind >= slack or most - count > end - seen
+        early = count + 1 > due + slack
+        take = count < most and (late or (q > 0.0 and phase >= 1.0 and not early))
         if take:
             count += 1
             phase -= 1.0

@@ -5,8 +5,8 @@ by 1 where a point is taken: systematic sampling, in the order of arrival. What 
 seen is the threshold: it is looked up by how far the count lags behind, from a ladder of LEVELS thresholds of which the
 middle one is the game's own. Two hard rules stand above it, so that |taken - due| never exceeds the slack:
 
-- where the count is a whole slack behind, the next point is taken, whatever it is;
-- where one point more would be over the slack, none is, and the phase waits at 1.
+- where the count is a whole slack behind, or the budget could not be met without it, a point is taken, whatever it is;
+- where one point more would be over the slack, none is taken, and the phase waits at 1 for the next point with q > 0.
 
 Every point is decided from the ones before it alone. So the decisions do not depend on how a stream is cut into calls,
 and all arithmetic is of single float64 operations: every backend decides alike.
@@ -73,9 +73,11 @@ def decide(
         lag = behind - (1.0 - price[k]) * (phases[k] - 0.5)
         level = min(max((lag / slack + 1.0) * (0.5 * LEVELS), 0.0), LEVELS - 1.0)
         at = int(level)
-        phase = phases[k] + probability(g, a * g, price[k], threshold[k][at], share[k][at])
-        late, early = behind >= slack, count + 1 > due + slack
-        take = count < pace.most and (late or (phase >= 1.0 and not early))
+        q = probability(g, a * g, price[k], threshold[k][at], share[k][at])
+        phase = phases[k] + q
+        late = behind >= slack or pace.most - count > pace.end - seen
+        early = count + 1 > due + slack
+        take = count < pace.most and (late or (q > 0.0 and phase >= 1.0 and not early))
         if take:
             count += 1
             phase -= 1.0

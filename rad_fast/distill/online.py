@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rad_fast.device.backends import backend
+from rad_fast.game.pool import ArrayPool
 from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points
-from rad_fast.game.pool import ArrayPool
 
 from . import inputs
 from .training import device_of, logits_of, moved

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from rad_fast.device.backends import Backend
+from rad_fast.inputs import warn_unreliable
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
+from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.score import Points
 
 from . import inputs
-from .course import moved, solved, unknown
+from .course import NOTHING, moved, solved, unknown
 from .window import Window, some
 
 
@@ -22,10 +24,10 @@ class Decider:
     def __init__(self, pace: Pace, window: int, seed: int, kernels: Backend) -> None:
         self.pace, self.kernels = pace, kernels
         self.window = Window(window, pace.budget / pace.of)
-        self.course = unknown(1)
+        self.course, self.answer = unknown(1), Equilibrium(1.0, NOTHING, 0.0, 0.0)
         start = np.random.Generator(np.random.PCG64(seed)).random(1)
         self.standing = Standing(np.zeros(2, np.int64), start)
-        self.said_used = False
+        self.said_used = self.said_doubt = False
 
     def decide(self, points: Points, mistakes: float) -> Bools:
         """Which points are taken; none of their gains is NaN. ``mistakes`` for each point of the window."""
@@ -62,23 +64,32 @@ class Decider:
 
     def _follow(self, mistakes: float) -> None:
         if self.window.kept >= self.window.due:
-            given = self.pace.budget / self.pace.of, mistakes, self.kernels
-            held = self.window.held()
-            if self.window.due <= self.window.size or moved(held, self.course, *given):
-                self.course = solved(held, *given)
+            rate, held = self.pace.budget / self.pace.of, self.window.held()
+            filling = self.window.due <= self.window.size
+            if filling or moved(held, self.answer, rate, mistakes, self.kernels):
+                self.course, self.answer = solved(held, rate, self.pace.slack, mistakes, self.kernels)
+                self._doubt(mistakes * len(held.gain), rate * len(held.gain))
             self.window.next_due()
+
+    def _doubt(self, mistakes: float, budget: float) -> None:
+        """As select() warns of a game without a gain; once, and of a full window."""
+        if self.answer.value <= 0 and mistakes and self.window.kept >= self.window.size and not self.said_doubt:
+            self.said_doubt = True
+            warn_unreliable(self.answer.value, mistakes, round(budget))
 
     def state(self) -> dict[str, Any]:
         return {
             "window": self.window.state(),
             "course": {name: values.copy() for name, values in self.course._asdict().items()},
+            "equilibrium": list(self.answer),
             "counts": self.standing.counts.copy(),
             "phase": self.standing.phase.copy(),
-            "said_used": self.said_used,
+            "said": [self.said_used, self.said_doubt],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.window.load(state["window"])
         self.course = Course(*(np.array(state["course"][name]) for name in Course._fields))
+        self.answer = Equilibrium(*state["equilibrium"])
         self.standing = Standing(np.array(state["counts"]), np.array(state["phase"]))
-        self.said_used = bool(state["said_used"])
+        self.said_used, self.said_doubt = (bool(said) for said in state["said"])

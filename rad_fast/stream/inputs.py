@@ -22,6 +22,7 @@ __all__ = ["choice", "is_number", "seed"]
 
 LEAST_WINDOW = 16
 POINTS_TAKEN = 64  # of a window by default: the thresholds then are off by about an eighth of the rate
+CHOICE, MOST_SLACK = 40.0, 8.0
 LEAST_DEFAULT, MOST_DEFAULT = 1_024, 1 << 22
 
 
@@ -46,9 +47,9 @@ def whole(name: str, value: Any) -> int:
 
 def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
     """How many points are to be taken, from a rate, a budget of a number of points, or a rate up to a budget."""
-    if not is_number(slack):
-        raise TypeError(f"slack: expected a number of points, at least 1, got {slack!r}")
-    if not 1.0 <= float(slack) < math.inf:
+    if slack is not None and not is_number(slack):
+        raise TypeError(f"slack: expected None or a number of points, at least 1, got {slack!r}")
+    if slack is not None and not 1.0 <= float(slack) < math.inf:
         raise ValueError(f"slack: expected a finite number of points, at least 1, got {slack}")
     if rate is None and (budget is None or of is None):
         raise ValueError("rate: expected a number in (0, 1], or budget= and of= in its place: 500 of 100_000, say")
@@ -57,7 +58,7 @@ def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
         end = float(whole("of", of))
         if most > end:
             raise ValueError(f"budget: expected at most of, {of}, got {budget}")
-        return Pace(most, end, float(slack), most, end)
+        return Pace(most, end, given_slack(slack, most / end), most, end)
     if of is not None:
         raise ValueError("of: expected with budget= and without rate=; a rate needs no number of points")
     if not is_number(rate):
@@ -65,7 +66,14 @@ def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
     if not 0.0 < float(rate) <= 1.0:
         hint = "; for a number of points give budget= and of=" if float(rate) > 1.0 else ""
         raise ValueError(f"rate: expected the share of the points to take, in (0, 1], got {rate}{hint}")
-    return Pace(float(rate), 1.0, float(slack), most, math.inf)
+    return Pace(float(rate), 1.0, given_slack(slack, float(rate)), most, math.inf)
+
+
+def given_slack(slack: float | None, rate: float) -> float:
+    """The slack, or one that leaves a choice among some forty points: at a rate of a half, 1 leaves one among two."""
+    if slack is not None:
+        return float(slack)
+    return max(1.0, min(MOST_SLACK, CHOICE * rate * (1.0 - rate)))
 
 
 def window(value: Any, pace: Pace) -> int:
@@ -150,6 +158,13 @@ def both_models(small: Any, large: Any) -> tuple[Any, Any]:
         if value is None:
             raise ValueError(f"{name}: expected a callable of a batch of queries, got None; route() needs none")
     return small, large
+
+
+def no_logits(value: Any) -> TypeError:
+    return TypeError(
+        f"small: expected logits, or (answers, logits), of a batch of queries, got {type(value).__name__}: without "
+        "logits it is not known how sure the model is"
+    )
 
 
 def calibrator(value: Any) -> None:

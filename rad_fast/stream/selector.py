@@ -6,22 +6,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rad_fast.calibration import Calibrator
 from rad_fast.device import topk
 from rad_fast.device.backends import backend as backend_of
-from rad_fast.calibration import Calibrator
-from rad_fast.inputs import is_cuda
-from rad_fast.inputs.teachers import copier
 from rad_fast.inputs import (
     Matrix,
     Source,
     correctness_array,
     host_backend,
     invalid_rows,
+    is_cuda,
     matrix,
     same_rows,
     same_source,
     source,
 )
+from rad_fast.inputs.teachers import copier
 from rad_fast.kernels.reference.score import Kind, Points, Rule, empty_points
 from rad_fast.selector import RAW_MISTAKES, _rule
 
@@ -32,7 +32,19 @@ from .window import some
 
 
 class Thresholds(NamedTuple):
-    """The equilibrium that decides now: a point is taken with probability min(1, price / gain) above the threshold."""
+    """The equilibrium that decides now: above the threshold a point is taken with probability min(1, price / gain).
+
+    price, threshold : as in ``Selection``. Before the first solution they are 1 and 2: no point is worth as much.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rad_fast.stream import StreamSelector
+    >>> stream = StreamSelector(rate=0.1)
+    >>> mask = stream.offer(np.random.default_rng(0).normal(0, 5, size=(3000, 10)))
+    >>> [round(number, 2) for number in stream.thresholds]
+    [0.06, 0.1]
+    """
 
     price: float
     threshold: float
@@ -56,9 +68,10 @@ class StreamSelector:
     window : int, optional
         How many of the last points the thresholds rest on, 12 bytes each. None: those of which 64 are taken, at least
         1,024. A change of the stream is followed within a window.
-    slack : float >= 1
-        How many points the count may be ahead of rate x seen, or behind. 1 takes one point in each 1 / rate, good ones
-        or not; the more slack, the closer to what ``select`` takes in hindsight.
+    slack : float >= 1, optional
+        How many points the count may be ahead of rate x seen, or behind. 1 takes one of each 1 / rate points, good or
+        not; the more slack, the closer to what ``select`` takes in hindsight. None: 40 rate (1 - rate), at least 1 and
+        at most 8, so within one of rate x seen up to a rate of 2.5%.
     correctness : None, fitted Calibrator, or float in [0, 1]
         The probability that the teacher's label is right, as in ``select``.
     mistakes : None, float in [0, 1) (a fraction of the points), or with ``of`` a count
@@ -80,6 +93,7 @@ class StreamSelector:
     Warns
     -----
     BudgetUsedWarning : once, at the first offer after the budget is used.
+    UnreliableTeacherWarning : once, where the value of the game on a whole window is not positive.
 
     Notes
     -----
@@ -95,7 +109,7 @@ class StreamSelector:
     >>> stream = StreamSelector(rate=0.02)
     >>> taken = [n for n, row in enumerate(logits) if stream.offer(row)]
     >>> len(taken), taken[:3]
-    (100, [30, 65, 127])
+    (100, [26, 49, 109])
     >>> batches = StreamSelector(rate=0.02)
     >>> mask = np.concatenate([batches.offer(batch) for batch in np.array_split(logits, 7)])
     >>> np.flatnonzero(mask).tolist() == taken
@@ -109,7 +123,7 @@ class StreamSelector:
         budget: int | None = None,
         of: int | None = None,
         window: int | None = None,
-        slack: float = 1.0,
+        slack: float | None = None,
         correctness: Any = None,
         mistakes: int | float | None = None,
         seed: int = 0,
@@ -119,7 +133,7 @@ class StreamSelector:
         pace = inputs.pace(rate, budget, of, slack)
         inputs.correctness(correctness)
         host_backend(backend)
-        self.rate, self.budget, self.of, self.slack = rate, budget, of, slack
+        self.rate, self.budget, self.of, self.slack = rate, budget, of, pace.slack
         self.window = inputs.window(window, pace)
         self.correctness, self.mistakes = correctness, mistakes
         self.seed = inputs.seed(seed)
@@ -142,8 +156,7 @@ class StreamSelector:
 
     @property
     def thresholds(self) -> Thresholds:
-        course = self._decider.course
-        return Thresholds(float(course.price[0]), float(course.threshold[0, course.threshold.shape[1] // 2]))
+        return Thresholds(self._decider.answer.price, self._decider.answer.threshold)
 
     def offer(self, logits: Any, student_logits: Any = None, *, correctness: Any = None) -> Any:
         """Decide points, in their order.
