@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,8 @@ Model = Callable[[Any], Any]
 TIES = 2.0**-10  # of the routing score is the margin's: a calibration in steps leaves many queries alike
 
 
-class CascadeAnswer(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class CascadeAnswer:
     """What a cascade answers: one entry a query.
 
     answers : labels, (rows,) int64; or a list of what the models returned as answers.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ Float64s = npt.NDArray[np.float64]
 RATES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
 
-class Curve(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Curve:
     """Accuracy at each rate of calls to the large model: (rates,) float64 arrays.
 
     rate : the share of queries that the large model answers.
@@ -43,7 +45,8 @@ class Curve(NamedTuple):
 
     def __str__(self) -> str:
         lines = ["  rate    cost  accuracy  random    best"]
-        for rate, cost, *right in zip(*self, strict=True):
+        columns = (self.rate, self.cost, self.accuracy, self.random, self.best)
+        for rate, cost, *right in zip(*columns, strict=True):
             lines.append(f"{rate:6.1%} {cost:7.3f}   {right[0]:7.1%} {right[1]:7.1%} {right[2]:7.1%}")
         return "\n".join(lines)
 

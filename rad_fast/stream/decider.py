@@ -50,7 +50,7 @@ class Decider:
             self._follow(mistakes)
 
     def _run(self, points: Points) -> Bools:
-        taken = self.kernels.decide(*points, self.course, self.pace, self.standing)
+        taken = self.kernels.decide(*points[:3], self.course, self.pace, self.standing)
         self.window.put(points)
         return taken
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rad_fast.device.backends import DTYPE_CODES, Backend, parameters_of
-from rad_fast.kernels.reference.score import Rule, empty_points
+from rad_fast.kernels.reference.score import Gain, Rule, empty_points
 
 CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items() if name != "uint16"}
 
@@ -23,7 +23,7 @@ class PointScorer:
         self.classes, self.student_classes = classes, student_classes
         self.points = empty_points(1)
         self.rule = int(rule.kind), parameters_of(rule), 0
-        self.places = *(field.ctypes.data for field in self.points), 1
+        self.places = *(field.ctypes.data for field in self.points[:3]), rule.gain == Gain.LABEL, 0, 1
 
     def score(self, logits: Any, student: Any) -> bool:
         """Whether the row was scored, and is valid: ``points`` holds it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,8 @@ from .point import PointScorer
 from .window import some
 
 
-class Thresholds(NamedTuple):
+@dataclass(frozen=True)
+class Thresholds:
     """The equilibrium that decides now: above the threshold a point is taken with probability min(1, price / gain).
 
     price, threshold : as in ``Selection``. Before the first solution they are 1 and 2: no point is worth as much.
@@ -42,8 +44,8 @@ class Thresholds(NamedTuple):
     >>> from rad_fast.stream import StreamSelector
     >>> stream = StreamSelector(rate=0.1)
     >>> mask = stream.offer(np.random.default_rng(0).normal(0, 5, size=(3000, 10)))
-    >>> [round(number, 2) for number in stream.thresholds]
-    [0.06, 0.1]
+    >>> round(stream.thresholds.price, 2), round(stream.thresholds.threshold, 2)
+    (0.06, 0.1)
     """
 
     price: float

@@ -33,12 +33,12 @@ class Window:
         count = len(points.gain)
         self._room(min(self.size, self.kept + count))
         if count == 1:  # a third of the time of what follows
-            for ring, values in zip(self.points, points, strict=True):
+            for ring, values in zip(self.points[:3], points[:3], strict=True):
                 ring[begin] = values[0]
             self.kept += 1
             return
         first = min(count, self.size - begin)
-        for ring, values in zip(self.points, points, strict=True):
+        for ring, values in zip(self.points[:3], points[:3], strict=True):
             ring[begin : begin + first] = values[:first]
             ring[: count - first] = values[first:]
         self.kept += count
@@ -47,7 +47,7 @@ class Window:
         """A window of a million points is not asked for before there are so many."""
         if needed > len(self.points.gain):
             larger = empty_points(min(self.size, max(64, 2 * needed)))
-            for new, old in zip(larger, self.points, strict=True):
+            for new, old in zip(larger[:3], self.points[:3], strict=True):
                 new[: len(old)] = old
             self.points = larger
 
