@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
-from .inputs.teachers import TopKLogits
+from .inputs.teachers import Probabilities, TopKLogits
 from .selection import Selection
 from .selector import Selector, select
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from . import distill as distill
     from . import ray as ray
 
-__all__ = ["Calibrator", "Selection", "Selector", "TopKLogits", "UnreliableTeacherWarning", "select"]
+__all__ = ["Calibrator", "Probabilities", "Selection", "Selector", "TopKLogits", "UnreliableTeacherWarning", "select"]
 
 
 LAZY = {"distill": "torch", "ray": "ray"}  # imported when first used, and what they need

@@ -104,6 +104,9 @@ class Calibrator(Parameters):
         teacher = inputs.matrix("teacher_logits", teacher_logits)
         truth = inputs.labels("labels", labels, teacher.rows, teacher.classes)
         student = None if student_logits is None else self.student_of(teacher, student_logits)
+        for given in (teacher, student):
+            if given is not None:
+                inputs.refuse_probabilities(given)
         of_teacher = checked_scores(kernels, teacher, None)
         of_student = None if student is None else checked_scores(kernels, student, of_teacher.label)
         right = (of_teacher.label == truth).astype(np.float64)
@@ -134,6 +137,9 @@ class Calibrator(Parameters):
         student = None
         if self.needs_student_:
             student = self.student_of(teacher, student_logits)
+        for given in (teacher, student):
+            if given is not None and given.rows >= inputs.ENOUGH:
+                inputs.refuse_probabilities(given)
         points = empty_points(teacher.rows)
         of_student = None if student is None else student.data
         bad = topk.appraise(kernels, teacher.data, of_student, self.rule_, None, points)

@@ -254,6 +254,7 @@ class Selector:
         gains = inputs.gain_array(gain, teacher.rows, mask)
         source = inputs.source(teacher, student, correctness, _gain_named(gain, rule.gain))
         inputs.same_source(self._state.source, source)
+        seen = self._state.with_chunk(teacher, student, mask)
         points = self._state.store.room(teacher.rows)
         classes = max(teacher.classes, 0 if student is None else student.classes)
         if classes > OTHERS or (self._quotas is None and self._files is None):  # nobody will ask for it
@@ -273,6 +274,7 @@ class Selector:
             label = points.label[before]
             elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)
         self._state.add(points, source, excluded, int(np.count_nonzero(invalid)), wrap or teacher.wrap, elsewhere)
+        self._state.seen = seen
         return self
 
     def finalize(self) -> Selection:
@@ -303,6 +305,10 @@ class Selector:
         count, excluded, invalid = totals(group, (state.points, state.excluded, state.invalid))
         if source is None or count == 0:
             raise ValueError("logits: expected at least one row; call partial_fit(logits) first")
+        for name, every in zip(
+            ("logits", "student_logits"), zip(*group.exchange(lambda: state.seen), strict=True), strict=True
+        ):
+            inputs.refuse_all_probabilities(name, every)
         possible = count - excluded - invalid
         if possible == 0:
             raise inputs.none_valid("logits")
@@ -472,11 +478,19 @@ class _State:
         self.source: inputs.Source | None = None
         self.excluded = self.invalid = 0
         self.chosen: npt.NDArray[np.int64] | None = None  # of each class, before this selection
+        self.seen = (inputs.Seen(), inputs.Seen())  # of the teacher's rows and the student's
         self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
 
     @property
     def points(self) -> int:
         return self.store.rows
+
+    def with_chunk(
+        self, teacher: inputs.Matrix, student: inputs.Matrix | None, mask: npt.NDArray[np.bool_] | None
+    ) -> tuple[inputs.Seen, inputs.Seen]:
+        """What has been seen with one more chunk; raises where it is probabilities and no logits."""
+        of_teacher, of_student = self.seen
+        return of_teacher.after(teacher, mask), of_student if student is None else of_student.after(student, mask)
 
     def add(
         self,

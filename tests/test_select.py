@@ -214,7 +214,7 @@ def test_exactly_budget_distinct_ascending_indices_of_allowed_points(
     kernels: Backend, rows: int, classes: int, dtype: str, levels: int, seed: int, data: st.DataObject
 ) -> None:
     rng = np.random.default_rng(seed)
-    logits = rng.integers(0, levels, (rows, classes)).astype(dtype)
+    logits = (2 * rng.integers(0, levels, (rows, classes))).astype(dtype)  # 0 and 1 alone could be probabilities
     exclude = rng.random(rows) < 0.3
     exclude[rng.integers(rows)] = False
     budget = data.draw(st.integers(1, int((~exclude).sum())))
@@ -324,7 +324,7 @@ np.random.default_rng(0).standard_normal(out=logits, dtype=np.float32)
 if kind == "few":
     np.round(logits, out=logits)
 if kind == "alike":
-    logits[:] = [1.0, 0.0]
+    logits[:] = [2.0, 0.0]
 
 def run(array):
     selector = rad_fast.Selector(0.01, mistakes=0 if kind == "alike" else 0.02, backend=backend)

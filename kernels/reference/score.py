@@ -148,9 +148,10 @@ def score_top_k(
     p = exp(value - logsumexp), logsumexp that of all logits of the row; without it that of the k kept, which gives the
     other classes no probability. The label is the lowest class among equal maxima. A given label that is not kept has
     an equal share of what the kept leave, at most the smallest of theirs. A logsumexp that is not finite is invalid.
+    Of a class that is kept twice the first value counts; a class outside of ``classes``, or kept twice, says nothing
+    where its value is -inf.
     """
-    z = widened(values)
-    kept = z.shape[1]
+    z, indices = kept_once(widened(values), indices, classes)
     wrong = np.isnan(z) | np.isposinf(z)
     valid: npt.NDArray[np.bool_] = ~np.any(wrong, axis=1) & np.any(np.isfinite(z), axis=1)
     total = None if logsumexp is None else widened(logsumexp[:, None])
@@ -168,9 +169,10 @@ def score_top_k(
     label = np.where(z == top, indices, classes).min(axis=1, initial=classes)
     probability = None
     if given is not None:
-        held = indices == given[:, None]
-        share = (1.0 - e.sum(axis=1) / sums) / max(1, classes - kept)
-        probability = np.where(held.any(axis=1), (p * held).sum(axis=1), np.minimum(share, p.min(axis=1)))
+        held = (indices == given[:, None]) & (indices >= 0)
+        share = (1.0 - e.sum(axis=1) / sums) / np.maximum(1, classes - (indices >= 0).sum(axis=1))
+        smallest = np.where(z > -np.inf, p, np.inf).min(axis=1)
+        probability = np.where(held.any(axis=1), (p * held).sum(axis=1), np.minimum(share, smallest))
         probability = np.where(valid, probability, np.nan)
     return Scores(
         np.where(valid, two[:, 0] - two[:, 1], np.nan),
@@ -178,6 +180,17 @@ def score_top_k(
         np.where(valid, label, -1).astype(np.int32),
         probability,
     )
+
+
+def kept_once(z: Float64s, indices: Array, classes: int) -> tuple[Float64s, Array]:
+    """Values and classes of which each is there once: the others have the value -inf and the class -1."""
+    indices = np.where((indices >= 0) & (indices < classes), indices, -1).astype(np.int64)
+    same = indices[:, :, None] == indices[:, None, :]
+    told = z > -np.inf
+    kept = z.shape[1]
+    later = told & (same & np.tri(kept, kept, -1, dtype=bool) & told[:, None, :]).any(axis=2)
+    nothing = ~told & (same.sum(axis=2) > 1)
+    return np.where(later, -np.inf, z), np.where(later | nothing, -1, indices)
 
 
 def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Float32s | None) -> Float64s:

@@ -20,6 +20,7 @@ from .messages import UsageError, one_line, tell, tell_warning
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for a bad input, 2 for bad usage (as SystemExit)."""
+    reopen_streams()
     arguments = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -41,6 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(one_line(error))
         return 1
     return 0
+
+
+def reopen_streams() -> None:
+    """Streams that whoever started this process has closed lead nowhere, and files that are opened are not in their
+    place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            place = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            if place != number:
+                os.dup2(place, number)
+                os.close(place)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
 
 
 def parser() -> argparse.ArgumentParser:

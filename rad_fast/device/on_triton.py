@@ -120,5 +120,7 @@ def mask_on_device(value: torch.Tensor, rows: int) -> torch.Tensor:
         return value.contiguous()
     if value.dim() != 1 or value.dtype.is_floating_point or value.dtype.is_complex:
         raise inputs.no_exclusion(rows, value.dtype, tuple(value.shape))
+    if len(value) == rows:
+        raise inputs.mask_or_indices(rows)
     mask = torch.zeros(rows, dtype=torch.bool, device=value.device)
     return mask.index_fill_(0, value.to(torch.int64), True)

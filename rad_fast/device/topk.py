@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs.teachers import TopKLogits, check_sums, checked_indices
+from rad_fast.inputs.teachers import TopKLogits, check_sums, without_padding
 from rad_fast.kernels.reference.score import Invalid, Points, Rule, Scores, record, widened
 
 from .backends import Backend, Float32s
@@ -76,14 +76,14 @@ def blocks_of(*matrices: Any) -> Iterator[slice]:
 def block_scores(kernels: Backend, logits: TopKLogits, given: Int32s | None, name: str, first: int) -> Scores:
     """Scores of some rows; ``first`` is the number of the first one, for messages."""
     logits = logits.on_host()
-    indices = checked_indices(logits, name, first)
-    values = widened(logits.values) if logits.dtype == "bfloat16" else logits.values
+    stored, indices = without_padding(logits, name, first)
+    values = widened(stored) if logits.dtype == "bfloat16" else stored
     rows = np.arange(len(values))
     held = place = None
     if given is not None:
-        hits = indices == given[:, None]
+        hits = (indices == given[:, None]) & (indices >= 0)
         held, place = hits.any(axis=1), hits.argmax(axis=1).astype(np.int32)
-    kept = kernels.score(logits.values, place)
+    kept = kernels.score(stored, place)
     valid = kept.label >= 0
     highest = np.where(valid, kept.label, 0)
     top, label = values[rows, highest], indices[rows, highest].astype(np.int64)
@@ -104,8 +104,10 @@ def block_scores(kernels: Backend, logits: TopKLogits, given: Int32s | None, nam
     nan = np.where(valid, 0.0, np.nan)
     probability = None
     if held is not None and kept.given_probability is not None:
-        smallest = np.exp(np.where(valid, values.min(axis=1).astype(np.float64), 0.0) - top) * kept.confidence * share
-        others = np.minimum((1.0 - share) / max(1, logits.n_classes - values.shape[1]), smallest)
+        least = np.where(values > -np.inf, values, np.inf).min(axis=1).astype(np.float64)
+        smallest = np.exp(np.where(valid, least, 0.0) - top) * kept.confidence * share
+        left = np.maximum(1, logits.n_classes - np.count_nonzero(indices >= 0, axis=1))
+        others = np.minimum((1.0 - share) / left, smallest)
         probability = np.where(held, kept.given_probability * share, others) + nan
     margin, confidence = kept.margin * share + nan, kept.confidence * share + nan
     return Scores(margin, confidence, np.where(valid, label, -1).astype(np.int32), probability)

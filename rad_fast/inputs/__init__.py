@@ -7,6 +7,7 @@ point. ``teachers``: what a teacher may hand over besides an array. Nothing give
 from __future__ import annotations
 
 from .arguments import (
+    Share,
     accuracy,
     budget,
     budget_alone,
@@ -47,6 +48,7 @@ from .points import (
     exclude_mask,
     invalid_rows,
     labels,
+    mask_or_indices,
     no_exclusion,
     none_valid,
     not_pickled,
@@ -57,13 +59,19 @@ from .points import (
     source,
     warn_unreliable,
 )
-from .teachers import TopKLogits, matrix
+from .softmax import ENOUGH, GIVE, Seen, looked_at, probabilities_given, refuse_all_probabilities, refuse_probabilities
+from .teachers import Probabilities, TopKLogits, matrix
 
 __all__ = [
+    "ENOUGH",
     "EXPECTED_DTYPE",
     "FLOATS",
+    "GIVE",
     "Array",
     "Matrix",
+    "Probabilities",
+    "Seen",
+    "Share",
     "Source",
     "TopKLogits",
     "UnreliableTeacherWarning",
@@ -89,6 +97,8 @@ __all__ = [
     "is_number",
     "is_torch",
     "labels",
+    "looked_at",
+    "mask_or_indices",
     "matrix",
     "mistakes",
     "mistakes_rate",
@@ -98,10 +108,13 @@ __all__ = [
     "none_valid",
     "not_pickled",
     "portable",
+    "probabilities_given",
     "quotas",
     "quotas_of_classes",
+    "refuse_all_probabilities",
     "refuse_correctness",
     "refuse_elements",
+    "refuse_probabilities",
     "same",
     "same_classes",
     "same_rows",

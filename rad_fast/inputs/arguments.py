@@ -79,6 +79,10 @@ def mistakes(given: Any) -> float | None:
     return number
 
 
+class Share(float):
+    """A fraction of the points, written as one: 100% is all of them, where 1.0 is one point."""
+
+
 def mistakes_rate(value: Any) -> tuple[float, float]:
     """Checked, given ``mistakes`` as a count, and a number for each point that can be selected."""
     number = float(percentage(value))

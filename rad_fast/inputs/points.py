@@ -81,10 +81,33 @@ def exclude_mask(value: Any, points: int, name: str = "exclude") -> npt.NDArray[
     if array.dtype.kind == "b":
         check_mask(array.shape, points, name)
         return array
+    if is_mask(array, points, name):
+        return array.astype(bool)
     refuse_elements(name, f"indices from 0 to {points - 1}", array, dtype, (array < 0) | (array >= points))
     mask = np.zeros(points, dtype=bool)
     mask[array] = True
+    if len(array) == points and not mask.all():
+        raise ValueError(
+            f"{name}: expected a boolean mask or distinct indices, got {points} integers, as many as there are points, "
+            "that repeat and are not all 0 or 1; give a mask of truth values, or numpy.unique(indices)"
+        )
     return mask
+
+
+def is_mask(array: Array, points: int, name: str) -> bool:
+    """Whether integers are a mask: 0 and 1 alone, and no indices, as one repeats. What could be either is refused."""
+    if array.max() > 1 or array.min() < 0:
+        return False
+    distinct = len(array) == len(np.unique(array))
+    if len(array) == points and not distinct:
+        return True
+    if len(array) != points and distinct:
+        return False
+    said = "could be a mask and could be indices" if distinct else f"are neither a mask of {points} points nor indices"
+    raise ValueError(
+        f"{name}: expected a boolean mask or distinct indices, got {len(array)} integers 0 and 1, which {said}; give a "
+        "mask of truth values: numpy.asarray(mask, dtype=bool)"
+    )
 
 
 def check_mask(shape: tuple[int, ...], points: int, name: str = "exclude") -> None:
@@ -96,6 +119,14 @@ def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...], name: str = "e
     return TypeError(
         f"{name}: expected a boolean mask of shape ({points},) or an array of indices, "
         f"got dtype {dtype} and shape {shape}"
+    )
+
+
+def mask_or_indices(points: int) -> ValueError:
+    """For integers on a device, as many as there are points, which are not looked at."""
+    return ValueError(
+        f"exclude: expected a boolean mask or indices, got {points} integers, as many as there are points; if they are "
+        "a mask of 0 and 1, give it as truth values: exclude.bool()"
     )
 
 

@@ -1,9 +1,10 @@
-"""What a teacher may hand over besides an array of logits: the k largest of each row, and their classes."""
+"""What a teacher may hand over besides an array of logits: the k largest of each row, or probabilities."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import math
 import numbers
 import sys
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from rad_fast.kernels.reference.score import widened
+
 from . import shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
+from .softmax import SUM
 
 EPSILON = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-SLACK = 1e-5  # how much larger than 1 the sum of probabilities may come out, rounding of the given numbers apart
+SLACK = 1e-2  # by how much log(sum(exp)) of the kept may exceed logsumexp: both of two decimals; rounding is apart
 
 
 class TopKLogits:
@@ -27,7 +31,8 @@ class TopKLogits:
     values : (N, k) array of float64, float32, float16 or bfloat16, k at least 2
         The largest logits of each row, in any order; or log-probabilities. -inf is a class that is ruled out.
     indices : (N, k) array of integers in 0..n_classes-1
-        Their classes, different ones in a row.
+        Their classes. Where the value is -inf the class may be any number, -1 say: that is padding of a row that has
+        fewer. A class may be in a row twice with one value.
     n_classes : int
         How many classes there are.
     logsumexp : (N,) array, optional
@@ -121,6 +126,77 @@ class TopKLogits:
         return here
 
 
+class Probabilities:
+    """Probabilities of the classes, in place of logits: softmax outputs, or what ``predict_proba`` gives.
+
+    Parameters
+    ----------
+    p : (N, C) array of float64, float32, float16 or bfloat16
+        Rows in [0, 1] that sum to 1, in host memory. Their logarithms serve as logits; 0 is a class that is ruled out,
+        and a row with NaN is invalid.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the row that is none.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10))
+    >>> e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    >>> p = rad_fast.Probabilities(e / e.sum(axis=1, keepdims=True))
+    >>> bool((rad_fast.select(p, 20) == rad_fast.select(logits, 20)).all())
+    True
+    """
+
+    def __init__(self, p: Any) -> None:
+        self.take("p", p, 0)
+
+    @classmethod
+    def chunk(cls, name: str, p: Any, first: int) -> Probabilities:
+        """As the class itself, of rows that are called ``name`` and begin at row ``first`` in messages."""
+        part = object.__new__(cls)
+        part.take(name, p, first)
+        return part
+
+    def take(self, name: str, p: Any, first: int) -> None:
+        array, dtype, self.wrap = host_array(name, p)
+        check_logits(name, dtype, array.shape, empty=True)
+        if dtype == "bfloat16":
+            array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        elif dtype == "float16":
+            array = array.astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            sums = array.sum(axis=1, dtype=np.float64)
+            wrong = (array < 0.0).any(axis=1) | (array > 1.0 + SUM).any(axis=1) | (np.abs(sums - 1.0) > SUM)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise ValueError(
+                f"{name}: expected rows of probabilities, in [0, 1] and with the sum 1; {int(wrong.sum())} are not, "
+                f"the first is row {first + at}, from {array[at].min():.6g} to {array[at].max():.6g} with the sum "
+                f"{sums[at]:.6g}"
+            )
+        self.p = array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return int(self.p.shape[0]), int(self.p.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    def __getitem__(self, rows: slice | Array) -> Probabilities:
+        part = object.__new__(Probabilities)
+        part.p, part.wrap = self.p[rows], self.wrap
+        return part
+
+    def logits(self) -> Array:
+        """Their logarithms."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logarithms: Array = np.log(self.p)
+        return logarithms
+
+
 def given_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:
     """As ``host_array``; an array in CUDA memory is kept as it is."""
     if not is_cuda(value):
@@ -164,28 +240,70 @@ def checked_classes(value: Any, kept: int) -> int:
     return classes
 
 
-def checked_indices(logits: TopKLogits, name: str, first: int) -> Array:
-    indices, classes = logits.indices, logits.n_classes
-    if indices.size and not (indices.min() >= 0 and indices.max() < classes):
-        wrong = ((indices < 0) | (indices >= classes)).any(axis=1)
+def without_padding(logits: TopKLogits, name: str, first: int) -> tuple[Array, Array]:
+    """Values and classes, checked; padding and repeats have the value -inf (or the NaN they came with) and class -1."""
+    values, indices, classes = logits.values, logits.indices, logits.n_classes
+    inside = not indices.size or (indices.min() >= 0 and indices.max() < classes)
+    ordered = np.sort(indices, axis=1)
+    if inside and not (ordered[:, 1:] == ordered[:, :-1]).any():
+        return values, indices
+    empty = ~(widened(values) > -np.inf)
+    outside = (indices < 0) | (indices >= classes)
+    wrong = (outside & ~empty).any(axis=1)
+    if wrong.any():
         at = int(wrong.argmax())
         raise ValueError(
             f"{name}.indices: expected classes from 0 to {classes - 1}, row {first + at} has {indices[at].min()} to "
-            f"{indices[at].max()}"
+            f"{indices[at].max()}; only where the value is -inf may the class be another: that is padding"
         )
-    ordered = np.sort(indices, axis=1)
-    equal = ordered[:, 1:] == ordered[:, :-1]
-    if equal.any():
-        wrong = equal.any(axis=1)
+    ids = np.where(outside, -1, indices).astype(np.int64)
+    places = np.arange(ids.shape[1])
+    keys = np.where(empty, classes + places, ids)
+    later = repeats(keys)
+    refuse_contradictions(logits, keys, name, first)
+    none = empty & repeats(ids, both=True)  # says nothing of a class that has another value in the row
+    ids[later | none] = -1
+    nothing = np.uint16(0xFF80) if values.dtype == np.uint16 else values.dtype.type(-np.inf)
+    return np.where(later, nothing, values), ids
+
+
+def refuse_contradictions(logits: TopKLogits, keys: Array, name: str, first: int) -> None:
+    """Raise where a class is in a row twice with two values: a sampled token that is repeated has one."""
+    order = np.argsort(keys, axis=1, kind="stable")
+    ids = np.take_along_axis(keys, order, axis=1)
+    values = np.take_along_axis(widened(logits.values), order, axis=1)
+    equal = ids[:, 1:] == ids[:, :-1]
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(values[:, 1:] - values[:, :-1]) > SLACK + 4.0 * EPSILON[logits.dtype] * np.abs(values[:, 1:])
+    wrong = (equal & apart).any(axis=1)
+    if wrong.any():
+        at = int(wrong.argmax())
+        column = int((equal & apart)[at].argmax())
         raise ValueError(
-            f"{name}.indices: expected different classes in a row, row {first + int(wrong.argmax())} has one twice; "
-            "leave out the second, or give it the value -inf and a class that is not kept"
+            f"{name}.indices: expected different classes in a row, row {first + at} has class {ids[at, column]} twice, "
+            f"with the values {values[at, column]:.6g} and {values[at, column + 1]:.6g}; give what only fills a row "
+            "the value -inf"
         )
-    return indices
+
+
+def repeats(ids: Array, *, both: bool = False) -> Array:
+    """Where a class is in its row a second time; with ``both`` the first time is marked, too."""
+    order = np.argsort(ids, axis=1, kind="stable")
+    ordered = np.take_along_axis(ids, order, axis=1)
+    equal = ordered[:, 1:] == ordered[:, :-1]
+    marked = np.zeros(ids.shape, dtype=bool)
+    marked[:, 1:] = equal
+    if both:
+        marked[:, :-1] |= equal
+    result = np.zeros_like(marked)
+    np.put_along_axis(result, order, marked, axis=1)
+    return result
 
 
 def check_sums(logits: TopKLogits, name: str, first: int, excess: Array, top: Array, sums: Array) -> None:
-    allowed = SLACK + 2.0 * (EPSILON[logits.dtype] * np.abs(top) + EPSILON[logits.sum_dtype] * np.abs(sums))
+    # Rounding moves the sum by no more than the mean of |value| times epsilon, and that mean by log(k) from the top.
+    spread = np.abs(top) + math.log(logits.values.shape[1])
+    allowed = SLACK + 2.0 * (EPSILON[logits.dtype] * spread + EPSILON[logits.sum_dtype] * np.abs(sums))
     wrong = excess > allowed
     if wrong.any():
         at = int(wrong.argmax())
@@ -203,6 +321,10 @@ def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
             raise ValueError(f"{name}: expected at least one row, got none")
         data: Any = value
         return Matrix(name, data, value.dtype, value.wrap)
-    array, dtype, wrap = host_array(name, value)
+    if isinstance(value, Probabilities):
+        array, wrap = value.logits(), value.wrap
+        dtype = array.dtype.name
+    else:
+        array, dtype, wrap = host_array(name, value)
     check_logits(name, dtype, array.shape, empty=empty)
     return Matrix(name, array, dtype, wrap)

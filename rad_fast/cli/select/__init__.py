@@ -82,6 +82,7 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
     inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
     correctness = given_correctness(arguments, rows, mask)
     top_k = given_top_k(arguments, teacher)
+    probabilities = (arguments.probabilities, arguments.student_probabilities)
     files = dict(zip(("logits", "--student"), (teacher.paths, student.paths if student else ()), strict=True))
     for name in ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student"):
         value = getattr(arguments, name)
@@ -91,12 +92,13 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
         number = None if isinstance(arguments.correctness, Path) else arguments.correctness
         settings = {"--invalid": arguments.invalid, "--column": arguments.column, "--correctness": number}
         settings |= {} if top_k is None else {"--classes": top_k.n_classes}
+        settings |= {} if not any(probabilities) else {"--probabilities": probabilities}
         return job_of(selector, teacher, files, {**settings, "--student-column": arguments.student_column})
 
     workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
     with progress(rows, workdir.done["rows"] if workdir else 0) as advance:
         given = (selector, teacher, student, correctness, mask, workdir)
-        score(*given, CHUNK_BYTES, advance, top_k=top_k, upload=upload)
+        score(*given, CHUNK_BYTES, advance, top_k=top_k, probabilities=probabilities, upload=upload)
     if workdir is not None:
         workdir.unchanged(job())
     return selector.finalize(), {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rad_fast.cli.messages import UsageError
 from rad_fast.device import backends
+from rad_fast.inputs import GIVE, Share
 from rad_fast.report.table import SUFFIXES
 
 
@@ -33,6 +34,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--column", metavar="NAME", help="which column, tensor or array of SHARDS, where there are several"
     )
     sub.add_argument("--student-column", metavar="NAME", help="the same of --student")
+    sub.add_argument("--probabilities", action="store_true", help="SHARDS hold probabilities, such as softmax outputs")
+    sub.add_argument("--student-probabilities", action="store_true", help="the same of --student")
     sub.add_argument("--follow-links", action="store_true", help="follow symbolic links out of a given folder")
     sub.add_argument(
         "--workdir",
@@ -89,14 +92,14 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def number(text: str) -> int | float:
-    """500 is a count, 0.05 and 5% are fractions."""
+    """500 is a count, 0.05 and 5% are fractions, 100% among them."""
     bare = text.strip()
     try:
         if bare.endswith("%"):
             percent = float(bare[:-1])
             if not 0.0 <= percent <= 100.0:
                 raise argparse.ArgumentTypeError(f"expected 0% to 100%, got {text!r}")
-            return percent / 100.0
+            return Share(percent / 100.0)
         return int(bare)
     except ValueError:
         pass
@@ -124,6 +127,10 @@ def check_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError("--labelled-logits and --labels: expected both or neither")
     if (arguments.top_k is None) != (arguments.classes is None):
         raise UsageError("--top-k and --classes: expected both or neither")
+    if arguments.probabilities and (arguments.top_k is not None or arguments.backend in backends.DEVICE):
+        raise UsageError("--probabilities: expected no --top-k with it, and a --backend in host memory")
+    if arguments.student_probabilities and arguments.student is None:
+        raise UsageError("--student-probabilities: expected --student with it")
     if arguments.logsumexp is not None and arguments.top_k is None:
         raise UsageError("--logsumexp: expected --top-k and --classes with it")
     if arguments.top_k is not None and arguments.backend in backends.DEVICE:
@@ -159,6 +166,8 @@ def said_of(names: dict[str, str]) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         name, colon, rest = str(error).partition(":")
         rest = rest.replace('invalid="exclude"', "--invalid exclude")
+        prefix = {"student_logits": "--student-"}.get(name, "--")
+        rest = rest.replace(GIVE, f"{prefix}probabilities" if name in ("logits", "student_logits") else "logits")
         if colon and name in names:
             raise ValueError(f"{names[name]}:{rest}") from error
         raise

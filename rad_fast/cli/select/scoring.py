@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rad_fast.device.backends import DEVICE
 from rad_fast.device.upload import Upload
-from rad_fast.inputs.teachers import TopKLogits
+from rad_fast.inputs.teachers import Probabilities, TopKLogits
 from rad_fast.selector import Selector
 from rad_fast.storage.readers import Shards, fingerprint
 from rad_fast.storage.readers.ahead import read_ahead, touched
@@ -29,12 +29,14 @@ def score(
     advance: Callable[[int], object],
     *,
     top_k: TopKFiles | None = None,
+    probabilities: tuple[bool, bool] = (False, False),
     upload: Upload | None = None,
 ) -> None:
     """Give a selector all rows of the shards; with a folder to work in, those that are not scored there yet.
 
     ``top_k``: what belongs to values of which only the largest of each row are in the shards. ``upload``: how chunks
-    get to the device on which they are scored.
+    get to the device on which they are scored. ``probabilities``: whether the teacher's shards, and the student's, hold
+    these and no logits.
     """
 
     def ready(chunk: npt.NDArray[Any]) -> Any:
@@ -47,9 +49,16 @@ def score(
     def fit(part: slice, chunk: tuple[Any, Any]) -> None:
         if upload is not None:
             chunk = upload.received(chunk[0]), None if chunk[1] is None else upload.received(chunk[1])
+        of_teacher, of_student = chunk
+        if probabilities[0]:
+            of_teacher = Probabilities.chunk("logits", of_teacher, part.start)
+        elif top_k is not None:
+            of_teacher = top_k.of(of_teacher, part)
+        if probabilities[1]:
+            of_student = Probabilities.chunk("student_logits", of_student, part.start)
         selector.partial_fit(
-            chunk[0] if top_k is None else top_k.of(chunk[0], part),
-            student_logits=chunk[1],
+            of_teacher,
+            student_logits=of_student,
             correctness=correctness[part] if isinstance(correctness, np.ndarray) else correctness,
             exclude=None if mask is None else mask[part],
         )

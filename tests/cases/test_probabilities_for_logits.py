@@ -1,0 +1,160 @@
+"""Softmax outputs where logits are expected: refused everywhere, with the words that help; and logits never are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rad_fast
+from rad_fast import cli, inputs
+
+LOGITS = np.random.default_rng(0).normal(0, 4, (600, 6)).astype("f4")
+STUDENT = np.random.default_rng(1).normal(0, 2, (600, 6)).astype("f4")
+GIVEN = r"expected logits, got probabilities: .* rad_fast.Probabilities\(p\), or their logarithm"
+
+
+def softmax(z):
+    e = np.exp(z.astype("f8") - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+P = softmax(LOGITS)
+
+
+def bfloat16(p):
+    return p.astype(pytest.importorskip("ml_dtypes").bfloat16)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [np.float64, np.float32, np.float16, bfloat16, lambda p: p.round(3), lambda p: np.eye(6)[p.argmax(axis=1)]],
+    ids=["float64", "float32", "float16", "bfloat16", "three decimals", "one-hot"],
+)
+def test_probabilities_are_refused_in_every_precision(kept, kernels):
+    p = kept(P) if isinstance(kept, type) is False else P.astype(kept)
+    with pytest.raises(ValueError, match="^logits: " + GIVEN):
+        rad_fast.select(p, 20, backend=kernels.name)
+    with pytest.raises(ValueError, match="^student_logits: " + GIVEN):
+        rad_fast.select(LOGITS, 20, student_logits=p, backend=kernels.name)
+
+
+def test_in_chunks_of_any_size():
+    def fit(step):
+        selector = rad_fast.Selector(20)
+        for begin in range(0, 600, step):
+            selector.partial_fit(P[begin : begin + step])
+
+    for step in (600, 100, 3, 1):
+        with pytest.raises(ValueError, match="^logits: " + GIVEN):
+            fit(step)
+
+
+def test_a_shard_of_probabilities_among_logits():
+    selector = rad_fast.Selector(20).partial_fit(LOGITS)
+    with pytest.raises(ValueError, match=GIVEN):
+        selector.partial_fit(P[:200])
+
+
+def test_a_call_that_was_refused_leaves_the_selector_as_it_was():
+    selector = rad_fast.Selector(20).partial_fit(LOGITS[:300])
+    with pytest.raises(ValueError, match=GIVEN):
+        selector.partial_fit(P[300:])
+    found = selector.partial_fit(LOGITS[300:]).finalize()
+    np.testing.assert_array_equal(found.indices, rad_fast.select(LOGITS, 20))
+
+
+def test_few_rows():
+    with pytest.raises(ValueError, match=GIVEN):
+        rad_fast.select(P[:3], 1)
+    with pytest.raises(ValueError, match=GIVEN):
+        rad_fast.Selector(1).partial_fit(P[:2]).partial_fit(P[2:3]).finalize()
+    assert len(rad_fast.select(np.array([[0.0, 1.0], [1.0, 0.0]]), 1)) == 1  # two rows of 0 and 1 may be logits
+
+
+def test_rows_that_say_nothing_do_not_hide_it():
+    p = P.copy()
+    p[0], p[-1] = np.nan, 7.0
+    with pytest.raises(ValueError, match=GIVEN):
+        rad_fast.Selector(20, invalid="exclude").fit(p, exclude=[599])
+
+
+def test_calibrators():
+    labels = P.argmax(axis=1)
+    with pytest.raises(ValueError, match="^teacher_logits: " + GIVEN):
+        rad_fast.Calibrator().fit(P, labels)
+    with pytest.raises(ValueError, match="^student_logits: " + GIVEN):
+        rad_fast.Calibrator().fit(LOGITS, labels, softmax(STUDENT))
+    calibrator = rad_fast.Calibrator().fit(LOGITS, (labels + (np.arange(600) % 5 == 0)) % 6)
+    with pytest.raises(ValueError, match="^teacher_logits: " + GIVEN):
+        calibrator.predict(P)
+
+
+def test_the_largest_of_each_row():
+    ids = np.argsort(-P, axis=1)[:, :4].copy()
+    with pytest.raises(ValueError, match=GIVEN):
+        rad_fast.select(rad_fast.TopKLogits(np.take_along_axis(P, ids, axis=1), ids, 6), 20)
+
+
+def test_the_command_line_names_the_file_and_its_option(tmp_path, capsys):
+    np.save(tmp_path / "p.npy", P.astype("f4"))
+    np.save(tmp_path / "z.npy", LOGITS)
+    out = tmp_path / "o.npy"
+    assert cli.main(["select", str(tmp_path / "p.npy"), "--budget", "20", "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "p.npy: expected logits, got probabilities" in said
+    assert "give --probabilities" in said
+    command = ["select", str(tmp_path / "z.npy"), "--student", str(tmp_path / "p.npy"), "--budget", "20"]
+    assert cli.main([*command, "--out", str(out)]) == 1
+    assert "give --student-probabilities" in capsys.readouterr().err
+    assert not out.exists()
+    assert cli.main(["select", str(tmp_path / "p.npy"), "--probabilities", "--budget", "20", "--out", str(out)]) == 0
+    np.testing.assert_array_equal(np.load(out), rad_fast.select(np.log(P.astype("f4")), 20))
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        LOGITS,
+        np.zeros((600, 6)),  # a student that knows nothing yet
+        np.random.default_rng(0).normal(0, 0.01, (600, 6)),
+        np.random.default_rng(0).uniform(0, 1, (600, 2)),
+        np.log(P),
+        np.abs(LOGITS),
+    ],
+    ids=["logits", "zeros", "untrained", "uniform", "log-probabilities", "not negative"],
+)
+def test_logits_are_never_taken_for_probabilities(logits):
+    assert len(rad_fast.Selector(20, mistakes=0).fit(logits, correctness=0.9).indices) == 20
+
+
+def test_as_probabilities_they_serve():
+    found = rad_fast.select(rad_fast.Probabilities(P), 20, student_logits=rad_fast.Probabilities(softmax(STUDENT)))
+    np.testing.assert_array_equal(found, rad_fast.select(LOGITS, 20, student_logits=STUDENT))
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [
+        (LOGITS, "600 are not, the first is row 0"),
+        (np.array([[0.5, 0.5], [0.5, 0.6]]), "1 are not, the first is row 1, from 0.5 to 0.6 with the sum 1.1"),
+    ],
+)
+def test_what_is_given_as_probabilities_is_checked(p, words):
+    with pytest.raises(ValueError, match=f"p: expected rows of probabilities, .*{words}"):
+        rad_fast.Probabilities(p)
+
+
+def test_a_look_costs_a_few_rows():
+    """Of a matrix that is no such thing one row is read, however many there are."""
+
+    class Counted(np.ndarray):
+        reads = 0
+
+        def __getitem__(self, at):
+            Counted.reads += isinstance(at, int)
+            return super().__getitem__(at)
+
+    assert inputs.looked_at(LOGITS.view(Counted), None).others
+    assert Counted.reads == 1
+    assert inputs.looked_at(P.view(Counted), None).alike == 16
+    assert Counted.reads == 1 + 16
