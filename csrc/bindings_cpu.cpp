@@ -8,8 +8,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -22,6 +25,7 @@
 #include "cpu/parallel.hpp"
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
+#include "cpu/solve.hpp"
 
 namespace py = pybind11;
 
@@ -281,6 +285,46 @@ py::tuple reduce(const py::array& gain, const py::array& correctness, const std:
       undecided_gain, undecided_correctness);
 }
 
+Steps steps_of(const py::tuple& numbers, const py::array& random) {
+  if (numbers.size() != 7)
+    refuse("steps", "(sample, direct, spared, most_sampled, enough, deviations, shrinks)", std::to_string(numbers.size()) + " items");
+  const Steps steps{numbers[0].cast<std::int64_t>(), numbers[1].cast<std::int64_t>(), numbers[2].cast<std::int64_t>(),
+                    numbers[3].cast<std::int64_t>(), numbers[4].cast<std::int64_t>(), numbers[5].cast<std::vector<double>>(),
+                    numbers[6].cast<double>()};
+  require_positive("sample", steps.sample);
+  require_positive("spared", steps.spared);
+  require_positive("enough", steps.enough);
+  if (!py::isinstance<py::array_t<double>>(random) || random.ndim() != 1 || random.strides(0) != 8 ||
+      random.size() < std::max(steps.sample, steps.most_sampled))
+    refuse("random", "a contiguous float64 array with a number for each sampled point", std::to_string(random.size()) + " numbers");
+  return steps;
+}
+
+py::object solve(const std::vector<std::pair<py::array, py::array>>& pieces, double budget, double mistakes,
+                 const py::tuple& numbers, const py::array& random, int threads) {
+  require_positive("threads", threads);
+  const Steps steps = steps_of(numbers, random);
+  std::vector<Chunk> chunks;
+  std::int64_t points = 0;
+  for (const auto& [gain, correctness] : pieces) {
+    const PointArrays piece = points_of(gain, correctness);
+    chunks.push_back({piece.gain, piece.correctness, piece.count});
+    points += piece.count;
+  }
+  if (points > std::int64_t{1} << 32) refuse("points", "at most 2^32", std::to_string(points));
+  if (!(budget > 0) || budget > static_cast<double>(points)) refuse("budget", "above 0, up to the points", std::to_string(budget));
+  if (!(mistakes >= 0)) refuse("mistakes", "at least 0", std::to_string(mistakes));
+  std::optional<Answer> answer;
+  try {
+    py::gil_scoped_release release;
+    answer = Solver(steps, static_cast<const double*>(random.data()), Stakes(budget, mistakes, points), threads).solve(chunks);
+  } catch (const std::domain_error&) {
+    refuse("gain", "multiples of 2^-24 from 0 to 1", "others");
+  }
+  if (!answer) return py::none();
+  return py::make_tuple(answer->price, answer->threshold, answer->share, answer->value);
+}
+
 Equilibrium equilibrium_of(const std::array<double, 3>& numbers) { return {numbers[0], numbers[1], numbers[2]}; }
 
 py::array_t<double> probabilities(const py::array& gain, const py::array& correctness,
@@ -404,6 +448,9 @@ void bind_game(py::module_& module) {
   module.def("reduce", &reduce, "gain"_a, "correctness"_a, "box"_a, "threads"_a,
              "Exact sums over the points that the box decides (7 integers, in the order of Sums), and the gain and correctness\n"
              "of the others, in their order. box: (price_low, price_high, threshold_low, threshold_high).");
+  module.def("solve", &solve, "pieces"_a, "budget"_a, "mistakes"_a, "steps"_a, "random"_a, "threads"_a,
+             "The equilibrium (price, threshold, share, value) of the game on points in one or more pairs of arrays; None where\n"
+             "points are so alike that they had better be counted. steps: the solver's numbers, random: what spreads its samples.");
 }
 
 void bind_sample(py::module_& module) {

@@ -23,12 +23,14 @@ struct ScoreKernels;
 struct GameKernels;
 struct SampleKernels;
 struct ClassKernels;
+struct SearchKernels;
 #define RAD_FAST_DECLARE(space, name)        \
   namespace space {                          \
   extern const ScoreKernels score_kernels;   \
   extern const GameKernels game_kernels;     \
   extern const SampleKernels sample_kernels; \
   extern const ClassKernels class_kernels;   \
+  extern const SearchKernels search_kernels; \
   }
 RAD_FAST_LEVELS(RAD_FAST_DECLARE)
 #undef RAD_FAST_DECLARE
@@ -50,6 +52,7 @@ struct Level {
   const GameKernels* game;
   const SampleKernels* sample;
   const ClassKernels* classes;
+  const SearchKernels* search;
 };
 
 namespace detail {
@@ -85,7 +88,7 @@ inline const std::vector<Level>& levels() {
     return std::vector<Level>{
 #define RAD_FAST_ENTRY(space, name) \
   Level{name,                         detail::supports_##space(), &space::score_kernels, &space::game_kernels, \
-        &space::sample_kernels, &space::class_kernels},
+        &space::sample_kernels, &space::class_kernels, &space::search_kernels},
         RAD_FAST_LEVELS(RAD_FAST_ENTRY)
 #undef RAD_FAST_ENTRY
     };

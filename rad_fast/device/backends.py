@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -181,6 +181,18 @@ class Compiled:
     def reduce(self, gain: Float32s, correctness: Float32s, box: Box) -> tuple[Sums, Float32s, Float32s]:
         sums, undecided_gain, undecided_correctness = self.module.reduce(gain, correctness, tuple(box), threads())
         return Sums(*sums), undecided_gain, undecided_correctness
+
+    def solve(
+        self,
+        chunks: Sequence[tuple[Float32s, Float32s]],
+        budget: float,
+        mistakes: float,
+        steps: tuple[Any, ...],
+        random: npt.NDArray[np.float64],
+    ) -> Equilibrium | None:
+        """The solver of rad_fast/game.py for points in memory; None where points had better be counted."""
+        answer = self.module.solve(chunks, budget, mistakes, steps, random, threads())
+        return None if answer is None else Equilibrium(*answer)
 
     def probabilities(self, gain: Float32s, correctness: Float32s, equilibrium: Equilibrium) -> npt.NDArray[np.float64]:
         q: npt.NDArray[np.float64] = self.module.probabilities(gain, correctness, tuple(equilibrium[:3]), threads())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.device.backends import Backend, Float32s
-from rad_fast.kernels.reference.game import Box, Sums
+from rad_fast.device.backends import Backend, Compiled, Float32s
+from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
 from rad_fast.kernels.reference.score import Points
 
-from .solver import Counts
+from .solver import Counts, Steps
 
 COUNTED = 1 << 20  # points sorted at a time where they are counted: all at once took 26 bytes a point
 
@@ -54,6 +54,12 @@ class ArrayPool:
             if len(rest[0]):
                 undecided.append((rest[0], rest[1]))
         return total, ArrayPool(undecided, self.backend)
+
+    def solved(self, budget: float, mistakes: float, steps: Steps) -> Equilibrium | None:
+        """The answer where the backend has the solver, too, and finds it in one go."""
+        if not isinstance(self.backend, Compiled):
+            return None
+        return self.backend.solve(self.chunks, budget, mistakes, steps, drawn(max(steps.sample, steps.most_sampled)))
 
     def distinct(self) -> tuple[Float32s, Float32s, Counts]:
         parts = []
@@ -97,5 +103,11 @@ def spread(count: int, size: int) -> npt.NDArray[np.int64]:
     """
     if count >= size:
         return np.arange(size)
-    places = (np.arange(count) + np.random.Generator(np.random.PCG64(0)).random(count)) * (size / count)
+    places = (np.arange(count) + drawn(count)[:count]) * (size / count)
     return np.minimum(places.astype(np.int64), size - 1)
+
+
+@lru_cache(maxsize=8)
+def drawn(count: int) -> npt.NDArray[np.float64]:
+    """The generator's first numbers in [0, 1): the same, however many are asked for."""
+    return np.random.Generator(np.random.PCG64(0)).random(count)

@@ -9,8 +9,11 @@ is concave and piecewise linear in the price; where mu is the fill's threshold, 
 
 so that the equilibrium is two numbers, price and threshold. Most points are only read once, to add up those that
 bounds on the two numbers decide; the bounds come from a sample (as in Floyd and Rivest's selection, 1975), and what
-they leave undecided is solved exactly. Where a range of prices is optimal its upper end is taken: without mistakes the
-price is 1, and the points of highest d are selected.
+they leave undecided is searched exactly (``search``). Where a range of prices is optimal its upper end is taken:
+without mistakes the price is 1, and the points of highest d are selected.
+
+csrc/cpu/solve.cpp is the same for points in memory. As every decision is one of integers, both give the same answer to
+the bit, whatever their samples.
 
 Game: Baykal, Trinh, Iliopoulos, Menghani, Vee, Robust Active Distillation, ICLR 2023.
 """
@@ -18,26 +21,29 @@ Game: Baykal, Trinh, Iliopoulos, Menghani, Vee, Robust Active Distillation, ICLR
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.kernels.reference.game import (
-    GRID_BITS,
-    WIDTH_BITS,
-    Box,
-    Equilibrium,
-    Float32s,
-    Float64s,
-    Sums,
-    exact_sum,
-    terms,
+from rad_fast.kernels.reference.game import GRID_BITS, WIDTH_BITS, Box, Equilibrium, Float32s, Sums, terms
+from .search import (
+    END,
+    PROBABILITY_BITS,
+    SLOPE_BITS,
+    Bounds,
+    Demand,
+    Points,
+    Spot,
+    number,
+    probed,
+    search,
+    summed,
+    taken,
 )
 
-# Points that a box is read off, and up to how many points sorting them costs less than finding another box. Five times
+# Points that a box is read off, and up to how many points searching them costs less than finding another box. Five times
 # as many of both make the box narrower and the passes fewer, but took 1.5 times as long at 10 million points.
 SAMPLE = 4_000
 DIRECT = 10_000
@@ -46,8 +52,7 @@ DIRECT = 10_000
 SPARED, MOST_SAMPLED = 5_000, 20_000
 DEVIATIONS = (4.0, 12.0)  # standard errors that a box reaches; a miss costs another pass, never the answer
 SHRINKS = 0.7  # a box that leaves more than this undecided holds points that are alike: they are counted instead
-
-GRID = 2.0**-GRID_BITS
+ENOUGH = 128  # one of so many sampled points may stay undecided: less than the sample errs by
 
 Counts = npt.NDArray[np.int64]
 
@@ -69,11 +74,36 @@ class Pool(Protocol):
         """The distinct pairs of gain and correctness, in ascending order, and how many points have each."""
 
 
+class Steps(NamedTuple):
+    """How the solver goes about it; none of it changes the answer."""
+
+    sample: int
+    direct: int
+    spared: int
+    most_sampled: int
+    enough: int
+    deviations: tuple[float, ...]
+    shrinks: float
+
+
+@runtime_checkable
+class Solving(Protocol):
+    """A pool that may find the answer by itself, with the steps of this module."""
+
+    def solved(self, budget: float, mistakes: float, steps: Steps) -> Equilibrium | None:
+        """The answer, or None where it has to be found here."""
+
+
 def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
     """The equilibrium of the game on the points of ``pool``.
 
     ``budget`` is above 0 and at most the number of points whose gain is not NaN; ``mistakes`` is at least 0.
     """
+    if isinstance(pool, Solving):
+        steps = Steps(SAMPLE, DIRECT, SPARED, MOST_SAMPLED, ENOUGH, DEVIATIONS, SHRINKS)
+        answer = pool.solved(budget, mistakes, steps)
+        if answer is not None:
+            return answer
     answer = narrow(pool, Sums(), Box(), budget, mistakes)
     if answer is None:
         raise RuntimeError("the game has no equilibrium within its bounds: gains or correctness are outside [0, 1]")
@@ -87,6 +117,8 @@ def on_grid(mistakes: float) -> float:
 
 def narrow(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float) -> Equilibrium | None:
     """The equilibrium if it lies in ``box``, from the sums over the decided points and the ``pool`` of the others."""
+    if mistakes == 0:  # the value's slope is never negative
+        box = box._replace(price_low=1.0)
     if pool.size <= DIRECT:
         return Game(*pool.peek(pool.size), None, box).solve(known, budget, mistakes)
     for deviations in DEVIATIONS:
@@ -101,320 +133,150 @@ def narrow(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float) ->
 
 
 def estimate(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float, deviations: float) -> Box:
-    """A box that holds the equilibrium but for bad luck: solved on a sample, budget and mistakes moved both ways."""
-    game = Game(*pool.peek(max(SAMPLE, min(pool.size // SPARED, MOST_SAMPLED))), None, box)
-    part = game.points / pool.size
-    if len(game.gain) == 0:
+    """A box that holds the equilibrium but for bad luck: searched on a sample, budget and mistakes moved both ways.
+
+    It needs no proof: a search ends where what is undecided is less than the sample errs by.
+    """
+    gain, correctness = pool.peek(max(SAMPLE, min(pool.size // SPARED, MOST_SAMPLED)))
+    points, limits = whole_units(gain, correctness, None), Bounds.of(box)
+    if len(points.gain) == 0:
         return box  # nearly all points are left out: adding up within the same box drops them
-    base = Base.of(known, part)
-    spend = 2.0 * mistakes * part
-    middle = game.search(base, budget * part, spend)
-    fill, slope = game.spread(middle.price, middle.threshold)
-    corners = [
-        game.search(base, budget * part + x * deviations * fill, spend + y * deviations * slope, middle.price)
-        for x in (-1, 1)
-        for y in ((-1, 1) if mistakes else (0,))  # without mistakes the price is 1, whatever the sample
-    ]
-    prices = [corner.price for corner in (middle, *corners)]
-    # Undecided points can have slopes outside the box; only what lies inside it is consistent with the sums so far.
-    thresholds = [min(max(corner.threshold, box.threshold_low), box.threshold_high) for corner in (middle, *corners)]
-    # A price is often a gain itself: one unit of the grid further out that gain is undecided, and can be the answer.
-    low, high = max(min(prices) - GRID, box.price_low), min(max(prices) + GRID, box.price_high)
-    return Box(low, high, min(thresholds), max(thresholds))
+    part = len(gain) / pool.size
+    middle = Demand(*(int(units * part) for units in demand(known, budget, mistakes)))
+    spot = search(points, middle, limits)[0]
+    fill, slope = (int(deviations * error * 2.0**PROBABILITY_BITS) for error in spread(points, middle, spot))
+    found = [spot.bounds()]
+    for x in (-fill, fill):
+        for y in (-slope, slope) if mistakes else (0,):  # without mistakes the price is 1, whatever the sample
+            corner = middle._replace(budget=middle.budget + x, spend=middle.spend + y)
+            at, bounds = search(points, corner, limits, max(1, len(points.gain) // ENOUGH))
+            found.append(bounds if at is None else at.bounds())
+    low, high, bottom, top = zip(*found, strict=True)
+    # A step further out: what lies on a bound is not proved by what lies beyond.
+    return Bounds(max(min(low) - 1, limits.low), min(max(high) + 1, limits.high), min(bottom), max(top)).box()
 
 
-class Base(NamedTuple):
-    """What the decided points add, as real numbers, scaled to the part of the pool that is looked at."""
-
-    whole: float  # points with q = 1
-    advantage: float  # what the price's slope gains from them and from the priced ones
-    width: float  # sum of 1 / g over the priced ones
-
-    @classmethod
-    def of(cls, sums: Sums, part: float) -> Base:
-        advantage = math.ldexp(sums.priced_advantage + sums.full_advantage, -GRID_BITS) + sums.full
-        width = math.ldexp(sums.priced_width, -WIDTH_BITS)
-        return cls((sums.saturated + sums.full) * part, advantage * part, width * part)
+def demand(known: Sums, budget: float, mistakes: float) -> Demand:
+    """What the undecided points have to come to."""
+    one = 1 << PROBABILITY_BITS
+    reacting = known.priced_advantage + known.full_advantage + (known.full << GRID_BITS)
+    return Demand(
+        int(Fraction(budget) * one) - (known.saturated + known.full) * one,
+        int(2 * Fraction(mistakes) * one) - (reacting << WIDTH_BITS),
+        known.priced_width,
+    )
 
 
-class Spot(NamedTuple):
-    """An equilibrium as the search sees it; on an end of its box where the equilibrium lies beyond."""
+def whole_units(gain: Float32s, correctness: Float32s, counts: Counts | None) -> Points:
+    """The points that are not left out, in the units of their sums."""
+    keep = ~np.isnan(gain)
+    t = terms(gain[keep], correctness[keep])
+    scales = (GRID_BITS, GRID_BITS, SLOPE_BITS, WIDTH_BITS)
+    fields = ((field * 2.0**bits).astype(np.int64) for field, bits in zip(t, scales, strict=True))
+    return Points(*fields, None if counts is None else counts[keep])
 
-    price: float
-    threshold: float
-    floor: float  # points with a gain up to it are saturated: the price, or the highest gain below it
-    kink: bool  # whether the price is a gain (or an end): some point on the threshold is then taken in part
-    inside: bool
+
+def spread(points: Points, wanted: Demand, spot: Spot) -> tuple[float, float]:
+    """Standard errors of the budget and of twice the mistakes at an equilibrium read off these points."""
+    probe = probed(points, wanted, 2 * spot.floor, spot.threshold)
+    price = float(spot.ceiling) if spot.at_gain or probe.width == 0 else probe.left / probe.width
+    threshold = spot.threshold * 2.0**-SLOPE_BITS
+    whole, priced, full = taken(points, spot.floor, spot.threshold)
+    advantage, width = points.advantage * 2.0**-GRID_BITS, points.width * 2.0**-WIDTH_BITS
+    q = np.where(priced, price * 2.0**-GRID_BITS * width, np.where(whole | full, 1.0, 0.0))
+    reaction = np.where(priced, advantage - threshold * width, np.where(full, advantage + 1.0, 0.0))
+    return error_of_sum(q), error_of_sum(reaction)
+
+
+def error_of_sum(values: npt.NDArray[np.float64]) -> float:
+    """The standard error of a sum over a sample, and one point more or less: a spread of zero would leave out points
+    that merely tie with the middle. Added up in order, as the compiled solver does."""
+    mean = np.cumsum(values)[-1] / len(values)
+    return math.sqrt(float(np.cumsum((values - mean) * (values - mean))[-1])) + 1.0
 
 
 class Game:
     """A game on points held in memory, each counted ``counts`` times, whose equilibrium is looked for in ``box``."""
 
     def __init__(self, gain: Float32s, correctness: Float32s, counts: Counts | None, box: Box) -> None:
-        keep = ~np.isnan(gain)
-        self.points = len(gain) if counts is None else int(counts.sum())
+        self.points = whole_units(gain, correctness, counts)
         self.box = box
-        t = terms(gain[keep], correctness[keep])
-        n = np.ones(len(t.gain)) if counts is None else counts[keep].astype(np.float64)
-        order = np.argsort(-t.effective, kind="stable")
-        self.gain, self.advantage, self.effective, self.width = (x[order] for x in t)
-        self.counts = n[order]
-        self.first = Pieces(self.effective, self.gain, self.counts, self.advantage, self.counts * self.width, True)
-        self.both: Pieces | None = None
-        kinks = np.unique(self.gain)
-        self.kinks = kinks[(kinks > box.price_low) & (kinks < box.price_high)]
-
-    def pieces(self, all_of_them: bool) -> Pieces:
-        """The first pieces of the points, or the first and the second, by falling slope."""
-        if not all_of_them:
-            return self.first
-        if self.both is None:
-            self.both = self.first.merged_with_second()
-        return self.both
-
-    def fill(
-        self, base: Base, budget: float, price: float, floor: float, side: str, passes: tuple[bool, ...] = (False, True)
-    ) -> float:
-        """The slope of the piece that is filled in part; an end of the box where it is none of these points'.
-
-        Second pieces pay at most 0: while the threshold is not negative they need not be looked at.
-        """
-        start = base.whole + price * base.width
-        if start >= budget:
-            return self.box.threshold_high
-        for all_of_them in passes:
-            pieces = self.pieces(all_of_them)
-            filled = start + np.cumsum(pieces.extent(price, floor))
-            at = int(np.searchsorted(filled, budget, side="left" if side == "right" else "right"))
-            if at < len(filled) and (all_of_them or pieces.slope[at] >= 0):
-                return float(pieces.slope[at])
-            if self.box.threshold_low >= 0:
-                break
-        return self.box.threshold_low
-
-    def slope(self, base: Base, spend: float, threshold: float, floor: float) -> float:
-        """The slope of the value in the price, for points saturated up to the gain ``floor``."""
-        return base.advantage - threshold * base.width + float(self.reaction(threshold, floor).sum()) - spend
-
-    def reaction(self, threshold: float, floor: float) -> Float64s:
-        """What each point adds to that slope: (d - max(threshold, -g))+ / g where g > floor."""
-        end = int(np.searchsorted(-self.effective, -threshold, side="left"))
-        gain, advantage = self.gain[:end], self.advantage[:end]
-        worth = np.where(-gain > threshold, advantage + 1.0, advantage - threshold * self.width[:end])
-        return np.where(gain > floor, worth, 0.0) * self.counts[:end]
-
-    def spread(self, price: float, threshold: float) -> tuple[float, float]:
-        """Standard errors of the budget and of twice the mistakes at an equilibrium read off these points."""
-        cap = np.where(self.gain <= price, 1.0, price * self.width)
-        q = np.where(self.effective > threshold, cap, 0.0) + np.where(-self.gain > threshold, 1.0 - cap, 0.0)
-        reaction = np.zeros(len(q))
-        part = self.reaction(threshold, price)
-        reaction[: len(part)] = part
-        root = math.sqrt(max(len(q), 1))
-        # One point more or less: a spread of zero would leave out points that merely tie with the middle.
-        return float(np.std(q)) * root + 1.0, float(np.std(reaction)) * root + 1.0
-
-    def search(self, base: Base, budget: float, spend: float, near: float | None = None) -> Spot:
-        """The equilibrium by bisection over the gains, where the slope's set of saturated points changes.
-
-        ``near`` is a price expected to be close.
-        """
-        low, high = self.box.price_low, self.box.price_high
-
-        def rises_after(price: float) -> bool:
-            # The slope falls with the threshold: where it is not negative at 0, a threshold below need not be found.
-            threshold = self.fill(base, budget, price, price, "right", (False,))
-            if threshold < 0 and self.slope(base, spend, 0.0, price) < 0:
-                threshold = self.fill(base, budget, price, price, "right")
-            return self.slope(base, spend, threshold, price) >= 0
-
-        if not rises_after(low):
-            return Spot(low, self.fill(base, budget, low, low, "right"), low, True, low == 0.0)
-        first, last = self.bracket(near, rises_after)
-        while last - first > 1:
-            middle = (first + last) // 2
-            if rises_after(float(self.kinks[middle])):
-                first = middle
-            else:
-                last = middle
-        floor = float(self.kinks[first]) if first >= 0 else low
-        ceiling = float(self.kinks[last]) if last < len(self.kinks) else high
-        threshold = self.fill(base, budget, ceiling, floor, "left")
-        if self.slope(base, spend, threshold, floor) >= 0:
-            inside = last < len(self.kinks) or high == 1.0
-            return Spot(ceiling, self.fill(base, budget, ceiling, ceiling, "right"), ceiling, True, inside)
-        return self.between(base, budget, spend, floor, ceiling)
-
-    def bracket(self, near: float | None, rises_after: Callable[[float], bool]) -> tuple[int, int]:
-        """Indices of two gains: the value rises after the first, if there is one, and falls after the last.
-
-        From a price that is near the steps double: a bracket of n gains costs about 2 log n looks, not log of all.
-        """
-        first, last = -1, len(self.kinks)
-        if near is None:
-            return first, last
-        at, step, upwards = min(int(np.searchsorted(self.kinks, near)), last - 1), 32, None
-        while first < at < last:
-            rises = rises_after(float(self.kinks[at]))
-            first, last = (at, last) if rises else (first, at)
-            if upwards is not None and upwards != rises:
-                break
-            upwards, at, step = rises, at + (step if rises else -step), 4 * step
-        return first, last
-
-    def between(self, base: Base, budget: float, spend: float, floor: float, ceiling: float) -> Spot:
-        """The equilibrium at a price between two gains: the threshold where the slope is zero, the price that fills.
-
-        This is Dinkelbach's fixed point, found at once from running sums over the pieces.
-        """
-        for all_of_them in (False, True):
-            pieces = self.pieces(all_of_them)
-            count, advantage, width = pieces.running(floor)
-            count, advantage, width = count + base.whole, advantage + base.advantage - spend, width + base.width
-            slopes = np.append(pieces.slope, self.box.threshold_low)
-            rises = advantage - slopes * width >= 0
-            at = int(np.argmax(rises)) if rises.any() else len(slopes) - 1
-            if width[at] <= 0:  # no point is priced, the slope is zero as far as that is so: from the floor on
-                inside = floor > self.box.price_low or floor == 0.0
-                return Spot(floor, self.fill(base, budget, floor, floor, "right"), floor, True, inside)
-            threshold = float(advantage[at] / width[at])
-            if threshold >= 0 or self.box.threshold_low >= 0:
-                break
-        price = float((budget - count[at]) / width[at])
-        inside = self.box.threshold_low <= threshold <= self.box.threshold_high
-        return Spot(
-            min(max(price, floor), ceiling),
-            min(max(threshold, self.box.threshold_low), self.box.threshold_high),
-            floor,
-            False,
-            inside,
-        )
 
     def solve(self, known: Sums, budget: float, mistakes: float) -> Equilibrium | None:
         """The equilibrium, from exact sums over the sets that the search found; None where it is not in the box."""
-        spot = self.search(Base.of(known, 1.0), float(budget), 2.0 * mistakes)
-        if not spot.inside:
-            return None
-        return (
-            self.at_kink(known, budget, mistakes, spot) if spot.kink else self.off_kink(known, budget, mistakes, spot)
-        )
+        limits = Bounds.of(self.box._replace(price_low=1.0) if mistakes == 0 else self.box)
+        wanted = demand(known, budget, mistakes)
+        answer = self.concluded(search(self.points, wanted, limits)[0], known, budget, mistakes, limits)
+        if answer is None and self.box == Box():
+            # Where a set of pieces holds just the budget the rounded widths 1 / g can contradict one another. The price
+            # is then known but for that rounding, and what it fills is as good as any.
+            spot = search(self.points, wanted, limits)[0]
+            at_price = limits._replace(low=2 * spot.ceiling - 1, high=2 * spot.ceiling)
+            answer = self.concluded(search(self.points, wanted, at_price)[0], known, budget, mistakes, Bounds())
+        return answer
 
-    def off_kink(self, known: Sums, budget: float, mistakes: float, spot: Spot) -> Equilibrium | None:
-        sums = known.add(self.taken(spot.threshold, spot.floor))
-        if sums.priced_width == 0:  # but for rounding no point is priced: as in ``between``
-            return self.at_kink(known, budget, mistakes, spot._replace(price=spot.floor))
-        width = Fraction(sums.priced_width, 1 << WIDTH_BITS)
-        advantage = Fraction(sums.priced_advantage + sums.full_advantage, 1 << GRID_BITS) + sums.full
-        threshold = (advantage - 2 * Fraction(mistakes)) / width
-        if self.above(float(threshold)) != self.above(spot.threshold):  # on a slope, but for rounding: points share it
-            return self.at_kink(known, budget, mistakes, spot)
-        price = (Fraction(budget) - sums.saturated - sums.full) / width
-        return Equilibrium(float(price), float(threshold), 0.0, float(worth(sums, budget, mistakes, price, threshold)))
+    def concluded(
+        self, spot: Spot, known: Sums, budget: float, mistakes: float, limits: Bounds
+    ) -> Equilibrium | None:
+        sums = known.add(self.taken(spot))
+        wanted = demand(sums, budget, mistakes)
+        if spot.at_gain:
+            return at_gain(self.points, sums, wanted, spot, budget, mistakes, limits)
+        return between(sums, wanted, spot, budget, mistakes)
 
-    def above(self, threshold: float) -> tuple[int, int]:
-        """How many first and second pieces pay more than the threshold."""
-        return int(np.count_nonzero(self.effective > threshold)), int(np.count_nonzero(-self.gain > threshold))
-
-    def at_kink(self, known: Sums, budget: float, mistakes: float, spot: Spot) -> Equilibrium | None:
-        price = Fraction(spot.price)
-        slopes = np.unique(np.concatenate([self.effective, -self.gain]))
-        at = int(np.searchsorted(slopes, spot.threshold))
-        # The search adds in floating point: it may stop one slope off. Exact sums decide.
-        while 0 <= at < len(slopes):
-            threshold = float(slopes[at])
-            sums = known.add(self.taken(threshold, spot.floor))
-            left = Fraction(budget) - sums.saturated - sums.full - price * Fraction(sums.priced_width, 1 << WIDTH_BITS)
-            on = self.extent_on(threshold, price, spot.floor)
-            if left < 0:
-                at += 1
-            elif left > on:
-                at -= 1
-            else:
-                share = left / on if on else Fraction(0)
-                value = worth(sums, budget, mistakes, price, Fraction(threshold))
-                if not self.box.threshold_low <= threshold <= self.box.threshold_high:
-                    return None
-                return Equilibrium(float(price), threshold, float(share), float(value))
-        return None
-
-    def taken(self, threshold: float, floor: float) -> Sums:
+    def taken(self, spot: Spot) -> Sums:
         """Exact sums over the points whose pieces pay more than the threshold."""
-        first, second = self.effective > threshold, -self.gain > threshold
-        free = self.gain > floor
-        saturated, full, priced = first & ~free, second & free, first & free & ~second
+        points, counts = self.points, self.points.counts
+        whole, priced, full = taken(points, spot.floor, spot.threshold)
         return Sums(
-            self.count_of(saturated),
-            self.sum_of(self.effective, saturated, 2 * GRID_BITS),
-            self.count_of(full),
-            self.sum_of(self.advantage, full, GRID_BITS),
-            self.sum_of(self.gain, full, GRID_BITS),
-            self.sum_of(self.advantage, priced, GRID_BITS),
-            self.sum_of(self.width, priced, WIDTH_BITS),
+            number(whole, counts),
+            summed(points.effective, whole, counts),
+            number(full, counts),
+            summed(points.advantage, full, counts),
+            summed(points.gain, full, counts),
+            summed(points.advantage, priced, counts),
+            summed(points.width, priced, counts),
         )
 
-    def extent_on(self, threshold: float, price: Fraction, floor: float) -> Fraction:
-        """The probability that the pieces on the threshold hold."""
-        first, second = self.effective == threshold, -self.gain == threshold
-        free = self.gain > floor
-        width = self.sum_of(self.width, first & free, WIDTH_BITS) - self.sum_of(self.width, second & free, WIDTH_BITS)
-        whole = self.count_of(first & ~free) + self.count_of(second & free)
-        return whole + price * Fraction(width, 1 << WIDTH_BITS)
 
-    def count_of(self, mask: npt.NDArray[np.bool_]) -> int:
-        return int(self.counts[mask].sum())
+def between(sums: Sums, wanted: Demand, spot: Spot, budget: float, mistakes: float) -> Equilibrium | None:
+    """At a price between two gains: the one that fills the budget, and the threshold where the slope is zero.
 
-    def sum_of(self, values: Float64s, mask: npt.NDArray[np.bool_], bits: int) -> int:
-        return exact_sum(values[mask], bits, self.counts[mask].astype(np.int64))
+    In all, ``wanted`` is left by the pieces that pay more than the spot's threshold. None where they show that the
+    equilibrium is elsewhere: the bounds that the search began with were wrong.
+    """
+    left, surplus, width = wanted.budget, -wanted.spend, wanted.width
+    slope = surplus << GRID_BITS
+    if not spot.threshold * width <= slope < (spot.threshold + 1) * width:
+        return None
+    if not width * spot.floor < left <= width * spot.ceiling:
+        return None
+    price = Fraction(left, width << GRID_BITS)
+    threshold = Fraction(slope, width << SLOPE_BITS)
+    rounded = float(threshold)
+    if rounded >= (spot.threshold + 1) * 2.0**-SLOPE_BITS:  # but for rounding below pieces that are taken whole
+        rounded = math.nextafter(rounded, -math.inf)
+    return Equilibrium(float(price), rounded, 0.0, float(worth(sums, budget, mistakes, price, threshold)))
 
 
-class Pieces:
-    """Pieces of points by falling slope: a first piece extends to price / g, a second piece from there to 1."""
-
-    def __init__(
-        self, slope: Float64s, gain: Float64s, counts: Float64s, advantage: Float64s, width: Float64s, first: bool
-    ) -> None:
-        self.slope = slope
-        self.gain = gain
-        self.counts = counts  # as many alike
-        self.advantage = advantage * counts if first else advantage
-        self.width = width
-        self.is_first = np.ones(len(slope), dtype=bool)
-
-    def merged_with_second(self) -> Pieces:
-        """First and second pieces together. A second piece ends what its point's first piece adds to the width, and
-        adds 1 to its advantage: (d - max(threshold, -g)) / g is a - threshold / g before it, a + 1 after it."""
-        slope = np.concatenate([self.slope, -self.gain])
-        order = np.argsort(-slope, kind="stable")  # stable: a point's first piece comes first where both pay the same
-
-        def twice(mine: Float64s, second: Float64s) -> Float64s:
-            return np.concatenate([mine, second])[order]
-
-        merged = Pieces(
-            slope[order],
-            twice(self.gain, self.gain),
-            twice(self.counts, self.counts),
-            twice(self.advantage, self.counts),
-            twice(self.width, -self.width),
-            False,
-        )
-        merged.is_first = (np.arange(2 * len(self.slope)) < len(self.slope))[order]
-        return merged
-
-    def extent(self, price: float, floor: float) -> Float64s:
-        """How much probability each piece holds at a price."""
-        whole = np.where(self.is_first, 0.0, self.counts)
-        saturated = np.where(self.is_first, self.counts, 0.0)
-        return np.where(self.gain <= floor, saturated, whole + price * self.width)
-
-    def running(self, floor: float) -> tuple[Float64s, Float64s, Float64s]:
-        """Running sums before each piece and after the last: points with q = 1, advantage and width of the others."""
-        free = self.gain > floor
-        count = np.where(free != self.is_first, self.counts, 0.0)
-        return (
-            np.concatenate([[0.0], np.cumsum(count)]),
-            np.concatenate([[0.0], np.cumsum(np.where(free, self.advantage, 0.0))]),
-            np.concatenate([[0.0], np.cumsum(np.where(free, self.width, 0.0))]),
-        )
+def at_gain(
+    points: Points, sums: Sums, wanted: Demand, spot: Spot, budget: float, mistakes: float, limits: Bounds
+) -> Equilibrium | None:
+    """At a price that is a gain, or an end of all prices: pieces on the threshold share what is left of the budget."""
+    free = points.gain > spot.floor
+    first, second = points.effective == spot.threshold, free & (points.second == spot.threshold)
+    whole = number(first & ~free, points.counts) + number(second, points.counts)
+    width = summed(points.width, first & free, points.counts) - summed(points.width, second, points.counts)
+    left = wanted.budget - wanted.width * spot.ceiling
+    on = (whole << PROBABILITY_BITS) + width * spot.ceiling
+    if not 0 < left <= on:
+        return None
+    falls = -wanted.spend << GRID_BITS < spot.threshold * wanted.width
+    if 2 * spot.ceiling == limits.high < END and not falls:  # nor does anything show that the price is not higher
+        return None
+    price, threshold = Fraction(spot.ceiling, 1 << GRID_BITS), Fraction(spot.threshold, 1 << SLOPE_BITS)
+    share, value = Fraction(left, on), worth(sums, budget, mistakes, price, threshold)
+    return Equilibrium(float(price), float(threshold), float(share), float(value))
 
 
 def worth(sums: Sums, budget: float, mistakes: float, price: Fraction, threshold: Fraction) -> Fraction:
@@ -423,5 +285,6 @@ def worth(sums: Sums, budget: float, mistakes: float, price: Fraction, threshold
     saturated = Fraction(sums.saturated_value, grid * grid) - threshold * sums.saturated
     priced = price * (Fraction(sums.priced_advantage, grid) - threshold * width)
     full = price * (Fraction(sums.full_advantage, grid) + sums.full) - Fraction(sums.full_gain, grid)
-    due = Fraction(budget) * threshold - threshold * sums.full - 2 * Fraction(mistakes) * price
-    return due + saturated + priced + full
+    stake = demand(Sums(), budget, mistakes)
+    due = (stake.budget * threshold - stake.spend * price) / (1 << PROBABILITY_BITS)
+    return due + saturated + priced + full - threshold * sums.full

@@ -1,0 +1,233 @@
+// The search for the equilibrium among points in memory: rad_fast/search.py, probe by probe. Interface of its kernels, a
+// table of functions per SIMD level, and the search that calls them.
+#pragma once
+
+#include <cstdint>
+
+namespace rad_fast {
+
+// Points in whole units: gain and advantage 2^-24, effective gain 2^-48, width 2^-38.
+struct Units {
+  std::int64_t *gain, *advantage, *effective, *width;
+};
+
+// What points add to the sums of a probe. A width of 62 bits comes in two parts, high 2^32 + low; enough for 2^31 points.
+struct Taken {
+  std::int64_t count, reaction;
+  std::int64_t width_high, width_low;
+};
+
+// Where a point's slopes and gain make its part known: pieces that pay more than top are taken, those that pay bottom or less
+// are not; gains up to floor are saturated, those above ceiling react to the price.
+struct Cuts {
+  std::int64_t floor, ceiling, bottom, top;
+};
+
+struct SearchKernels {
+  // Points that are not left out, in their order; returns how many, or -1 where a gain is no multiple of 2^-24 in [0, 1].
+  // All outputs here have room for `count` + 8 numbers.
+  std::int64_t (*widen)(const float* gain, const float* correctness, std::int64_t count, const Units& out);
+  Taken (*probe)(const Units& points, std::int64_t count, std::int64_t floor, std::int64_t threshold);
+  // The points that the cuts leave undecided, in their order (`out` may be `points`), and what the decided ones add.
+  std::int64_t (*narrow)(const Units& points, std::int64_t count, const Cuts& cuts, const Units& out, Taken& decided);
+};
+
+}  // namespace rad_fast
+
+#if !defined(RAD_FAST_LEVEL)  // the rest is for the baseline translation units alone
+
+#include <algorithm>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "wide.hpp"
+
+namespace rad_fast {
+
+constexpr std::int64_t end_step = std::int64_t{1} << 25, most_slope = std::int64_t{1} << 48;
+constexpr int narrowed_every = 3;  // probes: a look for points that the bounds decide costs as much as two
+
+struct Bounds {  // low <= u* < high; pieces that pay more than top are taken, those that pay bottom or less are not
+  std::int64_t low = -1, high = std::int64_t{1} << 25;
+  std::int64_t bottom = -(std::int64_t{1} << 48) - 1, top = std::int64_t{1} << 48;
+
+  bool pinned() const { return high - low == 1 && (low & 1); }  // to the gain high / 2: that the price is
+  std::int64_t floor() const { return pinned() ? high >> 1 : (low > 0 ? low : 0) >> 1; }  // gains up to it are saturated
+  std::int64_t ceiling() const { return (high + 1) >> 1; }                                // gains above it react
+  Cuts cuts() const { return {floor(), ceiling(), bottom, top}; }
+};
+
+// What the pieces that are taken have to come to: probability and reaction in 2^-62, and the width of the decided, 2^-38.
+struct Demand {
+  int128 budget, spend, width;
+};
+
+inline int128 width_of(const Taken& taken) { return (static_cast<int128>(taken.width_high) << 32) + taken.width_low; }
+
+inline Demand left_of(const Demand& demand, const Taken& taken) {
+  return {demand.budget - (static_cast<int128>(taken.count) << 62), demand.spend - static_cast<int128>(taken.reaction) * (std::int64_t{1} << 38),
+          demand.width + width_of(taken)};
+}
+
+// Arrays of points, grown as needed and kept from one game to the next.
+class Room {
+ public:
+  Units at_least(std::int64_t count) {
+    const std::int64_t each = count + 8;
+    if (static_cast<std::int64_t>(numbers_.size()) < 4 * each) numbers_.resize(static_cast<std::size_t>(4 * each));
+    std::int64_t* const first = numbers_.data();
+    return {first, first + each, first + 2 * each, first + 3 * each};
+  }
+
+ private:
+  std::vector<std::int64_t> numbers_;
+};
+
+struct Spot {
+  bool at_gain;
+  std::int64_t floor, ceiling, threshold;
+
+  Bounds bounds() const {
+    if (at_gain) return {2 * ceiling - 1, 2 * ceiling, threshold - 1, threshold};
+    return {2 * floor, 2 * ceiling - 1, threshold, threshold + 1};
+  }
+};
+
+// A probe's sums, as what they leave of the demand.
+struct Probe {
+  std::int64_t step;
+  int128 left, surplus, width;
+
+  Probe(const Demand& demand, const Taken& taken, std::int64_t u) : step(u) {
+    const Demand rest = left_of(demand, taken);
+    left = rest.budget;
+    surplus = -rest.spend;
+    width = rest.width;
+  }
+  bool covers() const { return left <= width * ((step + 1) >> 1); }
+  bool rises(std::int64_t threshold) const { return Wide(surplus).shifted(24) >= Wide(threshold) * Wide(width); }
+  bool price_within(std::int64_t floor, std::int64_t ceiling) const { return width * floor < left && left <= width * ceiling; }
+};
+
+struct Found {
+  bool settled;  // else at most `enough` points are undecided
+  Spot spot;
+  Bounds bounds;
+};
+
+class Search {
+ public:
+  // `points` stay as they are; what the bounds leave of them goes to `room`.
+  Search(const Units& points, std::int64_t count, const Demand& demand, Room& room)
+      : kernels_(*level().search), points_(points), count_(count), demand_(demand), room_(room.at_least(count)) {}
+
+  Found run(const Bounds& limits, std::int64_t enough = 0) {
+    bounds_ = limits;
+    std::int64_t step = std::max<std::int64_t>(bounds_.low, 0), threshold = 0;  // where the iteration stands
+    bool by_medians = false;
+    for (std::int64_t probes = 0;; ++probes) {
+      if (probes % narrowed_every == 0) {
+        narrow();
+        if (enough > 0 && count_ <= enough) return {false, {}, bounds_};
+      }
+      const Bounds before = bounds_;
+      auto& [low, high, bottom, top] = bounds_;
+      const bool pinned = before.pinned();
+      const bool between = !pinned && low >= 0 && (high & 1) && gains().empty();
+      if (top - bottom == 1 && (pinned || between))
+        return {true, {pinned, before.floor(), before.ceiling(), pinned ? top : bottom}, bounds_};
+      std::int64_t u = step, t = threshold;
+      if (pinned || by_medians) {
+        const std::vector<std::int64_t>& paid = slopes();
+        if (pinned && paid.empty()) {
+          bottom = top - 1;
+          continue;
+        }
+        t = paid.empty() ? (bottom + top) >> 1 : median(paid);
+        const std::vector<std::int64_t>& some = gains();
+        u = some.empty() ? (low >= 0 ? high - 1 : 0) : 2 * median(some);
+        if (u >= high) --u;
+      }
+      if (pinned) u = high;
+      else if (between) u = high - 1;
+      else u = std::min(std::max(u, low + 1), high - 1);
+      t = top - bottom > 1 ? std::min(std::max(t, bottom + 1), top - 1) : top;
+      const Probe probe = look(u, t);
+      const bool covers = probe.covers(), rises = probe.rises(t);
+      const std::int64_t floor = between ? before.floor() : u >> 1, ceiling = between ? before.ceiling() : (u >> 1) + 1;
+      if (!pinned && rises && !probe.rises(t + 1) && probe.price_within(floor, ceiling))
+        return {true, {false, floor, ceiling, t}, bounds_};
+      if (pinned || between) {
+        ((pinned ? covers : rises) ? bottom : top) = t;
+      } else if (covers != rises) {
+        (rises ? low : high) = u;
+      } else if (top - bottom > 1) {
+        (rises ? bottom : top) = t;
+      } else {  // the threshold lies between neighbours: the fill's at u is the upper one, or the lower one
+        (look(u, bottom).covers() ? high : low) = u;
+      }
+      const bool halved =
+          2 * (high - low) <= before.high - before.low || 2 * (top - bottom) <= before.top - before.bottom;
+      const bool away = !(bottom < threshold && threshold < top) || !(between || (low < step && step < high));
+      if (probe.width > 0 && probe.left > 0 && !pinned && (away || !by_medians)) {
+        step = 2 * static_cast<std::int64_t>(std::min<int128>(probe.left / probe.width, end_step));
+        const int128 exact = floor_of_quotient(probe.surplus * (std::int64_t{1} << 24), probe.width);
+        threshold = static_cast<std::int64_t>(std::min<int128>(std::max<int128>(exact, -most_slope), most_slope));
+      }
+      by_medians = !halved && !by_medians;
+    }
+  }
+
+ private:
+  Probe look(std::int64_t u, std::int64_t t) const {
+    return Probe(demand_, kernels_.probe(points_, count_, u >> 1, t), u);
+  }
+
+  void narrow() {
+    Taken decided;
+    count_ = kernels_.narrow(points_, count_, bounds_.cuts(), room_, decided);
+    points_ = room_;
+    demand_ = left_of(demand_, decided);
+  }
+
+  // Gains between the bounds of the price.
+  const std::vector<std::int64_t>& gains() {
+    some_.clear();
+    for (std::int64_t i = 0; i < count_; ++i)
+      if (2 * points_.gain[i] > bounds_.low && 2 * points_.gain[i] <= bounds_.high) some_.push_back(points_.gain[i]);
+    return some_;
+  }
+
+  // What first and second pieces pay, between the bounds of the threshold.
+  const std::vector<std::int64_t>& slopes() {
+    paid_.clear();
+    const auto add = [&](std::int64_t slope) {
+      if (slope > bounds_.bottom && slope < bounds_.top) paid_.push_back(slope);
+    };
+    for (std::int64_t i = 0; i < count_; ++i) add(points_.effective[i]);
+    for (std::int64_t i = 0; i < count_; ++i) add(-(points_.gain[i] * (std::int64_t{1} << 24)));
+    return paid_;
+  }
+
+  // About the median: that of at most 63 of them, spread over all.
+  std::int64_t median(const std::vector<std::int64_t>& values) {
+    const std::int64_t count = static_cast<std::int64_t>(values.size()), stride = (count + 62) / 63;
+    std::int64_t few[63];
+    int size = 0;
+    for (std::int64_t i = count - 1; i >= 0; i -= stride) few[size++] = values[static_cast<std::size_t>(i)];
+    std::nth_element(few, few + size / 2, few + size);
+    return few[size / 2];
+  }
+
+  const SearchKernels& kernels_;
+  Units points_;
+  std::int64_t count_;
+  Demand demand_;
+  Bounds bounds_;
+  Units room_;
+  std::vector<std::int64_t> some_, paid_;
+};
+
+}  // namespace rad_fast
+
+#endif

@@ -1,0 +1,329 @@
+// The solver of the game for points in memory: rad_fast/game.py, step by step, so that both give the same answer to the bit.
+// Baseline code alone (see dispatch.hpp).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "game.hpp"
+#include "sample.hpp"
+#include "search.hpp"
+#include "wide.hpp"
+
+namespace rad_fast {
+
+// The numbers of rad_fast/game.py that say how the solver goes about it; none of them changes the answer.
+struct Steps {
+  std::int64_t sample, direct, spared, most_sampled, enough;
+  std::vector<double> deviations;
+  double shrinks;
+};
+
+struct Answer {
+  double price, threshold, share, value;
+};
+
+// Exact sums over decided points, in the units of kernels/reference/game.py.
+struct Known {
+  std::int64_t saturated = 0, full = 0, full_advantage = 0, full_gain = 0, advantage = 0;
+  int128 value = 0, width = 0;
+
+  void add(const Sums& sums) {
+    saturated += sums.saturated;
+    full += sums.full;
+    full_advantage += sums.full_advantage;
+    full_gain += sums.full_gain;
+    advantage += sums.advantage;
+    value += static_cast<int128>(sums.value_high) * (std::int64_t{1} << 24) + sums.value_low;
+    width += static_cast<int128>(sums.width_high) * (std::int64_t{1} << 31) + sums.width_low;
+  }
+};
+
+// A number from 0 on in units of 2^-62, rounded down.
+inline int128 in_units(double x) {
+  const double whole = std::floor(x);
+  return static_cast<int128>(whole) * (std::int64_t{1} << 62) + static_cast<std::int64_t>((x - whole) * 0x1p62);
+}
+
+struct Stakes {
+  int128 budget, spend;  // 2^-62; what is spent is twice the mistakes
+  bool without_mistakes;
+
+  // More mistakes than points change nothing: the price is 0 then.
+  Stakes(double budget_of, double mistakes, std::int64_t points)
+      : budget(in_units(budget_of)),
+        spend(in_units(2.0 * std::min(mistakes, 2.0 * static_cast<double>(points) + 2.0))),
+        without_mistakes(mistakes == 0) {}
+
+  // What the undecided points have to come to.
+  Demand left(const Known& known) const {
+    const int128 reacting = static_cast<int128>(known.advantage) + known.full_advantage + static_cast<int128>(known.full) * (1 << 24);
+    return {budget - (static_cast<int128>(known.saturated + known.full) << 62), spend - reacting * (std::int64_t{1} << 38),
+            known.width};
+  }
+};
+
+inline Bounds bounds_of(const Box& box) {
+  const auto low = static_cast<std::int64_t>(box.price_low * 0x1p24), high = static_cast<std::int64_t>(box.price_high * 0x1p24);
+  const std::int64_t step = low == high ? 2 * high - 1 : 2 * low;  // between the two there is a gain, or just one price
+  return {low ? step : -1, 2 * high, static_cast<std::int64_t>(box.threshold_low * 0x1p48) - 1,
+          static_cast<std::int64_t>(box.threshold_high * 0x1p48)};
+}
+
+inline Box box_of(const Bounds& bounds) {
+  return {static_cast<double>(bounds.floor()) * 0x1p-24, static_cast<double>(bounds.ceiling()) * 0x1p-24,
+          static_cast<double>(bounds.bottom + 1) * 0x1p-48, static_cast<double>(bounds.top) * 0x1p-48};
+}
+
+// The game on a few points, in whole units.
+class SmallGame {
+ public:
+  SmallGame(const Units& points, std::int64_t count, const Stakes& stakes, Room& room)
+      : points_(points), count_(count), stakes_(stakes), room_(room) {}
+
+  Found search(const Demand& demand, const Bounds& limits, std::int64_t enough = 0) {
+    return Search(points_, count_, demand, room_).run(limits, enough);
+  }
+
+  // The equilibrium, from exact sums over the sets that the search found; none where it is not in the bounds.
+  std::optional<Answer> solve(const Known& known, const Bounds& limits, bool everywhere) {
+    const Demand wanted = stakes_.left(known);
+    Spot spot = search(wanted, limits).spot;
+    std::optional<Answer> answer = concluded(spot, known, limits.high);
+    if (answer || !everywhere) return answer;
+    // Where a set of pieces holds just the budget the rounded widths 1 / g can contradict one another. The price is then
+    // known but for that rounding, and what it fills is as good as any.
+    spot = search(wanted, {2 * spot.ceiling - 1, 2 * spot.ceiling, limits.bottom, limits.top}).spot;
+    return concluded(spot, known, end_step);
+  }
+
+  // The standard errors of the budget and of twice the mistakes at an equilibrium read off these points.
+  std::pair<double, double> spread(const Demand& demand, const Spot& spot) const {
+    const Probe probe(demand, level().search->probe(points_, count_, spot.floor, spot.threshold), 2 * spot.floor);
+    const double price =
+        (spot.at_gain || probe.width == 0 ? static_cast<double>(spot.ceiling) : ratio(Wide(probe.left), Wide(probe.width), 0)) *
+        0x1p-24;
+    const double threshold = static_cast<double>(spot.threshold) * 0x1p-48;
+    std::vector<double> q(static_cast<std::size_t>(count_)), reaction(q.size());
+    for (std::int64_t i = 0; i < count_; ++i) {
+      const Part part = part_of(i, spot);
+      const double advantage = static_cast<double>(points_.advantage[i]) * 0x1p-24;
+      const double width = static_cast<double>(points_.width[i]) * 0x1p-38;
+      const auto at = static_cast<std::size_t>(i);
+      q[at] = part == Part::priced ? price * width : part == Part::out ? 0.0 : 1.0;
+      reaction[at] = part == Part::priced ? advantage - threshold * width : part == Part::full ? advantage + 1.0 : 0.0;
+    }
+    return {error_of_sum(q), error_of_sum(reaction)};
+  }
+
+ private:
+  enum class Part { out, saturated, priced, full };
+
+  Part part_of(std::int64_t i, const Spot& spot) const {
+    if (points_.effective[i] <= spot.threshold) return Part::out;
+    if (points_.gain[i] <= spot.floor) return Part::saturated;
+    return second(i) > spot.threshold ? Part::full : Part::priced;
+  }
+  std::int64_t second(std::int64_t i) const { return -(points_.gain[i] * (std::int64_t{1} << 24)); }
+
+  static double error_of_sum(const std::vector<double>& values) {
+    double sum = 0, squares = 0;
+    for (const double x : values) sum += x;
+    const double mean = sum / static_cast<double>(values.size());
+    for (const double x : values) squares += (x - mean) * (x - mean);
+    return std::sqrt(squares) + 1.0;
+  }
+
+  std::optional<Answer> concluded(const Spot& spot, const Known& known, std::int64_t high) const {
+    Known sums = known;
+    for (std::int64_t i = 0; i < count_; ++i) {
+      switch (part_of(i, spot)) {
+        case Part::out: break;
+        case Part::saturated:
+          ++sums.saturated;
+          sums.value += points_.effective[i];
+          break;
+        case Part::full:
+          ++sums.full;
+          sums.full_advantage += points_.advantage[i];
+          sums.full_gain += points_.gain[i];
+          break;
+        case Part::priced:
+          sums.advantage += points_.advantage[i];
+          sums.width += points_.width[i];
+          break;
+      }
+    }
+    return spot.at_gain ? at_gain(spot, sums, high) : between(spot, sums);
+  }
+
+  // At a price between two gains: the one that fills the budget, and the threshold where the slope is zero. None where the
+  // sums show that the equilibrium is elsewhere.
+  std::optional<Answer> between(const Spot& spot, const Known& sums) const {
+    const Demand left = stakes_.left(sums);
+    const Wide slope = Wide(-left.spend).shifted(24), width(left.width), next(spot.threshold + 1);
+    if (slope < Wide(spot.threshold) * width || slope >= next * width) return {};
+    if (left.budget <= left.width * spot.floor || left.budget > left.width * spot.ceiling) return {};
+    double threshold = ratio(slope, width, -48);
+    const double beyond = static_cast<double>(spot.threshold + 1) * 0x1p-48;
+    if (threshold >= beyond) threshold = std::nextafter(threshold, -HUGE_VAL);  // but for rounding below pieces taken whole
+    const Wide worth = Wide(-left.spend) * Wide(left.budget) + sure(sums).shifted(38) * width;  // 2^-86, times the width
+    return Answer{ratio(Wide(left.budget), width, -24), threshold, 0.0, ratio(worth, width, -86)};
+  }
+
+  // At a price that is a gain, or an end of all prices: pieces on the threshold share what is left of the budget.
+  std::optional<Answer> at_gain(const Spot& spot, const Known& sums, std::int64_t high) const {
+    std::int64_t whole = 0;
+    int128 tied = 0;
+    for (std::int64_t i = 0; i < count_; ++i) {
+      const bool free = points_.gain[i] > spot.floor;
+      if (points_.effective[i] == spot.threshold) {
+        if (free) tied += points_.width[i];
+        else ++whole;
+      }
+      if (free && second(i) == spot.threshold) {
+        ++whole;
+        tied -= points_.width[i];
+      }
+    }
+    const Demand left = stakes_.left(sums);
+    const int128 over = left.budget - left.width * spot.ceiling, on = (static_cast<int128>(whole) << 62) + tied * spot.ceiling;
+    if (over <= 0 || over > on) return {};
+    const Wide due = Wide(spot.threshold) * Wide(left.width);  // 2^-86
+    const bool falls = Wide(-left.spend).shifted(24) < due;
+    if (2 * spot.ceiling == high && high < end_step && !falls) return {};  // nor does anything show that the price is not higher
+    const Wide reacting = (Wide(-left.spend).shifted(24) - due) * Wide(spot.ceiling);  // 2^-110, as what follows
+    const Wide worth = Wide(spot.threshold) * Wide(left.budget) + sure(sums).shifted(62) + reacting;
+    return Answer{static_cast<double>(spot.ceiling) * 0x1p-24, static_cast<double>(spot.threshold) * 0x1p-48,
+                  ratio(Wide(over), Wide(on), 0), ratio(worth, Wide(1), -110)};
+  }
+
+  // What points with q = 1 are worth whatever the price, 2^-48.
+  static Wide sure(const Known& sums) { return Wide(sums.value - static_cast<int128>(sums.full_gain) * (1 << 24)); }
+
+  Units points_;
+  std::int64_t count_;
+  const Stakes& stakes_;
+  Room& room_;
+};
+
+// Points in one or more arrays.
+struct Chunk {
+  const float *gain, *correctness;
+  std::int64_t count;
+};
+
+class Solver {
+ public:
+  // `random`: most_sampled numbers from 0 to 1, which spread the sample.
+  Solver(const Steps& steps, const double* random, const Stakes& stakes, int threads)
+      : steps_(steps), random_(random), stakes_(stakes), threads_(threads) {}
+
+  // None where points are alike, so that they had better be counted, or where bounds were wrong too often.
+  std::optional<Answer> solve(const std::vector<Chunk>& chunks) {
+    Box everywhere{0.0, 1.0, -1.0, 1.0};
+    return narrow(chunks, Known(), everywhere, true);
+  }
+
+ private:
+  std::optional<Answer> narrow(const std::vector<Chunk>& chunks, const Known& known, Box box, bool everywhere) {
+    if (stakes_.without_mistakes) box.price_low = 1.0;
+    std::int64_t size = 0;
+    for (const Chunk& chunk : chunks) size += chunk.count;
+    if (size <= steps_.direct) {
+      const Units points = points_.at_least(size);
+      std::int64_t count = 0;
+      for (const Chunk& chunk : chunks) count += widen(chunk, points, count);
+      return SmallGame(points, count, stakes_, room_).solve(known, bounds_of(box), everywhere);
+    }
+    for (const double deviations : steps_.deviations) {
+      const Box smaller = estimate(chunks, size, known, box, deviations);
+      Known sums = known;
+      // Not zeroed, and never backed by the system where it is never written.
+      const std::unique_ptr<float[]> gain(new float[static_cast<std::size_t>(size)]);
+      const std::unique_ptr<float[]> correctness(new float[static_cast<std::size_t>(size)]);
+      std::int64_t kept = 0;
+      for (const Chunk& chunk : chunks) {
+        Sums decided{};
+        kept += reduce_all(threads_, chunk.gain, chunk.correctness, chunk.count, smaller, decided, gain.get() + kept,
+                           correctness.get() + kept);
+        sums.add(decided);
+      }
+      if (static_cast<double>(kept) > steps_.shrinks * static_cast<double>(size)) return {};
+      const std::optional<Answer> answer = narrow({{gain.get(), correctness.get(), kept}}, sums, smaller, false);
+      if (answer) return answer;
+    }
+    return {};
+  }
+
+  // A box that holds the equilibrium but for bad luck: searched on a sample, budget and mistakes moved both ways.
+  Box estimate(const std::vector<Chunk>& chunks, std::int64_t size, const Known& known, const Box& box, double deviations) {
+    const std::int64_t wanted = std::max(steps_.sample, std::min(size / steps_.spared, steps_.most_sampled));
+    const std::int64_t sampled = std::min(wanted, size);
+    const Units points = points_.at_least(sampled);
+    const std::int64_t count = peek(chunks, size, sampled, points);
+    if (count == 0) return box;  // nearly all points are left out: adding up within the same box drops them
+    const Bounds limits = bounds_of(box);
+    const double part = static_cast<double>(sampled) / static_cast<double>(size);
+    const Demand left = stakes_.left(known), middle{scaled(left.budget, part), scaled(left.spend, part), scaled(left.width, part)};
+    SmallGame game(points, count, stakes_, room_);
+    const Spot spot = game.search(middle, limits).spot;
+    const std::pair<double, double> errors = game.spread(middle, spot);
+    const auto fill = static_cast<int128>(deviations * errors.first * 0x1p62);
+    const auto slope = static_cast<int128>(deviations * errors.second * 0x1p62);
+    Bounds found = spot.bounds();
+    for (const int x : {-1, 1}) {
+      for (const int y : {-1, 1}) {
+        if (stakes_.without_mistakes && y > 0) break;  // without mistakes the price is 1, whatever the sample
+        const Demand moved{middle.budget + x * fill, stakes_.without_mistakes ? middle.spend : middle.spend + y * slope,
+                           middle.width};
+        const Found corner = game.search(moved, limits, std::max<std::int64_t>(1, count / steps_.enough));
+        const Bounds at = corner.settled ? corner.spot.bounds() : corner.bounds;
+        found = {std::min(found.low, at.low), std::max(found.high, at.high), std::min(found.bottom, at.bottom),
+                 std::max(found.top, at.top)};
+      }
+    }
+    // A step further out: what lies on a bound is not proved by what lies beyond.
+    return box_of({std::max(found.low - 1, limits.low), std::min(found.high + 1, limits.high), found.bottom, found.top});
+  }
+
+  static int128 scaled(int128 x, double part) { return static_cast<int128>(static_cast<double>(x) * part); }
+
+  std::int64_t widen(const Chunk& chunk, const Units& points, std::int64_t at) const {
+    const Units out{points.gain + at, points.advantage + at, points.effective + at, points.width + at};
+    const std::int64_t kept = level().search->widen(chunk.gain, chunk.correctness, chunk.count, out);
+    if (kept < 0) throw std::domain_error("gain");
+    return kept;
+  }
+
+  // Points at places spread over all, one from each of as many equal stretches; returns how many are not left out.
+  std::int64_t peek(const std::vector<Chunk>& chunks, std::int64_t size, std::int64_t count, const Units& points) {
+    gain_.resize(static_cast<std::size_t>(count));
+    correctness_.resize(static_cast<std::size_t>(count));
+    const double stretch = static_cast<double>(size) / static_cast<double>(count);
+    std::size_t chunk = 0;
+    std::int64_t begin = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t place =
+          count == size ? i
+                        : std::min(static_cast<std::int64_t>((static_cast<double>(i) + random_[i]) * stretch), size - 1);
+      while (place >= begin + chunks[chunk].count) begin += chunks[chunk++].count;
+      gain_[static_cast<std::size_t>(i)] = chunks[chunk].gain[place - begin];
+      correctness_[static_cast<std::size_t>(i)] = chunks[chunk].correctness[place - begin];
+    }
+    return widen({gain_.data(), correctness_.data(), count}, points, 0);
+  }
+
+  const Steps& steps_;
+  const double* random_;
+  Stakes stakes_;
+  int threads_;
+  Room points_, room_;
+  std::vector<float> gain_, correctness_;
+};
+
+}  // namespace rad_fast
