@@ -319,7 +319,7 @@ py::object solve(const std::vector<std::pair<py::array, py::array>>& pieces, dou
     py::gil_scoped_release release;
     answer = Solver(steps, static_cast<const double*>(random.data()), Stakes(budget, mistakes, points), threads).solve(chunks);
   } catch (const std::domain_error&) {
-    refuse("gain", "multiples of 2^-24 from 0 to 1", "others");
+    refuse("gain", "multiples of 2**-24 from 0 to 1", "others");
   }
   if (!answer) return py::none();
   return py::make_tuple(answer->price, answer->threshold, answer->share, answer->value);

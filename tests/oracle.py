@@ -183,6 +183,11 @@ def exact(correctness: np.ndarray) -> np.ndarray:
     return ((advantage.astype(np.float64) + 1) / 2).astype(np.float32)
 
 
+def on_grid(gain: np.ndarray) -> np.ndarray:
+    """Gains as multiples of 2**-24, as 1 - margin is: what the game's sums are made of."""
+    return np.float32(1) - (np.float32(1) - gain.astype(np.float32))
+
+
 def gains(rng: np.random.Generator, n: int) -> np.ndarray:
     """1 - margin in float32, as the scoring stage makes it."""
     margin = (rng.random(n) ** rng.choice([0.3, 1.0, 3.0])).astype(np.float32)

@@ -22,7 +22,7 @@ the undecided points, which do. Each iterates on its own: a median's sums would 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -155,8 +155,12 @@ def number(mask: npt.NDArray[np.bool_], counts: Integers | None) -> int:
     return int(np.count_nonzero(mask)) if counts is None else int(counts[mask].sum())
 
 
-def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> tuple[Spot | None, Bounds]:
-    """Narrow the bounds until the answer is known, or at most ``enough`` points are undecided (then without a spot)."""
+@overload
+def search(points: Points, demand: Demand, bounds: Bounds) -> Spot: ...
+@overload
+def search(points: Points, demand: Demand, bounds: Bounds, enough: int) -> Spot | Bounds: ...
+def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> Spot | Bounds:
+    """Where the equilibrium is, or the bounds that leave at most ``enough`` points undecided."""
     low, high, bottom, top = bounds
     step, threshold = max(low, 0), 0  # where the iteration stands
     by_medians = False
@@ -166,13 +170,13 @@ def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> t
         if probes % NARROWED == 0:
             points, demand = narrowed(points, demand, now)
             if len(points.gain) <= enough > 0:
-                return None, now
+                return now
         probes += 1
         pinned = now.pinned  # to a gain: its fill is left
         gains = points.gain[(2 * points.gain > low) & (2 * points.gain <= high)]
         between = not pinned and len(gains) == 0 and low >= 0 and high % 2 == 1  # two gains: only the threshold is left
         if top - bottom == 1 and (pinned or between):
-            return Spot(pinned, now.floor, now.ceiling, top if pinned else bottom), now
+            return Spot(pinned, now.floor, now.ceiling, top if pinned else bottom)
         slopes = np.empty(0, np.int64)
         if pinned or by_medians:
             slopes = np.concatenate([points.effective, points.second])
@@ -193,7 +197,7 @@ def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> t
         covers, rises = probe.covers, probe.rises(t)
         floor, ceiling = (now.floor, now.ceiling) if between else (u >> 1, (u >> 1) + 1)
         if not pinned and rises and not probe.rises(t + 1) and probe.price_within(floor, ceiling):
-            return Spot(False, floor, ceiling, t), now
+            return Spot(False, floor, ceiling, t)
         if pinned or between:
             bottom, top = (t, top) if (covers if pinned else rises) else (bottom, t)
         elif covers != rises:

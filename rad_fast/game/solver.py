@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.kernels.reference.game import GRID_BITS, WIDTH_BITS, Box, Equilibrium, Float32s, Sums, terms
+
 from .search import (
     END,
     PROBABILITY_BITS,
@@ -43,8 +44,8 @@ from .search import (
     taken,
 )
 
-# Points that a box is read off, and up to how many points searching them costs less than finding another box. Five times
-# as many of both make the box narrower and the passes fewer, but took 1.5 times as long at 10 million points.
+# Points that a box is read off, and up to how many points searching them costs less than another box. Five times as
+# many of both make the box narrower and the passes fewer, but took 1.5 times as long at 10 million points.
 SAMPLE = 4_000
 DIRECT = 10_000
 # Of a large pool more are looked at, one of so many, up to a most: of 200 million points 3% were then left undecided,
@@ -143,14 +144,14 @@ def estimate(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float, 
         return box  # nearly all points are left out: adding up within the same box drops them
     part = len(gain) / pool.size
     middle = Demand(*(int(units * part) for units in demand(known, budget, mistakes)))
-    spot = search(points, middle, limits)[0]
+    spot = search(points, middle, limits)
     fill, slope = (int(deviations * error * 2.0**PROBABILITY_BITS) for error in spread(points, middle, spot))
     found = [spot.bounds()]
     for x in (-fill, fill):
         for y in (-slope, slope) if mistakes else (0,):  # without mistakes the price is 1, whatever the sample
             corner = middle._replace(budget=middle.budget + x, spend=middle.spend + y)
-            at, bounds = search(points, corner, limits, max(1, len(points.gain) // ENOUGH))
-            found.append(bounds if at is None else at.bounds())
+            corner_at = search(points, corner, limits, max(1, len(points.gain) // ENOUGH))
+            found.append(corner_at if isinstance(corner_at, Bounds) else corner_at.bounds())
     low, high, bottom, top = zip(*found, strict=True)
     # A step further out: what lies on a bound is not proved by what lies beyond.
     return Bounds(max(min(low) - 1, limits.low), min(max(high) + 1, limits.high), min(bottom), max(top)).box()
@@ -172,8 +173,10 @@ def whole_units(gain: Float32s, correctness: Float32s, counts: Counts | None) ->
     keep = ~np.isnan(gain)
     t = terms(gain[keep], correctness[keep])
     scales = (GRID_BITS, GRID_BITS, SLOPE_BITS, WIDTH_BITS)
-    fields = ((field * 2.0**bits).astype(np.int64) for field, bits in zip(t, scales, strict=True))
-    return Points(*fields, None if counts is None else counts[keep])
+    gains, *others = ((field * 2.0**bits).astype(np.int64) for field, bits in zip(t, scales, strict=True))
+    if len(t.gain) and not (t.gain.min() >= 0 and t.gain.max() <= 1 and (gains * 2.0**-GRID_BITS == t.gain).all()):
+        raise ValueError("gain: expected multiples of 2**-24 from 0 to 1, got others")
+    return Points(gains, others[0], others[1], others[2], None if counts is None else counts[keep])
 
 
 def spread(points: Points, wanted: Demand, spot: Spot) -> tuple[float, float]:
@@ -206,18 +209,16 @@ class Game:
         """The equilibrium, from exact sums over the sets that the search found; None where it is not in the box."""
         limits = Bounds.of(self.box._replace(price_low=1.0) if mistakes == 0 else self.box)
         wanted = demand(known, budget, mistakes)
-        answer = self.concluded(search(self.points, wanted, limits)[0], known, budget, mistakes, limits)
+        answer = self.concluded(search(self.points, wanted, limits), known, budget, mistakes, limits)
         if answer is None and self.box == Box():
             # Where a set of pieces holds just the budget the rounded widths 1 / g can contradict one another. The price
             # is then known but for that rounding, and what it fills is as good as any.
-            spot = search(self.points, wanted, limits)[0]
+            spot = search(self.points, wanted, limits)
             at_price = limits._replace(low=2 * spot.ceiling - 1, high=2 * spot.ceiling)
-            answer = self.concluded(search(self.points, wanted, at_price)[0], known, budget, mistakes, Bounds())
+            answer = self.concluded(search(self.points, wanted, at_price), known, budget, mistakes, Bounds())
         return answer
 
-    def concluded(
-        self, spot: Spot, known: Sums, budget: float, mistakes: float, limits: Bounds
-    ) -> Equilibrium | None:
+    def concluded(self, spot: Spot, known: Sums, budget: float, mistakes: float, limits: Bounds) -> Equilibrium | None:
         sums = known.add(self.taken(spot))
         wanted = demand(sums, budget, mistakes)
         if spot.at_gain:

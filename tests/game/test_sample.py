@@ -16,7 +16,7 @@ from rad_fast.game.pool import ArrayPool
 from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.sample import PROBABILITY_BITS, start, units
 
-from ..oracle import Game, assert_same, games
+from ..oracle import Game, assert_same, games, on_grid
 
 SEEDS = 4000  # frequencies are then known to about 0.008
 
@@ -27,9 +27,7 @@ def solve(game: Game, kernels: Backend) -> Equilibrium:
 
 def medium_game(points: int = 60, budget: int = 12, mistakes: float = 4.0) -> Game:
     rng = np.random.default_rng(11)
-    return Game(
-        "medium", rng.random(points).astype(np.float32), (0.5 + 0.5 * rng.random(points)).astype("f4"), budget, mistakes
-    )
+    return Game("medium", on_grid(rng.random(points)), (0.5 + 0.5 * rng.random(points)).astype("f4"), budget, mistakes)
 
 
 def test_exactly_budget_distinct_ascending_int64_indices_of_points_that_can_be_taken(kernels: Backend) -> None:

@@ -24,6 +24,7 @@ from ..oracle import (
     gains,
     games,
     lp_value,
+    on_grid,
     random_game,
 )
 
@@ -187,7 +188,7 @@ def test_the_generated_games_reach_every_case_of_the_solver(reference: Backend) 
 def test_without_mistakes_the_points_of_highest_effective_gain_are_taken(reference: Backend) -> None:
     rng = np.random.default_rng(5)
     for points in (1, 10, 1000):  # a single point; few; more than one step of any search
-        gain, c = rng.random(points).astype(np.float32), exact(rng.random(points))
+        gain, c = on_grid(rng.random(points)), exact(rng.random(points))
         budget = max(1, points // 3)
         answer = solve(Game("greedy", gain, c, budget, 0.0), reference)
         q = reference.probabilities(gain, c, answer)
@@ -234,6 +235,13 @@ def test_a_pool_whose_sample_holds_left_out_points_alone_is_solved(reference: Ba
     gain[left], c[left] = [1.0, 0.5, 0.25], 1.0
     answer = solve(Game("three of many", gain, c, 2, 1.0), reference)
     assert answer == solve(Game("three", gain[left], c[left], 2, 1.0), reference)
+
+
+def test_gains_that_the_sums_cannot_hold_are_refused(kernels: Backend) -> None:
+    c = np.ones(3, np.float32)
+    for gain in (0.1, 2.0, -0.5):  # float32(0.1) is no multiple of 2**-24; neither of the others is a gain
+        with pytest.raises(ValueError, match=r"gain: expected multiples of 2[*^]+-24"):
+            solve(Game("off the grid", np.array([0.5, gain, 0.25], np.float32), c, 1, 0.0), kernels)
 
 
 def test_a_game_without_points_is_refused(reference: Backend) -> None:
@@ -299,7 +307,7 @@ def large_game(kind: str, points: int, budget: float, mistakes: float) -> Game:
         "clusters": lambda: (np.repeat(rng.random(points // 100), 100), np.repeat(rng.random(points // 100), 100)),
         "sorted": lambda: (np.sort(rng.random(points)), np.sort(rng.random(points))[::-1]),
     }[kind]()
-    return Game(kind, gain.astype(np.float32), exact(c), int(budget * points), mistakes * points)
+    return Game(kind, on_grid(gain), exact(c), int(budget * points), mistakes * points)
 
 
 LARGE = [
@@ -347,7 +355,7 @@ def test_games_of_few_distinct_points_are_counted_instead_of_narrowed(
     monkeypatch.setattr(ArrayPool, "distinct", counting)
     rng = np.random.default_rng(values)
     points = 150_000
-    some_gain, some_c = rng.random(values).astype(np.float32), exact(0.3 + 0.7 * rng.random(values))
+    some_gain, some_c = on_grid(rng.random(values)), exact(0.3 + 0.7 * rng.random(values))
     which = rng.integers(0, values, points)
     game = Game("few values", some_gain[which], some_c[which], points // 10, mistakes * points)
     answer = solve(game, kernels, chunks=4)
