@@ -50,6 +50,11 @@ struct Chunk {
       word[i / 2 % 4] = (word[i / 2 % 4] & ~(0xffffu << shift)) | static_cast<std::uint32_t>(half) << shift;
     }
   }
+
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int i = 0; i < elements; ++i) set(i, minus_infinity<T>());
+  }
 };
 
 __device__ __forceinline__ void load_16(const char* from, std::uint32_t* word) {
@@ -60,54 +65,117 @@ __device__ __forceinline__ void load_16(const char* from, std::uint32_t* word) {
   word[3] = v.w;
 }
 
-// 16 bytes from an address `behind` bytes past a multiple of 16: two loads, of which the second is mostly in L1, where a
-// neighbour's first has brought it. `behind` is a multiple of the element's size.
+// The same for all chunks of a row.
+struct RowPlace {
+  const char* at;
+  unsigned behind;  // bytes past a multiple of 16
+  int chunks;       // of 16 bytes, the last of which may be in part; labels are int32, so that these are, too
+  int rest;         // elements of the last one, where it is in part, else 0
+  bool whole;       // its memory can be read in pieces of 16 bytes, from one multiple of 16 to another
+};
+
 template <class T>
-__device__ __forceinline__ void load_shifted(const char* from, unsigned behind, std::uint32_t* word) {
-  std::uint32_t w[8];
-  load_16(from - behind, w);
-  load_16(from - behind + 16, w + 4);
-  if (behind & 8) {
-#pragma unroll
-    for (int k = 0; k < 6; ++k) w[k] = w[k + 2];
-  }
-  if (sizeof(T) < 8 && (behind & 4)) {
-#pragma unroll
-    for (int k = 0; k < 5; ++k) w[k] = w[k + 1];
-  }
-#pragma unroll
-  for (int k = 0; k < 4; ++k) word[k] = sizeof(T) < 4 && (behind & 2) ? w[k] >> 16 | w[k + 1] << 16 : w[k];
+__device__ __forceinline__ RowPlace place_of(const Matrix& z, const char* row) {
+  const std::int64_t bytes = z.classes * static_cast<std::int64_t>(sizeof(T));
+  const unsigned behind = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(row) % 16);
+  const std::int64_t reach = (behind + bytes + 15) / 16 * 16;
+  const bool whole = z.column_bytes == sizeof(T) && row - behind >= z.low && row - behind + reach <= z.high;
+  return {row, behind, static_cast<int>((bytes + 15) / 16), static_cast<int>(z.classes % Chunk<T>::elements), whole};
 }
 
-// Chunk `j` of the row at `row`.
-template <class T, class Index>
-__device__ __forceinline__ Chunk<T> chunk_of(const Matrix& z, const char* row, Index j) {
+// out[i]: the 32 bits that begin `shift` bits past w[i + words].
+template <int words>
+__device__ __forceinline__ void moved(const std::uint32_t (&w)[8], unsigned shift, std::uint32_t* out) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) out[i] = __funnelshift_r(w[i + words], w[(i + words + 1) % 8], shift);
+}
+
+// Chunks first, first + apart, ... of a row, `count` of them; those from `end` on are -inf. All loads are issued before the
+// first is waited for. `uniform`: all lanes of a warp read the same row.
+template <class T, int count, bool uniform>
+__device__ __forceinline__ void load_chunks(const Matrix& z, const RowPlace& row, int first, int apart, int end, Chunk<T>* chunk) {
   constexpr int elements = Chunk<T>::elements;
-  Chunk<T> chunk;
-  const std::int64_t left = z.classes - static_cast<std::int64_t>(j) * elements;
-  const char* from = row + static_cast<std::int64_t>(j) * 16;
-  const unsigned behind = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(from) % 16);
-  const char* first = from - behind;
-  const bool inside = z.column_bytes == sizeof(T) && first >= z.low && first + (behind ? 32 : 16) <= z.high;
-  if (left > 0 && inside) {
-    if (behind == 0)
-      load_16(from, chunk.word);
-    else
-      load_shifted<T>(from, behind, chunk.word);
-    if (left >= elements) return chunk;
+  if (row.whole && row.behind == 0) {
 #pragma unroll
-    for (int i = 0; i < elements; ++i)
-      if (i >= left) chunk.set(i, minus_infinity<T>());
-    return chunk;
-  }
-  const char* at = row + static_cast<std::int64_t>(j) * elements * z.column_bytes;
+    for (int k = 0; k < count; ++k) {
+      const int j = first + k * apart;
+      chunk[k].clear();
+      if (j < end) load_16(row.at + static_cast<std::int64_t>(j) * 16, chunk[k].word);
+    }
+  } else if (row.whole) {
+    constexpr int batch = count > 8 ? 2 : count < 4 ? count : 4;  // 8 registers each until they are moved
+    const unsigned words = row.behind / 4, shift = row.behind % 4 * 8;
+    const char* last = row.at + z.classes * static_cast<std::int64_t>(sizeof(T));
 #pragma unroll
-  for (int i = 0; i < elements; ++i) {
-    T element = minus_infinity<T>();
-    if (i < left) element = *reinterpret_cast<const T*>(at + i * z.column_bytes);
-    chunk.set(i, element);
+    for (int begin = 0; begin < count; begin += batch) {
+      std::uint32_t w[batch][8];
+#pragma unroll
+      for (int k = 0; k < batch; ++k) {
+        const int j = first + (begin + k) * apart;
+        const char* from = row.at - row.behind + static_cast<std::int64_t>(j) * 16;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) w[k][i] = 0;
+        if (begin + k < count && j < end) {
+          load_16(from, w[k]);
+          if (from + 16 < last) load_16(from + 16, w[k] + 4);  // mostly in L1, where a neighbour's first has brought it
+        }
+      }
+      if (uniform) {
+#pragma unroll
+        for (int k = 0; k < batch; ++k) {
+          if (begin + k >= count) continue;
+          switch (words) {
+            case 0: moved<0>(w[k], shift, chunk[begin + k].word); break;
+            case 1: moved<1>(w[k], shift, chunk[begin + k].word); break;
+            case 2: moved<2>(w[k], shift, chunk[begin + k].word); break;
+            default: moved<3>(w[k], shift, chunk[begin + k].word); break;
+          }
+        }
+      } else {
+#pragma unroll
+        for (int k = 0; k < batch; ++k) {
+          if (begin + k >= count) continue;
+          if (words & 2) {
+#pragma unroll
+            for (int i = 0; i < 6; ++i) w[k][i] = w[k][i + 2];
+          }
+          if (words & 1) {
+#pragma unroll
+            for (int i = 0; i < 5; ++i) w[k][i] = w[k][i + 1];
+          }
+          moved<0>(w[k], shift, chunk[begin + k].word);
+        }
+      }
+#pragma unroll
+      for (int k = 0; k < batch; ++k)
+        if (begin + k < count && first + (begin + k) * apart >= end) chunk[begin + k].clear();
+    }
+  } else {
+#pragma unroll 1
+    for (int k = 0; k < count; ++k) {
+      const std::int64_t begin = static_cast<std::int64_t>(first + k * apart) * elements;
+      Chunk<T> one;
+#pragma unroll
+      for (int i = 0; i < elements; ++i) {
+        T element = minus_infinity<T>();
+        if (first + k * apart < end && begin + i < z.classes)
+          element = *reinterpret_cast<const T*>(row.at + (begin + i) * z.column_bytes);
+        one.set(i, element);
+      }
+#pragma unroll
+      for (int to = 0; to < count; ++to)
+        if (to == k) chunk[to] = one;
+    }
+    return;
   }
-  return chunk;
+  if (row.rest == 0) return;
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    if (first + k * apart != row.chunks - 1) continue;
+#pragma unroll
+    for (int i = 1; i < elements; ++i)
+      if (i >= row.rest) chunk[k].set(i, minus_infinity<T>());
+  }
 }
 
 }  // namespace cuda

@@ -28,6 +28,11 @@ __device__ __forceinline__ uint128 from_xor(uint128 value, int mask, int width =
          __shfl_xor_sync(all_lanes, low, mask, width);
 }
 
+template <class T>
+__device__ __forceinline__ T from_lane(T value, int lane) {
+  return __shfl_sync(all_lanes, value, lane);
+}
+
 __device__ __forceinline__ int from_below(int value, int distance) { return __shfl_up_sync(all_lanes, value, distance); }
 __device__ __forceinline__ uint128 from_below(uint128 value, int distance) {
   const auto low = static_cast<unsigned long long>(value), high = static_cast<unsigned long long>(value >> 64);

@@ -12,6 +12,15 @@
 namespace rad_fast {
 namespace cuda {
 
+// Shared memory whose size the launch says, from a multiple of 16 bytes on.
+#if defined(__CUDACC__)
+#define RAD_FAST_DYNAMIC_SHARED(name)       \
+  extern __shared__ uint4 rad_fast_dynamic[]; \
+  char* name = reinterpret_cast<char*>(rad_fast_dynamic)
+#else
+#define RAD_FAST_DYNAMIC_SHARED(name) char* name = emulator::dynamic_shared()
+#endif
+
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // a launch's error would be reported again by the next call of anyone
@@ -54,15 +63,18 @@ struct Shape {
   std::int64_t blocks;
   int threads;
   int cluster = 1;
+  std::size_t shared = 0;  // bytes of memory that the kernel is given beyond what it declares
 };
 
 // kernel<<<...>>> through the runtime's function, so that the launch itself returns an error to check.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), const Shape& shape, cudaStream_t stream,
             Arguments&&... arguments) {
+  if (shape.blocks > 0x7fffffff) throw std::invalid_argument(std::string(name) + ": more points than one launch can take");
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(shape.blocks));
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+  config.dynamicSmemBytes = shape.shared;
   config.stream = stream;
   cudaLaunchAttribute cluster{};
   if (shape.cluster > 1) {

@@ -132,6 +132,10 @@ inline void run_block(const std::function<void()>& body, unsigned threads) {
   }
 }
 
+// What a launch asks for beyond what a kernel declares, filled anew for each block: what a kernel did not write shows.
+inline std::vector<char>* dynamic = new std::vector<char>;
+inline char* dynamic_shared() { return dynamic->data() + (16 - reinterpret_cast<std::uintptr_t>(dynamic->data()) % 16) % 16; }
+
 template <class Ready>
 void wait(const Ready& ready) {
   while (!ready()) yield();
@@ -180,6 +184,25 @@ T __shfl_up_sync(unsigned mask, T value, unsigned distance) {
   if (mask != 0xffffffffu) emulator::fail("a shuffle of part of a warp");
   const int lane = static_cast<int>(threadIdx.x % 32), from = lane - static_cast<int>(distance);
   return emulator::exchange(value, from < 0 ? lane : from);
+}
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int lane) {
+  if (mask != 0xffffffffu) emulator::fail("a shuffle of part of a warp");
+  return emulator::exchange(value, lane);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  if (mask != 0xffffffffu) emulator::fail("a vote of part of a warp");
+  unsigned votes = 0;
+  for (int lane = 0; lane < 32; ++lane) {
+    const int mine = static_cast<int>(threadIdx.x % 32);
+    votes |= static_cast<unsigned>(emulator::exchange(static_cast<int>(predicate != 0), mine ^ lane)) << (mine ^ lane);
+  }
+  return votes;
+}
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
+  return static_cast<unsigned>((static_cast<std::uint64_t>(high) << 32 | low) >> (shift & 31));
 }
 
 template <class T>
@@ -290,6 +313,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   for (unsigned i = gridDim.x; i > 1; --i) std::swap(turns[i - 1], turns[emulator::order() % i]);
   for (const unsigned b : turns) {
     blockIdx = dim3(b);
+    emulator::dynamic->assign(config->dynamicSmemBytes + 16, static_cast<char>(0xa5));
     emulator::run_block([&] { kernel(arguments...); }, config->blockDim.x);
   }
   return cudaSuccess;

@@ -1,0 +1,287 @@
+"""Machine code of GPU kernels, read without a GPU: which instructions a thread passes through, by the unit that runs them.
+
+A kernel is cut into basic blocks and loops. What counts is its usual path: of all paths through a loop's body, or
+through what lies outside of loops, the one that does the most of the work (wide loads, exponentials, stores) and, among
+those, has the fewest instructions; calls, atomics and loads of single numbers mark what is rare. An instruction whose
+predicate is false is issued all the same, and counted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+# What a streaming multiprocessor does in a clock, in instructions of a warp: four are issued; the units take 32 lanes in
+# 1/rate clocks. NVIDIA's programming guide, arithmetic throughput of compute capability 9.0 (10.0 has the same figures).
+RATES = {"issue": 4.0, "fma": 4.0, "alu": 2.0, "imad": 2.0, "xu": 0.5, "lsu": 1.0, "fp64": 2.0}
+UNITS = (
+    ("xu", r"MUFU|I2F|F2I|F2F|FRND|POPC|FLO|BREV|I2I"),
+    ("fp64", r"D(?:ADD|MUL|FMA|SETP|MNMX)"),
+    ("lsu", r"LD|ST|SHFL|RED\b|RED\.|ATOM|LDGSTS|MATCH|CCTL|MEMBAR|FENCE"),
+    ("imad", r"IMAD(?!\.MOV|\.U32|\.SHL|\.IADD)|IDP"),
+    ("fma", r"FFMA|FMUL|FADD|HFMA2|HMUL2|HADD2|IMAD|FSWZADD"),
+    ("control", r"BRA|BRX|JMP|EXIT|BSSY|BSYNC|WARPSYNC|CALL|RET|NOP|BAR|YIELD|DEPBAR|NANOSLEEP|BREAK|BMOV|KILL|ERRBAR|UCGABAR"),
+    ("uniform", r"U[A-Z0-9]+|R2UR|S2UR|S2R|CS2R|LDC|ULDC|REDUX"),
+)  # the others, comparisons, minima, selections, logic, shifts and additions of integers, run in the ALU
+WORK = r"LDG\S*\.128|LDGSTS|MUFU\.EX2|STG|STS"
+RARE = r"CALL|RED\.|RED\b|ATOM|LDG(?!\S*\.(?:128|64))"
+LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")
+
+
+class Instruction(NamedTuple):
+    at: int
+    predicate: str
+    opcode: str
+    operands: str
+
+
+@lru_cache(maxsize=None)
+def unit(opcode: str) -> str:
+    return next((name for name, pattern in UNITS if re.match(pattern, opcode)), "alu")
+
+
+@dataclass
+class Passed:
+    """The instructions of one thread, once through."""
+
+    opcodes: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return self.opcodes.total()
+
+    def units(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for opcode, count in self.opcodes.items():
+            found[unit(opcode)] += count
+        return found
+
+    def matching(self, pattern: str) -> int:
+        return sum(count for opcode, count in self.opcodes.items() if re.match(pattern, opcode))
+
+
+@dataclass
+class Loop:
+    """A loop, or the whole kernel (header 0): its own path, without the loops in it."""
+
+    header: int
+    blocks: frozenset[int]
+    path: Passed
+    inner: list[Loop] = field(default_factory=list)
+
+    def all(self) -> Iterable[Loop]:
+        yield self
+        for loop in self.inner:
+            yield from loop.all()
+
+
+@dataclass
+class Kernel:
+    symbol: str
+    registers: int
+    stack: int
+    shared: int
+    code: list[Instruction]
+
+    @property
+    def spills(self) -> int:
+        return sum(re.match(r"LDL|STL", line.opcode) is not None for line in self.code)
+
+    def tree(self, work: str = WORK, rare: str = RARE) -> Loop:
+        return tree(self.code, work, rare)
+
+
+def tools() -> Path | None:
+    """Where cuobjdump is: Triton's package has one."""
+    spec = importlib.util.find_spec("triton")
+    if spec is not None and spec.origin is not None:
+        packaged = Path(spec.origin).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+        if packaged.exists():
+            return packaged
+    found = shutil.which("cuobjdump")
+    return Path(found) if found else None
+
+
+def read(cubin: Path) -> dict[str, Kernel]:
+    """All kernels of a file, by symbol."""
+    tool = tools()
+    if tool is None:
+        raise FileNotFoundError("no cuobjdump: install triton, or a CUDA toolkit")
+    usage = run(tool, "-res-usage", cubin)
+    kernels: dict[str, Kernel] = {}
+    for symbol, numbers in re.findall(r"Function (\S+):\s*\n\s*(REG.*)", usage):
+        found = {key: int(value) for key, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", numbers)}
+        kernels[symbol] = Kernel(symbol, found["REG"], found["STACK"] + found["LOCAL"], found["SHARED"], [])
+    current: Kernel | None = None
+    for line in run(tool, "-sass", cubin).splitlines():
+        if "Function : " in line:
+            current = kernels.get(line.split("Function : ")[1].strip())
+        elif current is not None and (match := LINE.match(line)):
+            text = match[2]
+            predicate = ""
+            if text.startswith("@"):
+                predicate, text = text.split(None, 1)
+            opcode, _, operands = text.partition(" ")
+            current.code.append(Instruction(int(match[1], 16), predicate, opcode, operands.strip()))
+    return kernels
+
+
+def run(tool: Path, *arguments: object) -> str:
+    return subprocess.run([tool, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+# ------------------------------------------------------------------------------------------------------- blocks and loops
+
+
+def target_of(line: Instruction) -> int | None:
+    if line.opcode.split(".")[0] not in ("BRA", "BRX", "JMP"):
+        return None
+    found = re.search(r"`?\(?\.?L?_?x?_?\d*\)?\s*0x([0-9a-f]+)|0x([0-9a-f]+)\s*$", line.operands)
+    return int(found[1] or found[2], 16) if found else None
+
+
+def blocks_of(code: list[Instruction]) -> tuple[dict[int, list[Instruction]], dict[int, list[int]]]:
+    """Basic blocks by address, and where each goes on."""
+    starts = {code[0].at}
+    for line, after in zip(code, [*code[1:], code[-1]], strict=True):
+        target = target_of(line)
+        if target is not None:
+            starts.add(target)
+        if line.opcode.split(".")[0] in ("BRA", "BRX", "JMP", "EXIT", "RET"):
+            starts.add(after.at)
+    blocks: dict[int, list[Instruction]] = {}
+    for line in code:
+        if line.at in starts:
+            current = blocks.setdefault(line.at, [])
+        current.append(line)
+    follows: dict[int, list[int]] = {}
+    order = sorted(blocks)
+    for start, after in zip(order, [*order[1:], None], strict=True):
+        last = blocks[start][-1]
+        target = target_of(last)
+        falls = last.predicate or "P" in last.operands.split(",")[0] or last.opcode.split(".")[0] not in ("BRA", "JMP", "EXIT", "RET")
+        follows[start] = [at for at in (target, after if falls else None) if at is not None and at in blocks]
+    return blocks, follows
+
+
+def dominators(follows: dict[int, list[int]], root: int) -> dict[int, set[int]]:
+    before: dict[int, list[int]] = {at: [] for at in follows}
+    for at, onward in follows.items():
+        for to in onward:
+            before[to].append(at)
+    everything = set(follows)
+    found = {at: {at} if at == root else set(everything) for at in follows}
+    changed = True
+    while changed:
+        changed = False
+        for at in sorted(follows):
+            if at == root:
+                continue
+            new = {at} | (set.intersection(*(found[b] for b in before[at])) if before[at] else set())
+            if new != found[at]:
+                found[at], changed = new, True
+    return found
+
+
+def tree(code: list[Instruction], work: str, rare: str) -> Loop:
+    blocks, follows = blocks_of(code)
+    root = code[0].at
+    reached, waiting = set(), [root]
+    while waiting:
+        at = waiting.pop()
+        if at not in reached:
+            reached.add(at)
+            waiting += follows[at]
+    follows = {at: [to for to in onward if to in reached] for at, onward in follows.items() if at in reached}
+    above = dominators(follows, root)
+    bodies: dict[int, set[int]] = {}
+    for at, onward in follows.items():
+        for header in onward:
+            if header in above[at] and not (header == at and len(blocks[at]) == 1):
+                bodies.setdefault(header, {header}).update(body(follows, header, at))
+    loops = {header: Loop(header, frozenset(members), Passed()) for header, members in bodies.items()}
+    whole = Loop(-1, frozenset(follows), Passed())
+    for loop in loops.values():
+        around = [other for other in loops.values() if other is not loop and loop.blocks < other.blocks]
+        min(around, key=lambda other: len(other.blocks), default=whole).inner.append(loop)
+    value = lambda line: (re.match(rare, line.opcode) is not None) * -1000 or (re.match(work, line.opcode) is not None) * 1  # noqa: E731
+    fill(whole, root, blocks, follows, value)
+    return whole
+
+
+def body(follows: dict[int, list[int]], header: int, latch: int) -> set[int]:
+    before: dict[int, list[int]] = {}
+    for at, onward in follows.items():
+        for to in onward:
+            before.setdefault(to, []).append(at)
+    found, waiting = {header}, [latch]
+    while waiting:
+        at = waiting.pop()
+        if at not in found:
+            found.add(at)
+            waiting += before.get(at, [])
+    return found
+
+
+def fill(
+    loop: Loop, start: int, blocks: dict[int, list[Instruction]], follows: dict[int, list[int]],
+    value: Callable[[Instruction], int],
+) -> int:  # fmt: skip
+    """Sets the usual path of a loop and of those in it; returns what its path is worth."""
+    inside: dict[int, Loop] = {}
+    worth: dict[int, int] = {}
+    for inner in loop.inner:
+        worth[inner.header] = fill(inner, inner.header, blocks, follows, value)
+        inside.update(dict.fromkeys(inner.blocks, inner))
+    best: dict[int, tuple[int, int, int | None]] = {}
+
+    def node(at: int) -> int:
+        return inside[at].header if at in inside else at
+
+    def onward(at: int) -> list[int]:
+        members = inside[at].blocks if at in inside else frozenset((at,))
+        return [node(to) for member in sorted(members) for to in follows[member] if to not in members]
+
+    def cost(at: int) -> tuple[int, int]:
+        if at in inside:
+            return worth[at], 0
+        return sum(value(line) for line in blocks[at]), len(blocks[at])
+
+    order: list[int] = []
+    state: dict[int, int] = {}
+    stack = [(node(start), iter(onward(node(start))))]
+    state[node(start)] = 1
+    while stack:
+        at, rest = stack[-1]
+        for to in rest:
+            if to in loop.blocks and to != start and state.get(to, 0) == 0:
+                state[to] = 1
+                stack.append((to, iter(onward(to))))
+                break
+        else:
+            order.append(at)
+            stack.pop()
+    for at in order:
+        here, size = cost(at)
+        ends = loop.header == -1 and not onward(at)
+        ends = ends or any(to == start for to in onward(at)) if loop.header != -1 else ends
+        # Leaving a loop from its middle is the last time through; those paths end nowhere.
+        choices = [(best[to][0], -best[to][1], to) for to in onward(at) if to in best and to != start]
+        choices += [(0, 0, -1)] if ends else []
+        if choices:
+            gained, minus, to = max(choices)
+            best[at] = (here + gained, size - minus, None if to == -1 else to)
+    at = node(start) if node(start) in best else None
+    result = best[at][0] if at is not None else 0
+    while at is not None:
+        if at not in inside:
+            loop.path.opcodes.update(line.opcode for line in blocks[at])
+        at = best[at][2]
+    return result

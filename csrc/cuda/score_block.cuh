@@ -1,0 +1,262 @@
+// Rows above 8 KiB: a block has a row, or from 128 KiB on a cluster of 8 blocks, and reads it once with a running maximum.
+//
+// A thread's sum is rescaled when its maximum rises. Where the maximum is, a thread notes by the step in which it saw it; once
+// the row's maximum is known, the threads that have it read that step again, some 64 bytes, for the label. A long row is
+// summed in 8 parts; its warps leave what each part came to in shared memory, and meet once, at the row's end.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "score_write.cuh"
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#include <cooperative_groups.h>
+#endif
+
+namespace rad_fast {
+namespace cuda {
+
+constexpr int block_warps = block_threads / warp_lanes;
+constexpr int step_chunks = 4;  // of a thread at once
+
+template <class V>
+__device__ __forceinline__ V lowest();
+template <>
+__device__ __forceinline__ float lowest<float>() {
+  return bits_as<float>(std::uint32_t{0xff7fffffu});
+}
+template <>
+__device__ __forceinline__ double lowest<double>() {
+  return bits_as<double>(std::uint64_t{0xffefffffffffffffu});
+}
+
+// What has been seen of a part of a row. The sum is relative to the maximum, but to a finite number while only -inf has been
+// seen.
+template <class V>
+struct Seen {
+  TopTwo<V> top;
+  float sum;
+};
+
+template <class V>
+__device__ __forceinline__ V reference_of(const TopTwo<V>& top) {
+  return maximum(top.first, lowest<V>());
+}
+
+template <class V>
+__device__ __forceinline__ Seen<V> nothing_seen() {
+  return {no_top<V>(), 0.0f};
+}
+
+// The sum of both, in this order.
+template <class V>
+__device__ __forceinline__ void join(Seen<V>& seen, const Seen<V>& other) {
+  const TopTwo<V> top = merged(seen.top, other.top);
+  const V reference = reference_of(top);
+  seen.sum = seen.sum * exp_difference(reference_of(seen.top), reference) +
+             other.sum * exp_difference(reference_of(other.top), reference);
+  seen.top = top;
+}
+
+// Takes in some chunks of one thread.
+template <class T, int chunks>
+__device__ __forceinline__ void absorb(Seen<typename Compared<T>::type>& seen, Chunk<T>* chunk) {
+  typedef typename Compared<T>::type V;
+  constexpr int elements = Chunk<T>::elements;
+  const V before = reference_of(seen.top);
+#pragma unroll
+  for (int k = 0; k < chunks; ++k)
+#pragma unroll
+    for (int i = 0; i < elements; ++i) include(seen.top, chunk[k][i]);
+  packed_again<T, chunks>(chunk);
+  const V reference = reference_of(seen.top);
+  seen.sum *= exp_difference(before, reference);
+#pragma unroll
+  for (int k = 0; k < chunks; ++k) seen.sum += chunk_sum(chunk[k], reference);
+}
+
+// The largest number that a thread has seen of a row, and the first chunk of the step in which it was.
+template <class V>
+struct Best {
+  V value;
+  int chunk;
+};
+
+// The block reads chunks first .. end - 1 of a row; a thread's own sum of them.
+template <class T>
+__device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task& task, const RowPlace& row, int first, int end,
+                                                                      Best<typename Compared<T>::type>& best) {
+  typedef typename Compared<T>::type V;
+  Seen<V> seen = nothing_seen<V>();
+  const auto note = [&](int chunk) {
+    const bool higher = seen.top.first > best.value;
+    best.value = higher ? seen.top.first : best.value;
+    best.chunk = higher ? chunk : best.chunk;
+  };
+  int j = first;
+#pragma unroll 1
+  for (; j + step_chunks * block_threads <= end; j += step_chunks * block_threads) {
+    const int mine = j + static_cast<int>(threadIdx.x);
+    Chunk<T> chunk[step_chunks];
+    load_chunks<T, step_chunks, true>(task, row, mine, block_threads, end, chunk);
+    absorb<T, step_chunks>(seen, chunk);
+    note(mine);
+  }
+#pragma unroll 1
+  for (; j < end; j += block_threads) {
+    const int mine = j + static_cast<int>(threadIdx.x);
+    Chunk<T> chunk[1];
+    load_chunks<T, 1, true>(task, row, mine, block_threads, end, chunk);
+    absorb<T, 1>(seen, chunk);
+    note(mine);
+  }
+  return seen;
+}
+
+struct Parts {
+  int count, chunks;  // of each, but the last
+
+  __device__ __forceinline__ explicit Parts(int all) {
+    count = all >= long_chunks ? long_parts : 1;
+    chunks = (all + count - 1) / count;
+  }
+};
+
+template <class V>
+struct BlockScratch {
+  TopTwo<V> top[long_parts][block_warps];
+  float sum[long_parts][block_warps];
+  V best[block_warps];
+  std::int32_t label[block_warps];
+};
+
+// A warp's sum of a part, left in shared memory.
+template <class V>
+__device__ __forceinline__ void leave(const Seen<V>& own, int part, BlockScratch<V>& scratch) {
+  const TopTwo<V> top = group_top(own.top, warp_lanes);
+  const float sum = group_sum(own.sum * exp_difference(reference_of(own.top), reference_of(top)), warp_lanes);
+  const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
+  if (threadIdx.x % warp_lanes == 0) {
+    scratch.top[part][warp] = top;
+    scratch.sum[part][warp] = sum;
+  }
+}
+
+// All warps' sums of a part.
+template <class V>
+__device__ __forceinline__ Seen<V> gathered(int part, const BlockScratch<V>& scratch) {
+  Seen<V> all{scratch.top[part][0], 0.0f};
+#pragma unroll
+  for (int w = 1; w < block_warps; ++w) all.top = merged(all.top, scratch.top[part][w]);
+#pragma unroll
+  for (int w = 0; w < block_warps; ++w)
+    all.sum += scratch.sum[part][w] * exp_difference(reference_of(scratch.top[part][w]), reference_of(all.top));
+  return all;
+}
+
+// The first element equal to the largest of what the block has read; in thread 0. Two barriers; what was left is there after
+// the first.
+template <class T>
+__device__ __forceinline__ std::int32_t find_label(const Task& task, const RowPlace& row, int end,
+                                                   const Best<typename Compared<T>::type>& best,
+                                                   BlockScratch<typename Compared<T>::type>& scratch) {
+  typedef typename Compared<T>::type V;
+  constexpr int elements = Chunk<T>::elements;
+  const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
+  const V mine = group_top(TopTwo<V>{best.value, minus_infinity<V>()}, warp_lanes).first;
+  if (threadIdx.x % warp_lanes == 0) scratch.best[warp] = mine;
+  __syncthreads();
+  V top = scratch.best[0];
+#pragma unroll
+  for (int w = 1; w < block_warps; ++w) top = maximum(top, scratch.best[w]);
+  std::int32_t label = no_label;
+  if (best.value == top && best.chunk >= 0) {
+#pragma unroll 1
+    for (int k = step_chunks - 1; k >= 0; --k) {
+      const int j = best.chunk + k * block_threads;
+      Chunk<T> chunk[1];
+      load_chunks<T, 1, false>(task, row, j, block_threads, end, chunk);
+#pragma unroll
+      for (int i = elements - 1; i >= 0; --i)
+        if (chunk[0][i] == top) label = j * elements + i;
+    }
+  }
+  label = group_least(label, warp_lanes);
+  if (threadIdx.x % warp_lanes == 0) scratch.label[warp] = label;
+  __syncthreads();
+  if (threadIdx.x != 0) return label;
+#pragma unroll
+  for (int w = 0; w < block_warps; ++w) label = lesser(label, scratch.label[w]);
+  return label;
+}
+
+template <class T>
+__device__ __forceinline__ void write_seen(const Task& task, std::int64_t row, const Seen<typename Compared<T>::type>& seen,
+                                           std::int32_t label) {
+  typedef typename Compared<T>::type V;
+  const V top = seen.top.first;
+  const float sum = top == minus_infinity<V>() ? bits_as<float>(std::uint32_t{0x7fffffffu}) : seen.sum;
+  write(task.out, row, Row{sum, static_cast<float>(seen.top.second - top), given_difference<T>(task, row, top), label});
+}
+
+template <class T>
+__global__ void __launch_bounds__(block_threads, 3) score_block(const __grid_constant__ Task task) {
+  typedef typename Compared<T>::type V;
+  __shared__ BlockScratch<V> scratch;
+  const std::int64_t row = blockIdx.x;
+  const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
+  const Parts parts(place.chunks);
+  Best<V> best{minus_infinity<V>(), -1};
+#pragma unroll 1
+  for (int part = 0; part < parts.count; ++part) {
+    const int end = lesser(place.chunks, (part + 1) * parts.chunks);
+    leave(read_part<T>(task, place, part * parts.chunks, end, best), part, scratch);
+  }
+  const std::int32_t label = find_label<T>(task, place, place.chunks, best, scratch);
+  if (threadIdx.x >= warp_lanes) return;
+  const Seen<V> seen = gathered(lesser(static_cast<int>(threadIdx.x), parts.count - 1), scratch);
+  Seen<V> joined = seen;
+#pragma unroll
+  for (int part = 1; part < long_parts; ++part) {
+    const Seen<V> other{{from_lane(seen.top.first, part), from_lane(seen.top.second, part)}, from_lane(seen.sum, part)};
+    if (part < parts.count) join(joined, other);
+  }
+  if (threadIdx.x == 0) write_seen<T>(task, row, joined, label);
+}
+
+template <class T>
+__global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  typedef typename Compared<T>::type V;
+  struct Left {
+    Seen<V> seen;
+    std::int32_t label;
+  };
+  __shared__ BlockScratch<V> scratch;
+  __shared__ Left mine;
+  const auto cluster = cooperative_groups::this_cluster();
+  const int part = static_cast<int>(cluster.block_rank());
+  const std::int64_t row = blockIdx.x / long_parts;
+  const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
+  const Parts parts(place.chunks);
+  const int end = lesser(place.chunks, (part + 1) * parts.chunks);
+  Best<V> best{minus_infinity<V>(), -1};
+  leave(read_part<T>(task, place, lesser(place.chunks, part * parts.chunks), end, best), 0, scratch);
+  const std::int32_t label = find_label<T>(task, place, end, best, scratch);
+  if (threadIdx.x == 0) mine = Left{gathered(0, scratch), label};
+  cluster.sync();
+  if (part == 0 && threadIdx.x == 0) {
+    Left joined = mine;
+    for (int other = 1; other < long_parts; ++other) {
+      const Left theirs = *cluster.map_shared_rank(&mine, other);
+      if (theirs.seen.top.first > joined.seen.top.first) joined.label = theirs.label;
+      join(joined.seen, theirs.seen);
+    }
+    write_seen<T>(task, row, joined.seen, joined.label);
+  }
+  cluster.sync();  // a block ends after what it left has been read
+#endif
+}
+
+}  // namespace cuda
+}  // namespace rad_fast
