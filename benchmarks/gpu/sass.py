@@ -33,6 +33,7 @@ UNITS = (
 )  # the others, comparisons, minima, selections, logic, shifts and additions of integers, run in the ALU
 WORK = r"LDG\S*\.128|LDGSTS|MUFU\.EX2|STG|STS"
 RARE = r"CALL|RED\.|RED\b|ATOM|LDG(?!\S*\.(?:128|64))"
+Key = tuple[int, int]
 LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")
 
 
@@ -50,8 +51,9 @@ def unit(opcode: str) -> str:
 
 @dataclass
 class Passed:
-    """The instructions of one thread, once through."""
+    """The instructions of one thread, once through; ``worth``: how much of the work is among them."""
 
+    worth: int = 0
     opcodes: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
@@ -69,12 +71,22 @@ class Passed:
 
 @dataclass
 class Loop:
-    """A loop, or the whole kernel (header 0): its own path, without the loops in it."""
+    """A loop, or the whole kernel (header -1): its own paths, without the loops in it, by how many exponentials and stores they have."""
 
     header: int
     blocks: frozenset[int]
-    path: Passed
+    paths: dict[Key, Passed] = field(default_factory=dict)
     inner: list[Loop] = field(default_factory=list)
+
+    def with_stores(self, stores: int) -> Passed:
+        """The usual one of those with so many stores."""
+        fitting = [path for (_, count), path in self.paths.items() if count == stores]
+        return max(fitting, key=lambda path: (path.worth, -len(path)), default=Passed())
+
+    @property
+    def path(self) -> Passed:
+        """The usual one."""
+        return max(self.paths.values(), key=lambda path: (path.worth, -len(path)), default=Passed())
 
     def all(self) -> Iterable[Loop]:
         yield self
@@ -206,8 +218,8 @@ def tree(code: list[Instruction], work: str, rare: str) -> Loop:
         for header in onward:
             if header in above[at] and not (header == at and len(blocks[at]) == 1):
                 bodies.setdefault(header, {header}).update(body(follows, header, at))
-    loops = {header: Loop(header, frozenset(members), Passed()) for header, members in bodies.items()}
-    whole = Loop(-1, frozenset(follows), Passed())
+    loops = {header: Loop(header, frozenset(members)) for header, members in bodies.items()}
+    whole = Loop(-1, frozenset(follows))
     for loop in loops.values():
         around = [other for other in loops.values() if other is not loop and loop.blocks < other.blocks]
         min(around, key=lambda other: len(other.blocks), default=whole).inner.append(loop)
@@ -234,54 +246,71 @@ def fill(
     loop: Loop, start: int, blocks: dict[int, list[Instruction]], follows: dict[int, list[int]],
     value: Callable[[Instruction], int],
 ) -> int:  # fmt: skip
-    """Sets the usual path of a loop and of those in it; returns what its path is worth."""
+    """Sets the usual paths of a loop and of those in it; returns what its own is worth."""
     inside: dict[int, Loop] = {}
     worth: dict[int, int] = {}
     for inner in loop.inner:
         worth[inner.header] = fill(inner, inner.header, blocks, follows, value)
         inside.update(dict.fromkeys(inner.blocks, inner))
-    best: dict[int, tuple[int, int, int | None]] = {}
 
     def node(at: int) -> int:
         return inside[at].header if at in inside else at
 
     def onward(at: int) -> list[int]:
-        members = inside[at].blocks if at in inside else frozenset((at,))
+        if at not in inside:
+            return [node(to) for to in follows[at]]
+        members = inside[at].blocks
         return [node(to) for member in sorted(members) for to in follows[member] if to not in members]
 
-    def cost(at: int) -> tuple[int, int]:
-        if at in inside:
-            return worth[at], 0
-        return sum(value(line) for line in blocks[at]), len(blocks[at])
+    # From the end backwards: for each number of exponentials and stores that a path may have, the best way on from a block.
+    best: dict[int, dict[Key, tuple[int, int, tuple[int, Key] | None]]] = {}
+    for at in ordered(node(start), onward, loop, start):
+        line_count = 0 if at in inside else len(blocks[at])
+        here = worth[at] if at in inside else sum(value(line) for line in blocks[at])
+        powers = (0, 0) if at in inside else counted(blocks[at])
+        # Leaving a loop from its middle is the last time through; those paths end nowhere.
+        ends = any(to == start for to in onward(at)) if loop.header != -1 else not onward(at)
+        ways: dict[Key, tuple[int, int, tuple[int, Key] | None]] = {}
+        if ends:
+            ways[powers] = (here, -line_count, None)
+        for to in onward(at):
+            if to == start or to not in best:
+                continue
+            for more, (gained, minus, _) in best[to].items():
+                way = (here + gained, minus - line_count, (to, more))
+                key = (powers[0] + more[0], powers[1] + more[1])
+                if key not in ways or way[:2] > ways[key][:2]:
+                    ways[key] = way
+        if ways:
+            best[at] = ways
+    for powers, (gained, minus, _) in best.get(node(start), {}).items():
+        passed, step = Passed(gained), (node(start), powers)
+        while step is not None:
+            if step[0] not in inside:
+                passed.opcodes.update(line.opcode for line in blocks[step[0]])
+            step = best[step[0]][step[1]][2]
+        loop.paths[powers] = passed
+    return loop.path.worth
 
+
+def counted(block: list[Instruction]) -> Key:
+    """The exponentials and the stores of a block."""
+    return tuple(sum(line.opcode.startswith(name) for line in block) for name in ("MUFU.EX2", "STG"))  # type: ignore[return-value]
+
+
+def ordered(first: int, onward: Callable[[int], list[int]], loop: Loop, start: int) -> list[int]:
+    """The blocks of a loop, each after all that follow it."""
     order: list[int] = []
-    state: dict[int, int] = {}
-    stack = [(node(start), iter(onward(node(start))))]
-    state[node(start)] = 1
+    seen = {first}
+    stack = [(first, iter(onward(first)))]
     while stack:
         at, rest = stack[-1]
         for to in rest:
-            if to in loop.blocks and to != start and state.get(to, 0) == 0:
-                state[to] = 1
+            if to in loop.blocks and to != start and to not in seen:
+                seen.add(to)
                 stack.append((to, iter(onward(to))))
                 break
         else:
             order.append(at)
             stack.pop()
-    for at in order:
-        here, size = cost(at)
-        ends = loop.header == -1 and not onward(at)
-        ends = ends or any(to == start for to in onward(at)) if loop.header != -1 else ends
-        # Leaving a loop from its middle is the last time through; those paths end nowhere.
-        choices = [(best[to][0], -best[to][1], to) for to in onward(at) if to in best and to != start]
-        choices += [(0, 0, -1)] if ends else []
-        if choices:
-            gained, minus, to = max(choices)
-            best[at] = (here + gained, size - minus, None if to == -1 else to)
-    at = node(start) if node(start) in best else None
-    result = best[at][0] if at is not None else 0
-    while at is not None:
-        if at not in inside:
-            loop.path.opcodes.update(line.opcode for line in blocks[at])
-        at = best[at][2]
-    return result
+    return order

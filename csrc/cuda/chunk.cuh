@@ -13,6 +13,9 @@ struct Matrix {
   std::int64_t rows, classes;
   std::int64_t row_bytes, column_bytes;  // from one to the next
   const char *low, *high;                // where the logits' memory begins and ends
+  int chunks;                            // of 16 bytes in a row, the last of which may be in part
+  int rest;                              // elements of that one, where it is in part, else 0
+  bool aligned;                          // every row begins at a multiple of 16 bytes and has whole chunks alone
 };
 
 // 16 bytes of a row; positions past its end hold -inf.
@@ -65,22 +68,20 @@ __device__ __forceinline__ void load_16(const char* from, std::uint32_t* word) {
   word[3] = v.w;
 }
 
-// The same for all chunks of a row.
+// The same for all chunks of a row that is not aligned.
 struct RowPlace {
   const char* at;
   unsigned behind;  // bytes past a multiple of 16
-  int chunks;       // of 16 bytes, the last of which may be in part; labels are int32, so that these are, too
-  int rest;         // elements of the last one, where it is in part, else 0
   bool whole;       // its memory can be read in pieces of 16 bytes, from one multiple of 16 to another
 };
 
 template <class T>
 __device__ __forceinline__ RowPlace place_of(const Matrix& z, const char* row) {
+  if (z.aligned) return {row, 0, true};
   const std::int64_t bytes = z.classes * static_cast<std::int64_t>(sizeof(T));
   const unsigned behind = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(row) % 16);
   const std::int64_t reach = (behind + bytes + 15) / 16 * 16;
-  const bool whole = z.column_bytes == sizeof(T) && row - behind >= z.low && row - behind + reach <= z.high;
-  return {row, behind, static_cast<int>((bytes + 15) / 16), static_cast<int>(z.classes % Chunk<T>::elements), whole};
+  return {row, behind, z.column_bytes == sizeof(T) && row - behind >= z.low && row - behind + reach <= z.high};
 }
 
 // out[i]: the 32 bits that begin `shift` bits past w[i + words].
@@ -90,18 +91,26 @@ __device__ __forceinline__ void moved(const std::uint32_t (&w)[8], unsigned shif
   for (int i = 0; i < 4; ++i) out[i] = __funnelshift_r(w[i + words], w[(i + words + 1) % 8], shift);
 }
 
+// Which of the chunks that are asked for are before the end: all; those of all lanes or of some, `first` being the lane; any.
+enum class Reach : int { inside, lanes, any };
+
 // Chunks first, first + apart, ... of a row, `count` of them; those from `end` on are -inf. All loads are issued before the
 // first is waited for. `uniform`: all lanes of a warp read the same row.
-template <class T, int count, bool uniform>
+template <class T, int count, bool uniform, Reach reach>
 __device__ __forceinline__ void load_chunks(const Matrix& z, const RowPlace& row, int first, int apart, int end, Chunk<T>* chunk) {
   constexpr int elements = Chunk<T>::elements;
-  if (row.whole && row.behind == 0) {
+  if (z.aligned || (row.whole && row.behind == 0)) {
+    const char* from = row.at + static_cast<std::int64_t>(first) * 16;
 #pragma unroll
     for (int k = 0; k < count; ++k) {
-      const int j = first + k * apart;
-      chunk[k].clear();
-      if (j < end) load_16(row.at + static_cast<std::int64_t>(j) * 16, chunk[k].word);
+      if (reach == Reach::inside || (reach == Reach::lanes && (k + 1) * apart <= end)) {  // all lanes' chunks are there
+        load_16(from + k * apart * 16, chunk[k].word);
+      } else {
+        chunk[k].clear();
+        if (first + k * apart < end) load_16(from + k * apart * 16, chunk[k].word);
+      }
     }
+    if (z.aligned) return;
   } else if (row.whole) {
     constexpr int batch = count > 8 ? 2 : count < 4 ? count : 4;  // 8 registers each until they are moved
     const unsigned words = row.behind / 4, shift = row.behind % 4 * 8;
@@ -151,30 +160,26 @@ __device__ __forceinline__ void load_chunks(const Matrix& z, const RowPlace& row
         if (begin + k < count && first + (begin + k) * apart >= end) chunk[begin + k].clear();
     }
   } else {
-#pragma unroll 1
+#pragma unroll
     for (int k = 0; k < count; ++k) {
       const std::int64_t begin = static_cast<std::int64_t>(first + k * apart) * elements;
-      Chunk<T> one;
+      const std::int64_t stop = first + k * apart < end ? z.classes : 0;
 #pragma unroll
       for (int i = 0; i < elements; ++i) {
         T element = minus_infinity<T>();
-        if (first + k * apart < end && begin + i < z.classes)
-          element = *reinterpret_cast<const T*>(row.at + (begin + i) * z.column_bytes);
-        one.set(i, element);
+        if (begin + i < stop) element = *reinterpret_cast<const T*>(row.at + (begin + i) * z.column_bytes);
+        chunk[k].set(i, element);
       }
-#pragma unroll
-      for (int to = 0; to < count; ++to)
-        if (to == k) chunk[to] = one;
     }
     return;
   }
-  if (row.rest == 0) return;
+  if (z.rest == 0) return;
 #pragma unroll
   for (int k = 0; k < count; ++k) {
-    if (first + k * apart != row.chunks - 1) continue;
+    if (first + k * apart != z.chunks - 1) continue;
 #pragma unroll
     for (int i = 1; i < elements; ++i)
-      if (i >= row.rest) chunk[k].set(i, minus_infinity<T>());
+      if (i >= z.rest) chunk[k].set(i, minus_infinity<T>());
   }
 }
 

@@ -88,6 +88,10 @@ void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, co
   const std::int64_t last = (rows - 1) * task.row_bytes, end = (logits.classes - 1) * task.column_bytes;
   task.low = task.data + lesser(std::int64_t{0}, last) + lesser(std::int64_t{0}, end);
   task.high = task.data + greater(std::int64_t{0}, last) + greater(std::int64_t{0}, end) + bytes;
+  task.chunks = static_cast<int>(chunks_of(logits.classes, bytes));
+  task.rest = static_cast<int>(logits.classes % (16 / bytes));
+  task.aligned = task.column_bytes == bytes && task.rest == 0 && task.row_bytes % 16 == 0 &&
+                 reinterpret_cast<std::uintptr_t>(task.data) % 16 == 0;
   task.given = given;
   task.out = out;
   const std::int64_t chunks = chunks_of(logits.classes, bytes);

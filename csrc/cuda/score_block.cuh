@@ -62,12 +62,11 @@ __device__ __forceinline__ void join(Seen<V>& seen, const Seen<V>& other) {
 template <class T, int chunks>
 __device__ __forceinline__ void absorb(Seen<typename Compared<T>::type>& seen, Chunk<T>* chunk) {
   typedef typename Compared<T>::type V;
-  constexpr int elements = Chunk<T>::elements;
   const V before = reference_of(seen.top);
+  Tops<T> tops;
 #pragma unroll
-  for (int k = 0; k < chunks; ++k)
-#pragma unroll
-    for (int i = 0; i < elements; ++i) include(seen.top, chunk[k][i]);
+  for (int k = 0; k < chunks; ++k) tops.take(chunk[k]);
+  seen.top = merged(seen.top, tops.result());
   packed_again<T, chunks>(chunk);
   const V reference = reference_of(seen.top);
   seen.sum *= exp_difference(before, reference);
@@ -98,7 +97,7 @@ __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task
   for (; j + step_chunks * block_threads <= end; j += step_chunks * block_threads) {
     const int mine = j + static_cast<int>(threadIdx.x);
     Chunk<T> chunk[step_chunks];
-    load_chunks<T, step_chunks, true>(task, row, mine, block_threads, end, chunk);
+    load_chunks<T, step_chunks, true, Reach::inside>(task, row, mine, block_threads, end, chunk);
     absorb<T, step_chunks>(seen, chunk);
     note(mine);
   }
@@ -106,7 +105,7 @@ __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task
   for (; j < end; j += block_threads) {
     const int mine = j + static_cast<int>(threadIdx.x);
     Chunk<T> chunk[1];
-    load_chunks<T, 1, true>(task, row, mine, block_threads, end, chunk);
+    load_chunks<T, 1, true, Reach::any>(task, row, mine, block_threads, end, chunk);
     absorb<T, 1>(seen, chunk);
     note(mine);
   }
@@ -175,7 +174,7 @@ __device__ __forceinline__ std::int32_t find_label(const Task& task, const RowPl
     for (int k = step_chunks - 1; k >= 0; --k) {
       const int j = best.chunk + k * block_threads;
       Chunk<T> chunk[1];
-      load_chunks<T, 1, false>(task, row, j, block_threads, end, chunk);
+      load_chunks<T, 1, false, Reach::any>(task, row, j, block_threads, end, chunk);
 #pragma unroll
       for (int i = elements - 1; i >= 0; --i)
         if (chunk[0][i] == top) label = j * elements + i;
@@ -205,14 +204,14 @@ __global__ void __launch_bounds__(block_threads, 3) score_block(const __grid_con
   __shared__ BlockScratch<V> scratch;
   const std::int64_t row = blockIdx.x;
   const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
-  const Parts parts(place.chunks);
+  const Parts parts(task.chunks);
   Best<V> best{minus_infinity<V>(), -1};
 #pragma unroll 1
   for (int part = 0; part < parts.count; ++part) {
-    const int end = lesser(place.chunks, (part + 1) * parts.chunks);
+    const int end = lesser(task.chunks, (part + 1) * parts.chunks);
     leave(read_part<T>(task, place, part * parts.chunks, end, best), part, scratch);
   }
-  const std::int32_t label = find_label<T>(task, place, place.chunks, best, scratch);
+  const std::int32_t label = find_label<T>(task, place, task.chunks, best, scratch);
   if (threadIdx.x >= warp_lanes) return;
   const Seen<V> seen = gathered(lesser(static_cast<int>(threadIdx.x), parts.count - 1), scratch);
   Seen<V> joined = seen;
@@ -238,10 +237,10 @@ __global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused
   const int part = static_cast<int>(cluster.block_rank());
   const std::int64_t row = blockIdx.x / long_parts;
   const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
-  const Parts parts(place.chunks);
-  const int end = lesser(place.chunks, (part + 1) * parts.chunks);
+  const Parts parts(task.chunks);
+  const int end = lesser(task.chunks, (part + 1) * parts.chunks);
   Best<V> best{minus_infinity<V>(), -1};
-  leave(read_part<T>(task, place, lesser(place.chunks, part * parts.chunks), end, best), 0, scratch);
+  leave(read_part<T>(task, place, lesser(task.chunks, part * parts.chunks), end, best), 0, scratch);
   const std::int32_t label = find_label<T>(task, place, end, best, scratch);
   if (threadIdx.x == 0) mine = Left{gathered(0, scratch), label};
   cluster.sync();

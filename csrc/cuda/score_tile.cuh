@@ -103,13 +103,10 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
   constexpr int elements = Chunk<T>::elements;
   const int whole = static_cast<int>(task.classes) / elements, rest = static_cast<int>(task.classes) % elements;
   const T* tail = reinterpret_cast<const T*>(at) + whole * elements;
-  TopTwo<V> top = no_top<V>();
+  Tops<T> tops;
 #pragma unroll 1
-  for (int j = 0; j < whole; ++j) {
-    const Chunk<T> chunk = chunk_at<T, wide>(at + j * 16);
-#pragma unroll
-    for (int i = 0; i < elements; ++i) include(top, chunk[i]);
-  }
+  for (int j = 0; j < whole; ++j) tops.take(chunk_at<T, wide>(at + j * 16));
+  TopTwo<V> top = tops.result();
 #pragma unroll
   for (int i = 0; i < elements - 1; ++i) {
     if (i >= rest) break;

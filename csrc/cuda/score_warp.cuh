@@ -29,15 +29,14 @@ __global__ void __launch_bounds__(WarpThreads<chunks>::value, WarpThreads<chunks
   const std::int64_t row = lesser(mine, task.rows - 1);
   const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
   Chunk<T> chunk[chunks];
-  load_chunks<T, chunks, group == warp_lanes>(task, place, lane, group, place.chunks, chunk);
+  load_chunks<T, chunks, group == warp_lanes, Reach::lanes>(task, place, lane, group, task.chunks, chunk);
 
-  TopTwo<V> own = no_top<V>();
+  Tops<T> own;
+  typename Tops<T>::Largest largest[chunks];
 #pragma unroll
-  for (int k = 0; k < chunks; ++k)
-#pragma unroll
-    for (int i = 0; i < elements; ++i) include(own, chunk[k][i]);
+  for (int k = 0; k < chunks; ++k) largest[k] = own.take(chunk[k]);
   if (chunks > 8) packed_again<T, chunks>(chunk);
-  const TopTwo<V> top = group_top(own, group);
+  const TopTwo<V> top = group_top(own.result(), group);
 
   float sum = 0.0f;
 #pragma unroll
@@ -49,12 +48,13 @@ __global__ void __launch_bounds__(WarpThreads<chunks>::value, WarpThreads<chunks
   sum = group_sum(sum, group);
 
   std::int32_t label = no_label;
-  if (chunks > 12 || own.first == top.first) {  // all of them where no register is left to remember in
 #pragma unroll
-    for (int k = chunks - 1; k >= 0; --k)
+  for (int k = 0; k < chunks; ++k) {
+    if (Tops<T>::is(largest[k], top.first) && label == no_label) {
 #pragma unroll
       for (int i = elements - 1; i >= 0; --i)
         if (chunk[k][i] == top.first) label = (lane + k * group) * elements + i;
+    }
   }
   label = group_least(label, group);
   if (lane == 0 && mine < task.rows) {

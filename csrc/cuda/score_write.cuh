@@ -4,6 +4,7 @@
 #include "chunk.cuh"
 #include "collective.cuh"
 #include "kernels.hpp"
+#include "tops.cuh"
 
 namespace rad_fast {
 namespace cuda {
@@ -36,14 +37,15 @@ __device__ __forceinline__ void write(const Outputs& out, std::int64_t row, cons
     out.margin[row] = scores.margin;
     out.confidence[row] = scores.confidence;
     out.label[row] = scores.label;
-    if (out.probability != nullptr) out.probability[row] = scores.given_probability;
+    if (out.probability != nullptr) out.probability[row] = given_probability(found);
     return;
   }
   const bool student = out.pass == Pass::student;
   const float margin = student ? out.margin[row] : scores.margin;
   const float confidence = student ? out.confidence[row] : scores.confidence;
   const std::int32_t label = student ? out.label[row] : scores.label;
-  float c = correctness_of(out.rule, row, margin, confidence, scores.margin, scores.given_probability);
+  const float agreement = out.rule.kind == Kind::logistic ? given_probability(found) : 0.0f;
+  float c = correctness_of(out.rule, row, margin, confidence, scores.margin, agreement);
   float gain = gain_of(scores.margin);
   const float nan = bits_as<float>(std::uint32_t{0x7fffffffu});
   if (scores.label < 0 || label < 0) {
