@@ -1,4 +1,4 @@
-"""Machine code of GPU kernels, read without a GPU: which instructions a thread passes through, by the unit that runs them.
+"""Machine code of GPU kernels, read without a GPU: what a thread passes through, and which unit runs it.
 
 A kernel is cut into basic blocks and loops. What counts is its usual path: of all paths through a loop's body, or
 through what lies outside of loops, the one that does the most of the work (wide loads, exponentials, stores) and, among
@@ -15,12 +15,12 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-# What a streaming multiprocessor does in a clock, in instructions of a warp: four are issued; the units take 32 lanes in
-# 1/rate clocks. NVIDIA's programming guide, arithmetic throughput of compute capability 9.0 (10.0 has the same figures).
+# What a streaming multiprocessor does in a clock, in instructions of a warp: four are issued; the units take 32 lanes
+# in 1/rate clocks. NVIDIA's programming guide, arithmetic throughput of compute capability 9.0 (10.0: the same).
 RATES = {"issue": 4.0, "fma": 4.0, "alu": 2.0, "imad": 2.0, "xu": 0.5, "lsu": 1.0, "fp64": 2.0}
 UNITS = (
     ("xu", r"MUFU|I2F|F2I|F2F|FRND|POPC|FLO|BREV|I2I"),
@@ -28,7 +28,10 @@ UNITS = (
     ("lsu", r"LD|ST|SHFL|RED\b|RED\.|ATOM|LDGSTS|MATCH|CCTL|MEMBAR|FENCE"),
     ("imad", r"IMAD(?!\.MOV|\.U32|\.SHL|\.IADD)|IDP"),
     ("fma", r"FFMA|FMUL|FADD|HFMA2|HMUL2|HADD2|IMAD|FSWZADD"),
-    ("control", r"BRA|BRX|JMP|EXIT|BSSY|BSYNC|WARPSYNC|CALL|RET|NOP|BAR|YIELD|DEPBAR|NANOSLEEP|BREAK|BMOV|KILL|ERRBAR|UCGABAR"),
+    (
+        "control",
+        r"BRA|BRX|JMP|EXIT|BSSY|BSYNC|WARPSYNC|CALL|RET|NOP|BAR|YIELD|DEPBAR|NANOSLEEP|BREAK|BMOV|KILL|ERRBAR|UCGABAR",
+    ),
     ("uniform", r"U[A-Z0-9]+|R2UR|S2UR|S2R|CS2R|LDC|ULDC|REDUX"),
 )  # the others, comparisons, minima, selections, logic, shifts and additions of integers, run in the ALU
 WORK = r"LDG\S*\.128|LDGSTS|MUFU\.EX2|STG|STS"
@@ -44,7 +47,7 @@ class Instruction(NamedTuple):
     operands: str
 
 
-@lru_cache(maxsize=None)
+@cache
 def unit(opcode: str) -> str:
     return next((name for name, pattern in UNITS if re.match(pattern, opcode)), "alu")
 
@@ -71,7 +74,7 @@ class Passed:
 
 @dataclass
 class Loop:
-    """A loop, or the whole kernel (header -1): its own paths, without the loops in it, by how many exponentials and stores they have."""
+    """A loop, or the whole kernel (header -1): its paths, inner loops left out, by exponentials and stores."""
 
     header: int
     blocks: frozenset[int]
@@ -149,7 +152,7 @@ def run(tool: Path, *arguments: object) -> str:
     return subprocess.run([tool, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
-# ------------------------------------------------------------------------------------------------------- blocks and loops
+# ---------------------------------------------------------------------------------------------------- blocks and loops
 
 
 def target_of(line: Instruction) -> int | None:
@@ -178,7 +181,11 @@ def blocks_of(code: list[Instruction]) -> tuple[dict[int, list[Instruction]], di
     for start, after in zip(order, [*order[1:], None], strict=True):
         last = blocks[start][-1]
         target = target_of(last)
-        falls = last.predicate or "P" in last.operands.split(",")[0] or last.opcode.split(".")[0] not in ("BRA", "JMP", "EXIT", "RET")
+        falls = (
+            last.predicate
+            or "P" in last.operands.split(",")[0]
+            or last.opcode.split(".")[0] not in ("BRA", "JMP", "EXIT", "RET")
+        )
         follows[start] = [at for at in (target, after if falls else None) if at is not None and at in blocks]
     return blocks, follows
 
@@ -223,7 +230,12 @@ def tree(code: list[Instruction], work: str, rare: str) -> Loop:
     for loop in loops.values():
         around = [other for other in loops.values() if other is not loop and loop.blocks < other.blocks]
         min(around, key=lambda other: len(other.blocks), default=whole).inner.append(loop)
-    value = lambda line: (re.match(rare, line.opcode) is not None) * -1000 or (re.match(work, line.opcode) is not None) * 1  # noqa: E731
+
+    def value(line: Instruction) -> int:
+        if re.match(rare, line.opcode):
+            return -1000
+        return int(re.match(work, line.opcode) is not None)
+
     fill(whole, root, blocks, follows, value)
     return whole
 
@@ -262,7 +274,7 @@ def fill(
         members = inside[at].blocks
         return [node(to) for member in sorted(members) for to in follows[member] if to not in members]
 
-    # From the end backwards: for each number of exponentials and stores that a path may have, the best way on from a block.
+    # From the end backwards: for each number of exponentials and stores of a path, the best way on from a block.
     best: dict[int, dict[Key, tuple[int, int, tuple[int, Key] | None]]] = {}
     for at in ordered(node(start), onward, loop, start):
         line_count = 0 if at in inside else len(blocks[at])
@@ -283,7 +295,7 @@ def fill(
                     ways[key] = way
         if ways:
             best[at] = ways
-    for powers, (gained, minus, _) in best.get(node(start), {}).items():
+    for powers, (gained, _, _) in best.get(node(start), {}).items():
         passed, step = Passed(gained), (node(start), powers)
         while step is not None:
             if step[0] not in inside:

@@ -281,13 +281,14 @@ constexpr int block_threads = 256;
 constexpr int long_parts = 8;
 constexpr std::int64_t long_chunks = 8192;
 
-enum class Width : int { thread, lanes_8, lanes_16, warp, block, cluster };
+enum class Width : int { thread, lanes_4, lanes_8, lanes_16, warp, block, cluster };
 
 // `slots`: how many blocks the device runs at once. A cluster shares a long row where there are fewer rows than slots.
 RAD_FAST_BOTH Width width_of(std::int64_t chunks, std::int64_t rows, std::int64_t slots, bool clusters) {
   if (chunks <= tile_chunks) return Width::thread;
-  if (chunks <= 32) return Width::lanes_8;
-  if (chunks <= 64) return Width::lanes_16;
+  if (chunks <= 32) return Width::lanes_4;
+  if (chunks <= 64) return Width::lanes_8;
+  if (chunks <= 128) return Width::lanes_16;
   if (chunks <= 512) return Width::warp;
   return clusters && chunks >= long_chunks && rows < slots ? Width::cluster : Width::block;
 }

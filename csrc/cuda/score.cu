@@ -8,7 +8,7 @@
 //
 // Four ways through a row, by its length in chunks of 16 bytes alone (row.hpp, width_of):
 //   thread   up to 256 bytes: many rows are copied to shared memory at once, each thread has one (score_tile.cuh).
-//   warp     up to 8 KiB: 8, 16 or 32 lanes a row, all of it in their registers (score_warp.cuh).
+//   warp     up to 8 KiB: 4, 8, 16 or 32 lanes a row, all of it in their registers (score_warp.cuh).
 //   block    a block a row, in one pass with a running maximum (score_block.cuh).
 //   cluster  the same with 8 blocks a row (compute capability 9.0), where there are fewer rows than the device has room for.
 // A row's result depends on nothing else: not on its neighbours, its place in memory, or how many rows there are.
@@ -59,12 +59,11 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
       return launch("score_tile", score_tile<T>, {(task.rows + tile.rows - 1) / tile.rows, tile_threads, 1, bytes}, stream, task,
                     tile);
     }
-    case Width::lanes_8: return held(8) <= 3 ? in_registers(score_warp<T, 8, 3>, 8) : in_registers(score_warp<T, 8, 4>, 8);
+    case Width::lanes_4: return held(4) <= 6 ? in_registers(score_warp<T, 4, 6>, 4) : in_registers(score_warp<T, 4, 8>, 4);
+    case Width::lanes_8: return held(8) <= 6 ? in_registers(score_warp<T, 8, 6>, 8) : in_registers(score_warp<T, 8, 8>, 8);
     case Width::lanes_16:
-      return held(16) <= 3 ? in_registers(score_warp<T, 16, 3>, 16) : in_registers(score_warp<T, 16, 4>, 16);
+      return held(16) <= 6 ? in_registers(score_warp<T, 16, 6>, 16) : in_registers(score_warp<T, 16, 8>, 16);
     case Width::warp:
-      if (held(32) <= 3) return in_registers(score_warp<T, 32, 3>, 32);
-      if (held(32) <= 4) return in_registers(score_warp<T, 32, 4>, 32);
       if (held(32) <= 6) return in_registers(score_warp<T, 32, 6>, 32);
       if (held(32) <= 8) return in_registers(score_warp<T, 32, 8>, 32);
       if (held(32) <= 12) return in_registers(score_warp<T, 32, 12>, 32, WarpThreads<12>::value);

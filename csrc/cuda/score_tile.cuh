@@ -107,16 +107,12 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
 #pragma unroll 1
   for (int j = 0; j < whole; ++j) tops.take(chunk_at<T, wide>(at + j * 16));
   TopTwo<V> top = tops.result();
-#pragma unroll
-  for (int i = 0; i < elements - 1; ++i) {
-    if (i >= rest) break;
-    include(top, widened(tail[i]));
-  }
+#pragma unroll 1
+  for (int i = 0; i < rest; ++i) include(top, widened(tail[i]));
   float sum = 0.0f;
   std::int32_t label = no_label;
-#pragma unroll
-  for (int i = elements - 2; i >= 0; --i) {
-    if (i >= rest) continue;
+#pragma unroll 1
+  for (int i = rest - 1; i >= 0; --i) {
     const V x = widened(tail[i]);
     sum += exp_difference(x, top.first);
     if (x == top.first) label = whole * elements + i;

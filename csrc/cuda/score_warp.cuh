@@ -1,4 +1,5 @@
-// Rows of 272 bytes to 8 KiB: 8, 16 or 32 lanes have a row in their registers. One read, then maxima, then exponentials.
+// Rows of 272 bytes to 8 KiB: 4 to 32 lanes have a row in their registers, as few as can: what is done once a row, some 150
+// instructions, is then done for the rows of a warp at once. One read, then maxima, then exponentials.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,11 +12,11 @@ namespace cuda {
 template <int chunks>
 struct WarpThreads {
   static constexpr int value = chunks <= 8 ? block_threads : block_threads / 2;
-  static constexpr int blocks = chunks <= 3 ? 4 : chunks == 4 || chunks > 8 ? 3 : 2;  // of a multiprocessor
+  static constexpr int blocks = chunks <= 8 ? 2 : 3;  // of a multiprocessor
 };
 
 // `chunks` are all that a lane holds: there is a version for each number, so that little is computed of slots that no row
-// of this length fills. The bounds leave the registers that it takes to hold them, and 48 to 128 KiB of loads in flight.
+// of this length fills. The bounds leave the registers that it takes to hold them, and 48 to 96 KiB of loads in flight.
 template <class T, int group, int chunks>
 __global__ void __launch_bounds__(WarpThreads<chunks>::value, WarpThreads<chunks>::blocks)
     score_warp(const __grid_constant__ Task task) {

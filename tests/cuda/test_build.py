@@ -20,7 +20,7 @@ FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-Xptxas=-v", "-Xcompiler=-fPIC,-fvisi
 # One block, or four, for a few microseconds: some registers too many are no loss there. All others read every point.
 NOT_HOT = ("estimate", "finish")
 HOT = (
-    "score_short", "score_block", "score_cluster", "reduce_points", "reduce_level", "add_stretches", "scan_stretches",
+    "score_tile", "score_warp", "score_block", "score_cluster", "reduce_points", "reduce_level", "add_stretches", "scan_stretches",
     "take_indices", "write_probabilities",
 )  # fmt: skip
 
@@ -78,14 +78,14 @@ def compiled(request: pytest.FixtureRequest, nvcc: tuple[str, dict[str, str]], c
 
 def test_no_hot_kernel_spills(compiled: Objects) -> None:
     assert {kernel.name for kernel in compiled.kernels} == {*HOT, *NOT_HOT}
-    assert len(compiled.kernels) == 4 * 9 + 4 + 4
+    assert len(compiled.kernels) == 4 * 13 + 4 + 4
     for kernel in compiled.kernels:
         if kernel.name in NOT_HOT:
             assert kernel.spilled <= 128, kernel
         else:
             assert (kernel.stack, kernel.spilled) == (0, 0), kernel
-        # 128 registers: two blocks of 256 threads and their 32 KiB of loads in flight still share a multiprocessor.
-        assert kernel.registers <= 128, kernel
+        # 128: two blocks of 256 threads share a multiprocessor; 168: three of 128, each thread with 12 or 16 loads in flight.
+        assert kernel.registers <= (168 if kernel.name == "score_warp" else 128), kernel
         assert kernel.shared <= 48 << 10, kernel
 
 

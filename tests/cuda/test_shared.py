@@ -63,18 +63,19 @@ def test_step_function_is_searchsorted(shared: ModuleType) -> None:
 
 
 def test_width_classes(shared: ModuleType) -> None:
-    """A thread, lanes, a warp, a block, a cluster; the class of a row depends on the others between the last two alone."""
+    """A thread, lanes, a warp, a block, a cluster; only between the last two does the number of rows count."""
     cases = {
-        (10, 4): 0, (64, 4): 0, (65, 4): 1, (100, 4): 1, (128, 4): 1, (129, 4): 2, (256, 4): 2, (257, 4): 3,
-        (1000, 4): 3, (2048, 4): 3, (2049, 4): 4, (128, 2): 0, (129, 2): 1, (1000, 2): 3, (4096, 2): 3, (4097, 2): 4,
-        (10, 8): 0, (33, 8): 1, (16384, 4): 4,
+        (10, 4): 0, (64, 4): 0, (65, 4): 1, (128, 4): 1, (129, 4): 2, (256, 4): 2, (257, 4): 3, (512, 4): 3,
+        (513, 4): 4,
+        (1000, 4): 4, (2048, 4): 4, (2049, 4): 5, (128, 2): 0, (129, 2): 1, (1000, 2): 3, (4096, 2): 4, (4097, 2): 5,
+        (10, 8): 0, (33, 8): 1, (16384, 4): 5,
     }  # fmt: skip
     for (classes, size), expected in cases.items():
         assert shared.width_class(classes, size, 10**6, 1056, True) == expected, (classes, size)
-    assert shared.width_class(128_256, 2, 64, 1056, True) == 5
-    assert shared.width_class(128_256, 2, 5000, 1056, True) == 4
-    assert shared.width_class(128_256, 2, 64, 1056, False) == 4
-    assert shared.width_class(65_528, 2, 64, 1056, True) == 4
+    assert shared.width_class(128_256, 2, 64, 1056, True) == 6
+    assert shared.width_class(128_256, 2, 5000, 1056, True) == 5
+    assert shared.width_class(128_256, 2, 64, 1056, False) == 5
+    assert shared.width_class(65_528, 2, 64, 1056, True) == 5
 
 
 def test_widths_round_as_the_reference(shared: ModuleType) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
-import aot
 import torch
 
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.gpu import aot
 from rad_fast.kernels.reference.score import Kind, Rule
 from rad_fast.kernels.triton import equilibrium, game, sample, score, settle, solver
 

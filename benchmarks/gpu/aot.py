@@ -16,6 +16,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from benchmarks.gpu.sass import Kernel, read
+
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 POINTERS = {
@@ -67,9 +69,23 @@ def source(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> 
     return ASTSource(kernel, {name: signature[name] for name in names}, constants, attributes), left
 
 
-def compiled(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any], capability: int) -> Report:
+def kernel(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any], capability: int) -> tuple[Kernel, int]:
+    """The machine code, and the bytes of shared memory that a launch asks for."""
+    result = built(kernel, arguments, options, capability)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(result.asm["cubin"])
+        file.flush()
+        (code,) = read(Path(file.name)).values()
+    return code, result.metadata.shared
+
+
+def built(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any], capability: int) -> Any:
     what, rest = source(kernel, arguments, options)
-    result = triton.compile(what, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": False, **rest})
+    return triton.compile(what, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": False, **rest})
+
+
+def compiled(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any], capability: int) -> Report:
+    result = built(kernel, arguments, options, capability)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(result.asm["cubin"])
         file.flush()

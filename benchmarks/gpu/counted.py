@@ -1,0 +1,317 @@
+"""What the GPU kernels cost by their machine code, and what that comes to: python -m benchmarks.gpu.counted
+
+Needs nvcc and cuobjdump, no GPU. Every kernel is compiled, its usual path counted (sass.py) and set against the bytes
+that it moves (model.py), for each number of classes and dtype. Writes a table and the same as JSON.
+
+    python -m benchmarks.gpu.counted --out build/counted       the table, for sm_90
+    python -m benchmarks.gpu.counted --arch 100                another generation
+    python -m benchmarks.gpu.counted --check                   the bounds of BOUNDS alone; 1 where one is passed
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.gpu import sass
+from benchmarks.gpu.model import GPUS, LATENCY, MOST, USUAL, Cost, added, resident, times
+from benchmarks.gpu.sass import Kernel, Loop
+
+ROOT = Path(__file__).resolve().parents[2]
+CUDA = ROOT / "csrc" / "cuda"
+CLASSES = (10, 32, 100, 1000, 4096, 32768, 50257, 131072)
+BYTES = {"float32": 4, "bfloat16": 2}
+CODES = {"float32": "f", "bfloat16": "8BFloat16", "float16": "7Float16", "float64": "d"}  # as C++ mangles them
+WRITTEN = 12  # bytes a row
+SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
+
+# Instructions of a warp a row (or a point) that the usual path may have: 3% above what it has.
+BOUNDS: dict[str, float] = {}
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    backend: str
+    what: str
+    kernel: str
+    registers: int
+    in_flight: int  # bytes a multiprocessor
+    per_element: float  # instructions of a thread
+    cost: Cost
+
+    def data(self) -> dict[str, Any]:
+        unit, clocks = self.cost.clocks()
+        return {
+            "backend": self.backend, "what": self.what, "kernel": self.kernel, "registers": self.registers,
+            "in_flight": self.in_flight, "instructions_an_element": round(self.per_element, 2), "bound": unit,
+            "clocks": round(clocks, 3), "units": {name: round(n, 3) for name, n in self.cost.units.items()},
+            "bytes": self.cost.nbytes, "share": {gpu.name: round(self.cost.share(gpu), 3) for gpu in GPUS},
+        }  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------------- compiling
+
+
+def compiled(arch: int, names: tuple[str, ...] = ("score", "game", "sample")) -> dict[str, Kernel]:
+    """The kernels of csrc/cuda, by their symbols."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        raise FileNotFoundError("no nvcc on the path: install a CUDA toolkit, or nvidia-cuda-nvcc")
+    digest = hashlib.sha256(str(arch).encode())
+    for source in sorted([*CUDA.iterdir(), CUDA.parent / "constants.hpp"]):
+        digest.update(source.read_bytes())
+    folder = ROOT / "build" / "counted" / digest.hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def one(name: str) -> dict[str, Kernel]:
+        to = folder / f"{name}.cubin"
+        if not to.exists():
+            made = folder / f"{name}-{os.getpid()}.cubin"
+            flags = ["-std=c++17", "-O3", "-DNDEBUG", f"-arch=sm_{arch}", "-cubin"]
+            subprocess.run([nvcc, *flags, "-o", made, CUDA / f"{name}.cu"], check=True, capture_output=True)
+            made.replace(to)
+        return sass.read(to)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(one, names))
+    return {symbol: kernel for part in found for symbol, kernel in part.items()}
+
+
+def named(kernels: dict[str, Kernel], name: str, *arguments: object) -> Kernel:
+    """A kernel by its name and, of a template, its arguments as they are mangled."""
+    pattern = f"{len(name)}{name}"
+    if arguments:
+        first, *numbers = arguments
+        pattern += f"I(?:NS0_)?{CODES[str(first)]}E?" + "".join(f"Li{number}E" for number in numbers) + "E"
+    found = [kernel for symbol, kernel in kernels.items() if re.search(pattern, symbol)]
+    if len(found) != 1:
+        raise LookupError(f"{name}{arguments}: {len(found)} kernels match {pattern}")
+    return found[0]
+
+
+# --------------------------------------------------------------------------------------------------- scoring, compiled
+
+
+def loop_with(loops: list[Loop], **wanted: tuple[str, int]) -> Loop:
+    """The loop whose path has just so many instructions of each pattern; of several, the shortest."""
+    fitting = [
+        loop
+        for loop in loops
+        if loop.path.opcodes and all(loop.path.matching(pattern) == count for pattern, count in wanted.values())
+    ]
+    if not fitting:
+        raise LookupError(f"no loop has {wanted}")
+    return min(fitting, key=lambda loop: len(loop.path))
+
+
+def scoring_cuda(kernels: dict[str, Kernel], classes: int, dtype: str, aligned: bool) -> Row:
+    size, elements = BYTES[dtype], 16 // BYTES[dtype]
+    chunks = -(-classes * size // 16)
+    nbytes = classes * size + WRITTEN
+    rare = sass.RARE + (SHIFTED if aligned else "")
+    if chunks <= 16:
+        kernel = named(kernels, "score_tile", dtype)
+        units, flight = tile_units(kernel, classes, size, aligned)
+        per_element = sum(units.values()) * 32 / classes
+        return Row(
+            "cuda", f"{classes} {dtype}", "score_tile", kernel.registers, flight, per_element, Cost(units, nbytes)
+        )
+    if chunks <= 512:
+        group = next(lanes for lanes in (4, 8, 16, 32) if chunks <= 8 * lanes or lanes == 32)
+        held = next(count for count in (6, 8, 12, 16) if count * group >= chunks)
+        kernel = named(kernels, "score_warp", dtype, group, held)
+        path = kernel.tree(rare=rare).with_stores(3)
+        label = times({"alu": 2.0 * elements, "fma": elements / 2}, min(32 / group, held))  # a chunk is searched for it
+        units = times(added(dict(path.units()), label), group / 32)
+        threads = 256 if held <= 8 else 128
+        flight = resident(kernel.registers, threads, 0) * threads * held * 16
+        name = f"score_warp<{group}, {held}>"
+        return Row(
+            "cuda",
+            f"{classes} {dtype}",
+            name,
+            kernel.registers,
+            flight,
+            sum(units.values()) * 32 / classes,
+            Cost(units, nbytes),
+        )
+    kernel = named(kernels, "score_block", dtype)
+    units = block_units(kernel, chunks, elements, rare)
+    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 64
+    return Row(
+        "cuda",
+        f"{classes} {dtype}",
+        "score_block",
+        kernel.registers,
+        flight,
+        sum(units.values()) * 32 / classes,
+        Cost(units, nbytes),
+    )
+
+
+def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[dict[str, float], int]:
+    """Of a row: the rows of a warp are worked on together, a thread each."""
+    elements, row_bytes = 16 // size, classes * size
+    whole, rest = divmod(classes, elements)
+    wide = aligned and row_bytes % 16 == 0
+    tree = kernel.tree(rare=sass.RARE.replace(r"LDG(?!\S*\.(?:128|64))", r"LDG(?!\S*STS|\S*\.(?:128|64))"))
+    loops = list(tree.all())
+    mine = next(loop for loop in loops if loop.inner and loop.header != -1)
+    path = mine.with_stores(3)
+    reads = ("LDS", 1 if wide else elements)
+    maxima = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", 0), stores=("STG", 0))
+    powers = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", elements))
+    last = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 0), minima=("FMNMX", 3), wide=("LDS.128", 0))
+    last_power = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 1), wide=("LDS.128", 0))
+    copies = [loop for loop in loops if loop.path.matching("LDGSTS") and loop not in mine.inner]
+    copy = min(len(loop.path) / loop.path.matching("LDGSTS") for loop in copies)
+    rows = 128 * max(1, min(8, (12 << 10) // (128 * row_bytes)))
+    row = added(
+        dict(path.units()),
+        times(maxima.path.units(), whole),
+        times(powers.path.units(), whole),
+        times(last.path.units(), rest),
+        times(last_power.path.units(), rest),
+        {"alu": copy * row_bytes / 16 * 0.75, "lsu": row_bytes / 16, "imad": copy * row_bytes / 16 * 0.25},
+        times(tree.path.units(), 128 / rows),
+    )
+    pitch = row_bytes + (16 if wide and row_bytes % 32 == 0 else 0)
+    flight = resident(kernel.registers, 128, rows * pitch) * rows * row_bytes
+    return times(row, 1 / 32), flight
+
+
+def block_units(kernel: Kernel, chunks: int, elements: int, rare: str) -> dict[str, float]:
+    tree = kernel.tree(rare=rare)
+    loops = list(tree.all())
+    step = loop_with(loops, powers=("MUFU.EX2", 4 * elements + 1))
+    single = loop_with(loops, powers=("MUFU.EX2", elements + 1))
+    part = next(loop for loop in loops if step in loop.inner)
+    search = [
+        loop
+        for loop in loops
+        if loop is not part and loop.header != -1 and loop not in part.inner and loop.path.opcodes
+    ]
+    parts = 8 if chunks >= 8192 else 1
+    each = -(-chunks // parts)
+    steps, left = each // 1024, -(-(each % 1024) // 256)
+    last = tree.with_stores(3)
+    warp = added(
+        times(step.path.units(), parts * steps),
+        times(single.path.units(), parts * left),
+        times(part.path.units(), parts),
+        times(min(search, key=lambda loop: len(loop.path)).path.units(), 4 / 8),  # of one warp
+        times(last.units(), 0.6),  # all of it of the first warp, about half of the others
+    )
+    return times(warp, 8)
+
+
+# --------------------------------------------------------------------------------------------------- scoring, Triton's
+
+
+def scoring_triton(arch: int, classes: int, dtype: str) -> Row:
+    """Compiled in this process: it must not have interpreted Triton."""
+    import torch
+
+    from benchmarks.gpu import aot
+    from rad_fast.kernels.reference.score import Rule
+    from rad_fast.kernels.triton import score
+
+    rows = 1 << 20
+    logits = torch.empty((rows, classes), dtype=getattr(torch, dtype), device="meta")
+    out = tuple(torch.empty(rows, dtype=d, device="meta") for d in (torch.float32, torch.float32, torch.int32))
+    status = torch.empty(4, dtype=torch.int64, device="meta")
+    kernel, grid, arguments, options = score.plan(
+        logits, None, (*out, None, None), score.DeviceRule(Rule(), None, None), None, status, score.POINTS.value, 0
+    )
+    code, shared = aot.kernel(kernel, arguments, options, arch)
+    warps, each = options["num_warps"], rows / grid[0]
+    tree = code.tree(work=r"LDG\S*\.(?:128|64)|MUFU\.EX2|STG", rare=r"RED|ATOM")
+    loops = [loop for loop in tree.all() if loop.header != -1 and loop.path.opcodes]
+    block = options.get("BLOCK", 0)
+    trips = -(-classes // block) if block else 0
+    units = added(dict(tree.path.units()), *(times(loop.path.units(), trips) for loop in loops[:1]))
+    units = times(units, warps / each)
+    loaded = each * classes * BYTES[dtype] if not block else 2 * block * BYTES[dtype]
+    flight = int(resident(code.registers, 32 * warps, shared) * loaded)
+    nbytes = classes * BYTES[dtype] + WRITTEN
+    name = kernel.__name__.removesuffix("_kernel")
+    per_element = sum(units.values()) * 32 / classes
+    return Row("triton", f"{classes} {dtype}", name, code.registers, flight, per_element, Cost(units, nbytes))
+
+
+# ---------------------------------------------------------------------------------------------------------- the table
+
+
+def scoring(arch: int, kernels: dict[str, Kernel], classes: tuple[int, ...], triton: bool) -> list[Row]:
+    found = []
+    for count in classes:
+        for dtype in BYTES:
+            found.append(scoring_cuda(kernels, count, dtype, count * BYTES[dtype] % 16 == 0))
+            if triton:
+                found.append(scoring_triton(arch, count, dtype))
+    return found
+
+
+HEAD = (
+    "| backend | classes, dtype | kernel | registers | KiB in flight | instructions an element | bound by | "
+    + " | ".join(gpu.name for gpu in GPUS)
+    + " |"
+)
+
+
+def table(rows: list[Row]) -> str:
+    lines = [HEAD, "|" + "---|" * (7 + len(GPUS))]
+    for row in rows:
+        unit, _ = row.cost.clocks()
+        shares = " | ".join(f"{row.cost.share(gpu):.0%}" for gpu in GPUS)
+        lines.append(
+            f"| {row.backend} | {row.what} | {row.kernel} | {row.registers} | {row.in_flight / 1024:.0f} | "
+            f"{row.per_element:.1f} | {unit} | {shares} |"
+        )
+    return "\n".join(lines)
+
+
+def assumptions() -> str:
+    lines = [f"Shares of a read, predicted: {USUAL} of the bound of the busiest unit, at most {MOST:.0%}. Assumed:"]
+    lines += [
+        f"{gpu.name}: {gpu.multiprocessors} multiprocessors at {gpu.clock / 1e9:.2f} GHz, a read of "
+        f"{gpu.read / 1e12:.2f} TB/s, {gpu.bytes_a_clock:.1f} bytes a clock and multiprocessor, "
+        f"{gpu.in_flight / 1024:.0f} KiB in flight ({LATENCY * 1e9:.0f} ns)."
+        for gpu in GPUS
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.counted", description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", type=int, default=90, help="compute capability, 90 or 100")
+    parser.add_argument("--out", type=Path, help="folder for counted.md and counted.json")
+    parser.add_argument("--no-triton", action="store_true", help="the compiled kernels alone")
+    given = parser.parse_args(arguments)
+    try:
+        kernels = compiled(given.arch)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    rows = scoring(given.arch, kernels, CLASSES, not given.no_triton)
+    text = f"{assumptions()}\n\n{table(rows)}\n"
+    print(text)
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "counted.md").write_text(text)
+        (given.out / "counted.json").write_text(json.dumps([row.data() for row in rows], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
