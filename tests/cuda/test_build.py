@@ -20,8 +20,8 @@ FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-Xptxas=-v", "-Xcompiler=-fPIC,-fvisi
 # One block, or four, for a few microseconds: some registers too many are no loss there. All others read every point.
 NOT_HOT = ("estimate", "finish")
 HOT = (
-    "score_tile", "score_warp", "score_block", "score_cluster", "reduce_points", "reduce_level", "add_stretches", "scan_stretches",
-    "take_indices", "write_probabilities",
+    "score_tile", "score_warp", "score_block", "score_cluster", "reduce_points", "reduce_level", "add_stretches",
+    "scan_stretches", "take_indices", "write_probabilities",
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_no_hot_kernel_spills(compiled: Objects) -> None:
             assert kernel.spilled <= 128, kernel
         else:
             assert (kernel.stack, kernel.spilled) == (0, 0), kernel
-        # 128: two blocks of 256 threads share a multiprocessor; 168: three of 128, each thread with 12 or 16 loads in flight.
+        # 128: two blocks of 256 threads a multiprocessor; 168: three of 128, with 12 or 16 loads a thread in flight.
         assert kernel.registers <= (168 if kernel.name == "score_warp" else 128), kernel
         assert kernel.shared <= 48 << 10, kernel
 
