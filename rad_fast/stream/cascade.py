@@ -17,6 +17,7 @@ from rad_fast.inputs import labels as checked_labels
 from rad_fast.kernels.reference.score import Points, Rule, empty_points
 
 from . import inputs
+from .course import Wanted
 from .curve import RATES, Curve, measured
 from .decider import Decider
 from .selector import rows_of
@@ -116,7 +117,8 @@ class Cascade:
         self.window, self.slack = inputs.window(window, pace), pace.slack
         self.seed, self.backend = inputs.seed(seed), backend
         self._kernels = backend_of(backend)
-        self._decider = Decider(pace, self.window, self.seed, self._kernels)
+        wanted = Wanted(pace.budget / pace.of, pace.slack, 0.0)
+        self._decider = Decider(pace, self.window, wanted, self.seed, self._kernels)
 
     @property
     def seen(self) -> int:
@@ -154,7 +156,7 @@ class Cascade:
 
     def watch(self, logits: Any) -> Cascade:
         """Learn the threshold from earlier queries, without deciding them."""
-        self._decider.watch(points_for(self._certainty(logits)), 0.0)
+        self._decider.watch(points_for(self._certainty(logits)))
         return self
 
     def table(
@@ -186,7 +188,7 @@ class Cascade:
 
     def _routed(self, logits: Any) -> tuple[Bools, npt.NDArray[np.float32]]:
         score = self._certainty(logits)
-        return self._decider.decide(points_for(score), 0.0), score
+        return self._decider.decide(points_for(score)), score
 
     def _certainty(self, logits: Any) -> npt.NDArray[np.float32]:
         checked, _ = rows_of("logits", logits)

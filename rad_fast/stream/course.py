@@ -6,16 +6,22 @@ budget with points by falling effective gain, so a larger budget is the same fil
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from rad_fast.device.backends import Backend
 from rad_fast.game.pool import ArrayPool
+from rad_fast.game.quotas import ClassPools, Shares, class_counts, shares, solve_by_class
 from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.arrival import LEVELS, Course
-from rad_fast.kernels.reference.game import Equilibrium, terms
+from rad_fast.kernels.reference.game import Equilibria, Equilibrium, terms
 from rad_fast.kernels.reference.score import Points
 
+from .window import some
+
+Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
 NOTHING, ALL = 2.0, -2.0  # thresholds beyond any effective gain
@@ -38,39 +44,86 @@ def unknown(classes: int) -> Course:
     return Course(np.ones(classes), np.full((classes, LEVELS), NOTHING), np.zeros((classes, LEVELS)))
 
 
-def solved(points: Points, rate: float, slack: float, mistakes: float, kernels: Backend) -> tuple[Course, Equilibrium]:
-    """The game for a share ``rate`` of points like these, ``mistakes`` for each of them, and its ladder."""
+class Wanted(NamedTuple):
+    """What a stream is after; the same from its first point to its last."""
+
+    rate: float
+    slack: float
+    mistakes: float  # for each point
+    quotas: Any = None  # as ``game.quotas.shares`` takes them; None for one game
+    held_out: Int64s | None = None  # labelled points of each class
+
+
+class Solution(NamedTuple):
+    """The game on a window: one equilibrium a class, or one for all, and the quotas that they fill."""
+
+    equilibria: Equilibria
+    quotas: Float64s
+
+
+def solved(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> Solution:
+    """The game on points like those to come, of which ``chosen`` were taken of each class."""
     count = len(points.gain)
-    budget = min(count, max(1, round(rate * count)))
-    answer = solve(ArrayPool.of([points], kernels), budget, on_grid(mistakes * count))
-    threshold, share = ladder(points, answer, max(1.0, rate * count) * boosts(slack))
-    return Course(np.array([answer.price]), threshold[None], share[None]), answer
+    mistakes = wanted.mistakes * count
+    if wanted.quotas is None:
+        budget = wanted.rate * count
+        answer = solve(ArrayPool.of([points], kernels), budget, on_grid(mistakes))
+        return Solution(Equilibria(*np.array(answer)[:, None]), np.array([budget]))
+    found = shared(points, wanted, chosen, kernels)
+    return Solution(solve_by_class(ClassPools([points], len(chosen), kernels), found, mistakes), found.quotas)
 
 
-def moved(points: Points, answer: Equilibrium, rate: float, mistakes: float, kernels: Backend) -> bool:
+def shared(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> Shares:
+    """How the budget of a window is shared out among the classes."""
+    counts = class_counts([points], len(chosen), kernels)
+    budget = max(1, round(wanted.rate * len(points.gain)))
+    return shares(wanted.quotas, counts, chosen, wanted.held_out, budget)
+
+
+def course_of(points: Points, solution: Solution, wanted: Wanted) -> Course:
+    """The ladders around the equilibria, one a class."""
+    answers, quotas = solution
+    factors = boosts(wanted.slack)
+    course = unknown(len(quotas))
+    course.price[:] = answers.price
+    order = np.argsort(points.label, kind="stable") if len(quotas) > 1 else np.arange(len(points.gain))
+    ends = np.searchsorted(points.label[order], np.arange(len(quotas)), side="right")
+    for k in np.flatnonzero(quotas):
+        mine = some(points, order[ends[k - 1] if k else 0 : ends[k]]) if len(quotas) > 1 else points
+        course.threshold[k], course.share[k] = ladder(mine, float(answers.price[k]), quotas[k] * factors)
+    return course
+
+
+def moved(points: Points, solution: Solution, wanted: Wanted, chosen: Int64s, kernels: Backend) -> bool:
     """Whether points like these call for other thresholds.
 
-    An equilibrium fills the budget, and the value's slope in the price is zero. On other points of the same kind both
+    An equilibrium fills its quota, and the value's slope in the price is zero. On other points of the same kind both
     come out by chance about a standard error off; only beyond that is there something to solve for.
     """
-    price, threshold = answer.price, answer.threshold
-    q = kernels.probabilities(points.gain, points.correctness, answer)
-    root = len(q) ** 0.5
-    if abs(float(q.sum()) - rate * len(q)) > float(q.std()) * root + 1.0:
+    answers, quotas = solution
+    if wanted.quotas is None:
+        at, label, due = Equilibrium(*(float(field[0]) for field in answers)), None, wanted.rate * len(points.gain)
+        q = kernels.probabilities(points.gain, points.correctness, at)
+        off = np.array([q.sum() - due])
+    else:
+        at, label = answers.of(points.label), points.label
+        q = kernels.class_probabilities(points, answers)
+        off = np.bincount(label, q, len(quotas)) - shared(points, wanted, chosen, kernels).quotas
+    if float(off @ off) > len(q) * float(q.var()) + 1.0:
         return True
     t = terms(points.gain, points.correctness)
-    reacting = (t.effective > threshold) & (t.gain > price)
-    reaction = np.where(reacting, t.advantage - np.maximum(threshold * t.width, -1.0), 0.0)
-    slope = float(reaction.sum()) - 2.0 * mistakes * len(q)
+    reacting = (t.effective > at.threshold) & (t.gain > at.price)
+    reaction = np.where(reacting, t.advantage - np.maximum(at.threshold * t.width, -1.0), 0.0)
+    slope = float(reaction.sum()) - 2.0 * wanted.mistakes * len(q)
     # At a price of 1, the highest, the slope is any number of at least zero.
-    off = abs(min(slope, 0.0)) if price >= 1.0 else abs(slope)
-    return bool(off > float(reaction.std()) * root + 1.0)
+    beyond = abs(min(slope, 0.0)) if np.max(at.price) >= 1.0 else abs(slope)
+    return bool(beyond > float(reaction.std()) * len(q) ** 0.5 + 1.0)
 
 
-def ladder(points: Points, answer: Equilibrium, wanted: Float64s) -> tuple[Float64s, Float64s]:
+def ladder(points: Points, price: float, wanted: Float64s) -> tuple[Float64s, Float64s]:
     """For each number of points wanted the threshold at which so many are taken, and the share of a point on it."""
     t = terms(points.gain, points.correctness)
-    cap = np.where(t.gain <= answer.price, 1.0, np.minimum(1.0, answer.price * t.width))
+    cap = np.where(t.gain <= price, 1.0, np.minimum(1.0, price * t.width))
     order = np.argsort(-t.effective, kind="stable")
     slope, filled = t.effective[order], np.cumsum(cap[order])
     at = np.searchsorted(filled, wanted)

@@ -10,27 +10,35 @@ import numpy as np
 from rad_fast.device.backends import Backend
 from rad_fast.inputs import warn_unreliable
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
-from rad_fast.kernels.reference.game import Equilibrium
+from rad_fast.kernels.reference.game import Equilibria
 from rad_fast.kernels.reference.score import Points
 
 from . import inputs
-from .course import NOTHING, moved, solved, unknown
+from .course import NOTHING, Solution, Wanted, course_of, moved, solved, unknown
 from .window import Window, some
 
 
 class Decider:
     """Takes or leaves points in their order. The thresholds are solved anew at fixed positions of the stream."""
 
-    def __init__(self, pace: Pace, window: int, seed: int, kernels: Backend) -> None:
-        self.pace, self.kernels = pace, kernels
-        self.window = Window(window, pace.budget / pace.of)
-        self.course, self.answer = unknown(1), Equilibrium(1.0, NOTHING, 0.0, 0.0)
-        start = np.random.Generator(np.random.PCG64(seed)).random(1)
-        self.standing = Standing(np.zeros(2, np.int64), start)
+    def __init__(self, pace: Pace, window: int, wanted: Wanted, seed: int, kernels: Backend) -> None:
+        self.pace, self.wanted, self.seed, self.kernels = pace, wanted, seed, kernels
         self.said_used = self.said_doubt = False
+        self.begin(1, window)
 
-    def decide(self, points: Points, mistakes: float) -> Bools:
-        """Which points are taken; none of their gains is NaN. ``mistakes`` for each point of the window."""
+    def begin(self, classes: int, window: int) -> None:
+        """Before the first point: how many classes have quotas, or 1 where none have."""
+        self.window = Window(window, self.wanted.rate)
+        self.course = unknown(classes)
+        self.solution = Solution(
+            Equilibria(*np.array([(1.0, NOTHING, 0.0, 0.0)] * classes).T.copy()), np.zeros(classes)
+        )
+        start = np.random.Generator(np.random.PCG64(self.seed)).random(classes)
+        self.standing = Standing(np.zeros(2, np.int64), start)
+        self.chosen = np.zeros(classes, np.int64)
+
+    def decide(self, points: Points) -> Bools:
+        """Which points are taken; none of their gains is NaN."""
         count = len(points.gain)
         if self.standing.counts[1] >= self.pace.most and count and not self.said_used:
             self.said_used = True
@@ -40,17 +48,19 @@ class Decider:
         parts = [np.empty(0, np.bool_)]
         for part in self._parts(points):
             parts.append(self._run(part))
-            self._follow(mistakes)
+            self._follow()
         return np.concatenate(parts)
 
-    def watch(self, points: Points, mistakes: float) -> None:
+    def watch(self, points: Points) -> None:
         """Let points count for the thresholds alone."""
         for part in self._parts(points):
             self.window.put(part)
-            self._follow(mistakes)
+            self._follow()
 
     def _run(self, points: Points) -> Bools:
         taken = self.kernels.decide(*points[:3], self.course, self.pace, self.standing)
+        if len(self.chosen) > 1 and taken.any():
+            self.chosen += np.bincount(points.label[taken], minlength=len(self.chosen))
         self.window.put(points)
         return taken
 
@@ -62,34 +72,41 @@ class Decider:
             yield some(points, slice(begin, end))
             begin = end
 
-    def _follow(self, mistakes: float) -> None:
-        if self.window.kept >= self.window.due:
-            rate, held = self.pace.budget / self.pace.of, self.window.held()
-            filling = self.window.due <= self.window.size
-            if filling or moved(held, self.answer, rate, mistakes, self.kernels):
-                self.course, self.answer = solved(held, rate, self.pace.slack, mistakes, self.kernels)
-                self._doubt(mistakes * len(held.gain), rate * len(held.gain))
-            self.window.next_due()
+    def _follow(self) -> None:
+        if self.window.kept < self.window.due:
+            return
+        held, given = self.window.held(), (self.wanted, self.chosen, self.kernels)
+        if self.window.due <= self.window.size or moved(held, self.solution, *given):
+            self.solution = solved(held, *given)
+            self.course = course_of(held, self.solution, self.wanted)
+            self._doubt(len(held.gain))
+        self.window.next_due()
 
-    def _doubt(self, mistakes: float, budget: float) -> None:
+    def _doubt(self, points: int) -> None:
         """As select() warns of a game without a gain; once, and of a full window."""
-        if self.answer.value <= 0 and mistakes and self.window.kept >= self.window.size and not self.said_doubt:
+        value, wanted = float(self.solution.equilibria.value.sum()), self.wanted
+        if value <= 0 and wanted.mistakes and points >= self.window.size and not self.said_doubt:
             self.said_doubt = True
-            warn_unreliable(self.answer.value, mistakes, round(budget))
+            warn_unreliable(value, wanted.mistakes * points, round(wanted.rate * points))
 
     def state(self) -> dict[str, Any]:
         return {
             "window": self.window.state(),
             "course": {name: values.copy() for name, values in self.course._asdict().items()},
-            "equilibrium": list(self.answer),
+            "equilibria": [field.copy() for field in self.solution.equilibria],
+            "quotas": self.solution.quotas.copy(),
             "counts": self.standing.counts.copy(),
             "phase": self.standing.phase.copy(),
+            "chosen": self.chosen.copy(),
             "said": [self.said_used, self.said_doubt],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.window.load(state["window"])
         self.course = Course(*(np.array(state["course"][name]) for name in Course._fields))
-        self.answer = Equilibrium(*state["equilibrium"])
+        self.solution = Solution(
+            Equilibria(*(np.array(field) for field in state["equilibria"])), np.array(state["quotas"])
+        )
         self.standing = Standing(np.array(state["counts"]), np.array(state["phase"]))
+        self.chosen = np.array(state["chosen"])
         self.said_used, self.said_doubt = (bool(said) for said in state["said"])

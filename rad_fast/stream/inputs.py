@@ -22,6 +22,7 @@ __all__ = ["choice", "is_number", "seed"]
 
 LEAST_WINDOW = 16
 POINTS_TAKEN = 64  # of a window by default: the thresholds then are off by about an eighth of the rate
+POINTS_OF_A_CLASS = 64  # of a window by default where each class has a game of its own
 CHOICE, MOST_SLACK = 40.0, 8.0
 LEAST_DEFAULT, MOST_DEFAULT = 1_024, 1 << 22
 
@@ -76,11 +77,11 @@ def given_slack(slack: float | None, rate: float) -> float:
     return max(1.0, min(MOST_SLACK, CHOICE * rate * (1.0 - rate)))
 
 
-def window(value: Any, pace: Pace) -> int:
+def window(value: Any, pace: Pace, classes: int = 1) -> int:
     """How many points the thresholds rest on; enough that the game on them has a point to take."""
     rate = pace.budget / pace.of
     if value is None:
-        return min(max(LEAST_DEFAULT, math.ceil(POINTS_TAKEN / rate)), MOST_DEFAULT)
+        return min(max(LEAST_DEFAULT, POINTS_OF_A_CLASS * classes, math.ceil(POINTS_TAKEN / rate)), MOST_DEFAULT)
     points = whole("window", value)
     least = max(LEAST_WINDOW, math.ceil(1.0 / rate))
     if points < least:
@@ -123,6 +124,20 @@ def correctness(value: Any) -> None:
         )
     if not 0.0 <= float(value) <= 1.0:
         raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
+
+
+def gain(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(
+            f'gain: expected "auto", "label" or "margin", got {type(value).__name__}; numbers a point go to '
+            "offer(..., gain=)"
+        )
+    return choice("gain", value, ("auto", "label", "margin"))
+
+
+def of_points(value: Any, rows: int) -> Any:
+    """What is given of points: an array, or one number for all."""
+    return np.full(rows, float(value), np.float32) if is_number(value) else value
 
 
 def say_budget_used(most: float) -> None:

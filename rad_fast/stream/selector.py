@@ -14,19 +14,24 @@ from rad_fast.inputs import (
     Matrix,
     Source,
     correctness_array,
+    gain_array,
+    gain_of,
     host_backend,
     invalid_rows,
     is_cuda,
     matrix,
+    quotas_of_classes,
     same_rows,
     same_source,
     source,
 )
+from rad_fast.inputs import quotas as checked_quotas
 from rad_fast.inputs.teachers import copier
 from rad_fast.kernels.reference.score import Kind, Points, Rule, empty_points
-from rad_fast.selector import RAW_MISTAKES, _rule
+from rad_fast.selector import RAW_MISTAKES, _gain_named, _rule
 
 from . import inputs
+from .course import Wanted
 from .decider import Decider
 from .point import PointScorer
 from .window import some
@@ -36,7 +41,8 @@ from .window import some
 class Thresholds:
     """The equilibrium that decides now: above the threshold a point is taken with probability min(1, price / gain).
 
-    price, threshold : as in ``Selection``. Before the first solution they are 1 and 2: no point is worth as much.
+    price, threshold : as in ``Selection``, (C,) arrays where there are quotas. Before the first solution they are 1
+        and 2: no point is worth as much.
 
     Examples
     --------
@@ -48,8 +54,8 @@ class Thresholds:
     (0.06, 0.1)
     """
 
-    price: float
-    threshold: float
+    price: Any
+    threshold: Any
 
 
 class StreamSelector:
@@ -69,15 +75,20 @@ class StreamSelector:
         How many points will come; a stream of known length needs no rate.
     window : int, optional
         How many of the last points the thresholds rest on, 12 bytes each. None: those of which 64 are taken, at least
-        1,024. A change of the stream is followed within a window.
+        1,024, and with quotas at least 64 a class. A change of the stream is followed within a window.
     slack : float >= 1, optional
         How many points the count may be ahead of rate x seen, or behind. 1 takes one of each 1 / rate points, good or
         not; the more slack, the closer to what ``select`` takes in hindsight. None: 40 rate (1 - rate), at least 1 and
         at most 8, so within one of rate x seen up to a rate of 2.5%.
+    gain : {"auto", "label", "margin"}
+        What the student would learn, as in ``select``.
     correctness : None, fitted Calibrator, or float in [0, 1]
         The probability that the teacher's label is right, as in ``select``.
     mistakes : None, float in [0, 1) (a fraction of the points), or with ``of`` a count
         How many labels the adversary may spoil beyond what correctness admits; None as in ``select``.
+    quotas : None, {"auto", "equal", "proportional"}, or weights
+        How the points taken are shared out among the teacher's labels, as in ``select``: of all that were taken so far
+        and will be in the next window.
     seed : int >= 0
         The start of the running sum.
     invalid : {"raise", "exclude"}
@@ -126,8 +137,10 @@ class StreamSelector:
         of: int | None = None,
         window: int | None = None,
         slack: float | None = None,
+        gain: str = "margin",
         correctness: Any = None,
         mistakes: int | float | None = None,
+        quotas: Any = None,
         seed: int = 0,
         invalid: str = "raise",
         backend: str = "auto",
@@ -136,17 +149,21 @@ class StreamSelector:
         inputs.correctness(correctness)
         host_backend(backend)
         self.rate, self.budget, self.of, self.slack = rate, budget, of, pace.slack
-        self.window = inputs.window(window, pace)
+        self.window, points = window, inputs.window(window, pace)
         self.correctness, self.mistakes = correctness, mistakes
         self.seed = inputs.seed(seed)
         self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
         self.backend = backend
         self.offered = 0
-        self._mistakes = inputs.mistakes_rate(mistakes, pace)
         self._source: Source | None = None
         self._point: PointScorer | None = None
         self._kernels = backend_of(backend)
-        self._decider = Decider(pace, self.window, self.seed, self._kernels)
+        self.gain, self.quotas = inputs.gain(gain), quotas
+        self._quotas = checked_quotas(quotas)
+        held_out = correctness.class_counts_ if isinstance(correctness, Calibrator) else None
+        rate_of_mistakes = self._mistakes_rate(inputs.mistakes_rate(mistakes, pace))
+        wanted = Wanted(pace.budget / pace.of, pace.slack, rate_of_mistakes, self._quotas, held_out)
+        self._decider = Decider(pace, points, wanted, self.seed, self._kernels)
 
     @property
     def seen(self) -> int:
@@ -158,9 +175,12 @@ class StreamSelector:
 
     @property
     def thresholds(self) -> Thresholds:
-        return Thresholds(self._decider.answer.price, self._decider.answer.threshold)
+        price, threshold, *_ = self._decider.solution.equilibria
+        if self._quotas is None:
+            return Thresholds(float(price[0]), float(threshold[0]))
+        return Thresholds(price.copy(), threshold.copy())
 
-    def offer(self, logits: Any, student_logits: Any = None, *, correctness: Any = None) -> Any:
+    def offer(self, logits: Any, student_logits: Any = None, *, gain: Any = None, correctness: Any = None) -> Any:
         """Decide points, in their order.
 
         Parameters
@@ -168,7 +188,7 @@ class StreamSelector:
         logits : (C,) for one point or (rows, C), float64, float32, float16 or bfloat16; or TopKLogits
             The teacher's logits, NumPy, torch, CuPy or anything with DLPack.
         student_logits : of the same points, optional: the gain is then what the student does not know yet.
-        correctness : number or (rows,) array in [0, 1], optional: of these points, in place of the stream's own.
+        gain, correctness : number or (rows,) array in [0, 1], optional: of these points, in place of the stream's own.
 
         Returns
         -------
@@ -178,57 +198,70 @@ class StreamSelector:
         ------
         TypeError, ValueError : naming the argument, what was expected and what came. Nothing is decided then.
         """
-        if self._point is not None and correctness is None and self._point.score(logits, student_logits):
+        given = gain is not None or correctness is not None
+        if self._point is not None and not given and self._point.score(logits, student_logits):
             self.offered += 1
-            return bool(self._decider.decide(self._point.points, self._mistakes_rate())[0])
-        teacher, one, scores = self._scored(logits, student_logits, correctness)
+            return bool(self._decider.decide(self._point.points)[0])
+        teacher, one, scores = self._scored(logits, student_logits, gain, correctness)
         if not len(scores.gain):
             return teacher.wrap(np.empty(0, np.bool_))
         self.offered += len(scores.gain)
-        mistakes = self._mistakes_rate()
         valid = scores.label >= 0
         if valid.all():
-            taken = self._decider.decide(scores, mistakes)
+            taken = self._decider.decide(scores)
         else:
             taken = np.zeros(len(valid), np.bool_)
-            taken[valid] = self._decider.decide(some(scores, valid), mistakes)
+            taken[valid] = self._decider.decide(some(scores, valid))
         return bool(taken[0]) if one else teacher.wrap(taken)
 
-    def watch(self, logits: Any, student_logits: Any = None, *, correctness: Any = None) -> StreamSelector:
+    def watch(
+        self, logits: Any, student_logits: Any = None, *, gain: Any = None, correctness: Any = None
+    ) -> StreamSelector:
         """Learn the thresholds from points without deciding them; arguments as for ``offer``."""
-        _, _, scores = self._scored(logits, student_logits, correctness)
+        _, _, scores = self._scored(logits, student_logits, gain, correctness)
         valid = scores.label >= 0
-        self._decider.watch(some(scores, valid), self._mistakes_rate())
+        self._decider.watch(some(scores, valid))
         return self
 
-    def _scored(self, logits: Any, student_logits: Any, correctness: Any) -> tuple[Matrix, bool, Points]:
+    def _scored(self, logits: Any, student_logits: Any, gain: Any, correctness: Any) -> tuple[Matrix, bool, Points]:
         teacher, one = rows_of("logits", logits)
         student = None
         if student_logits is not None:
             student, _ = rows_of("student_logits", student_logits)
             same_rows(teacher, student)
-        given_here = correctness is not None
-        if given_here and inputs.is_number(correctness):
-            correctness = np.full(teacher.rows, float(correctness), np.float32)
-        found = source(teacher, student, correctness if given_here else self.correctness)
-        if found != self._source:
-            same_source(self._source, found)
-        rule = Rule(Kind.GIVEN) if given_here else _rule(self.correctness, teacher, student)
-        given = correctness_array(correctness, teacher.rows, None) if given_here else None
+        gain, correctness = (inputs.of_points(value, teacher.rows) for value in (gain, correctness))
+        rule = Rule(Kind.GIVEN) if correctness is not None else _rule(self.correctness, teacher, student)
+        rule = rule._replace(gain=gain_of(self.gain if gain is None else gain, teacher, student))
+        known = source(
+            teacher,
+            student,
+            self.correctness if correctness is None else correctness,
+            _gain_named(self.gain if gain is None else gain, rule.gain),
+        )
+        if known != self._source:
+            same_source(self._source, known)
+        given = None if correctness is None else correctness_array(correctness, teacher.rows, None)
+        gains = None if gain is None else gain_array(gain, teacher.rows, None)
+        if self._source is None and self._quotas is not None:
+            quotas_of_classes(self._quotas, teacher.classes)
         points = empty_points(teacher.rows)
         bad = topk.appraise(self._kernels, teacher.data, None if student is None else student.data, rule, given, points)
         if self.invalid == "raise":
             for checked, wrong in zip((teacher, student), bad, strict=True):
                 if checked is not None and wrong.rows:
                     raise invalid_rows(checked.name, wrong.rows, wrong.first)
-        if self._point is None and not given_here and self._kernels.name == "cpp":
-            self._point = PointScorer(self._kernels, rule, found.classes, found.student_classes)
-        self._source = found
+        if gains is not None:
+            np.copyto(points.gain, gains, where=points.label >= 0)
+        if self._source is None and self._quotas is not None:
+            self._decider.begin(teacher.classes, inputs.window(self.window, self._decider.pace, teacher.classes))
+        if self._point is None and gains is None and given is None and self._kernels.name == "cpp":
+            self._point = PointScorer(self._kernels, rule, known.classes, known.student_classes)
+        self._source = known
         return teacher, one, points
 
-    def _mistakes_rate(self) -> float:
-        if self._mistakes is not None:
-            return self._mistakes
+    def _mistakes_rate(self, given: float | None) -> float:
+        if given is not None:
+            return given
         if isinstance(self.correctness, Calibrator):
             return self.correctness.mistakes(1)
         return RAW_MISTAKES if self.correctness is None else 1.0 - float(self.correctness)
@@ -241,7 +274,9 @@ class StreamSelector:
         return {
             "settings": self._settings(),
             "offered": self.offered,
-            "source": None if known is None else (known.classes, known.student_classes, known.kind, known.accuracy),
+            "source": None
+            if known is None
+            else (known.classes, known.student_classes, known.kind, known.accuracy, known.gain),
             **self._decider.state(),
         }
 
@@ -256,12 +291,13 @@ class StreamSelector:
         self.offered = int(state["offered"])
         known = state["source"]
         calibrator = self.correctness if hasattr(self.correctness, "predict") else None
-        self._source = None if known is None else Source(known[0], known[1], known[2], calibrator, known[3])
+        self._source = None if known is None else Source(known[0], known[1], known[2], calibrator, known[3], known[4])
         self._decider.load(state)
 
     def _settings(self) -> dict[str, Any]:
-        names = ("rate", "budget", "of", "window", "slack", "mistakes", "seed", "invalid")
-        return {name: getattr(self, name) for name in names}
+        names = ("rate", "budget", "of", "window", "slack", "gain", "mistakes", "seed", "invalid")
+        quotas = self._quotas.tolist() if isinstance(self._quotas, np.ndarray) else self._quotas
+        return {**{name: getattr(self, name) for name in names}, "quotas": quotas}
 
     def __getstate__(self) -> dict[str, Any]:
         arguments = {**self._settings(), "correctness": self.correctness, "backend": self.backend}

@@ -12,7 +12,7 @@ from rad_fast.kernels.reference.score import Points, empty_points
 SOLVES = 4  # times in a window's length: each costs as much as some hundred decisions
 
 
-def some(points: Points, at: slice | npt.NDArray[np.bool_]) -> Points:
+def some(points: Points, at: slice | npt.NDArray[Any]) -> Points:
     """Some of the points."""
     return Points(points.gain[at], points.correctness[at], points.label[at])
 
