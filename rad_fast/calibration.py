@@ -20,6 +20,7 @@ Float64s = npt.NDArray[np.float64]
 
 CURVE_POINTS = 20_000  # labelled points whose scores are kept for the curve: their intervals are narrow enough
 CURVE_BINS = 10
+MOST_LABELLED = 1 << 22  # float32 would round what more of them can say to 1
 FOLDS = 5
 NORMAL_95 = 1.959963984540054  # the normal distribution's two-sided 95% point
 
@@ -48,6 +49,8 @@ class Calibrator(Parameters):
     margin, the logit of the student's probability of the teacher's label, and the student's margin: where the two
     models disagree the teacher is wrong more often than its margin says.
 
+    What is learned from n points is never 0 or 1, but held within [1/2, n + 1/2] / (n + 1).
+
     Parameters
     ----------
     backend : {"auto", "cpp", "numba", "reference"}
@@ -70,7 +73,7 @@ class Calibrator(Parameters):
     >>> logits[np.arange(500), labels] += rng.exponential(3, 500)
     >>> calibrator = rad_fast.Calibrator().fit(logits, labels)
     >>> correctness = calibrator.predict(logits)
-    >>> bool(abs(correctness.mean() - (1 - calibrator.error_)) < 1e-6)
+    >>> bool(abs(correctness.mean() - (1 - calibrator.error_)) < 1e-3)
     True
     """
 
@@ -114,7 +117,7 @@ class Calibrator(Parameters):
         self.class_counts_ = np.bincount(truth, minlength=teacher.classes)
         self.error_ = 1.0 - float(right.mean())
         self.needs_student_ = student is not None
-        self.rule_ = fitted(of_teacher, of_student, right)
+        self.rule_ = bounded(fitted(of_teacher, of_student, right), len(right))
         kept = spread(CURVE_POINTS, len(right))
         self._kept = rows(of_teacher, kept), None if of_student is None else rows(of_student, kept), right[kept]
         return self
@@ -149,10 +152,15 @@ class Calibrator(Parameters):
         return teacher.wrap(points.correctness)
 
     def mistakes(self, points: int) -> float:
-        """How many labels an adversary may spoil beyond the calibrated correctness: one standard error of the
-        teacher's error rate, which is what the labelled points cannot exclude, in that many points."""
+        """How many labels an adversary may spoil beyond the calibrated correctness, in that many points: as many more
+        as one expects to be wrong, E max(0, x) = sd / sqrt(2 pi) for the normal error x of the teacher's error rate.
+
+        sd is that of the Beta(w + 1/2, n - w + 1/2) posterior after w wrong labels in n: above 0 also where w is 0.
+        """
         self.check_fitted()
-        return points * math.sqrt(self.error_ * (1.0 - self.error_) / self.n_labelled_)
+        wrong, n = self.error_ * self.n_labelled_, self.n_labelled_
+        variance = (wrong + 0.5) * (n - wrong + 0.5) / ((n + 1.0) ** 2 * (n + 2.0))
+        return points * math.sqrt(variance / (2.0 * math.pi))
 
     def curve(self) -> Curve:
         """How often the teacher was right on the labelled points, against what the calibration says of them.
@@ -167,7 +175,7 @@ class Calibrator(Parameters):
         for k in range(FOLDS if len(right) > FOLDS else 0):
             held, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
             beside = None if of_student is None else rows(of_student, others)
-            rule = fitted(rows(of_teacher, others), beside, right[others])
+            rule = bounded(fitted(rows(of_teacher, others), beside, right[others]), len(others))
             student = None if of_student is None else rows(of_student, held)
             predicted[held] = correctness(rule, rows(of_teacher, held), student, None)
         return binned(predicted, right)
@@ -209,6 +217,14 @@ def rows(scores: Scores, at: npt.NDArray[np.int64]) -> Scores:
     """The scores of some rows."""
     given = None if scores.given_probability is None else scores.given_probability[at]
     return Scores(scores.margin[at], scores.confidence[at], scores.label[at], given)
+
+
+def bounded(rule: Rule, labelled: int) -> Rule:
+    """The rule within what so many labelled points can say: never 0 or 1 (the posterior mean of none and of all)."""
+    n = min(labelled, MOST_LABELLED)
+    low, high = 0.5 / (n + 1.0), (n + 0.5) / (n + 1.0)
+    levels = tuple(min(max(level, low), high) for level in rule.levels)
+    return rule._replace(levels=levels, bounds=(low, high))
 
 
 def fitted(teacher: Scores, student: Scores | None, right: Float64s) -> Rule:

@@ -198,7 +198,7 @@ class Selector:
         if self._files is not None:
             self._files.restart()
         student_logits, gain, correctness = of_points.values()
-        if inputs.is_cuda(logits) and self._stays_on_device(logits, gain, student_logits, chosen):
+        if inputs.is_cuda(logits) and self._stays_on_device(logits, gain, student_logits, correctness, chosen):
             return self._fit_on_device(logits, student_logits, correctness, exclude)
         self._group.exchange(
             lambda: self._score(logits, student_logits, gain, correctness, chosen, exclude)._state.points
@@ -231,7 +231,7 @@ class Selector:
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
-            if self._quotas is None and chosen is None and self._on_device(gain, logits, student_logits):
+            if self._quotas is None and chosen is None and _on_device(gain, logits, student_logits, correctness):
                 return self._partial_fit_on_device(kernels, logits, student_logits, correctness, exclude)
             wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
             logits, student_logits, gain, correctness, chosen, exclude = (
@@ -446,16 +446,10 @@ class Selector:
             source,
         )
 
-    def _stays_on_device(self, logits: Any, gain: Any, student_logits: Any, chosen: Any) -> bool:
+    def _stays_on_device(self, logits: Any, gain: Any, student_logits: Any, correctness: Any, chosen: Any) -> bool:
         """Whether the device has all that is asked for; else points or logits come to host memory."""
         plain = self._quotas is None and chosen is None and self.scores is None and isinstance(self._group, Alone)
-        return plain and self._on_device(gain, logits, student_logits)
-
-    @staticmethod
-    def _on_device(gain: Any, logits: Any, student_logits: Any) -> bool:
-        """Whether the device computes this gain: the margin's alone."""
-        alike = student_logits is not None and tuple(student_logits.shape)[1:] == tuple(logits.shape)[1:]
-        return isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
+        return plain and _on_device(gain, logits, student_logits, correctness)
 
     def _partial_fit_on_device(
         self, kernels: Route, logits: Any, student_logits: Any, correctness: Any, exclude: Any
@@ -510,6 +504,14 @@ class _State:
 
     def chosen_of(self, classes: int) -> npt.NDArray[np.int64]:
         return np.zeros(classes, np.int64) if self.chosen is None else self.chosen
+
+
+def _on_device(gain: Any, logits: Any, student_logits: Any, correctness: Any) -> bool:
+    """Whether a device scores these: the gain of the margin, and any correctness but the bounded logistic one."""
+    if isinstance(correctness, Calibrator) and correctness.needs_student_:
+        return False
+    alike = student_logits is not None and tuple(student_logits.shape)[1:] == tuple(logits.shape)[1:]
+    return isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
 
 
 def _gain_named(asked: Any, computed: Gain) -> str:

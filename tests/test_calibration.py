@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import rad_fast
 from rad_fast.kernels.reference.score import Kind, logit, score
@@ -29,6 +30,7 @@ def test_on_the_teacher_alone_it_is_isotonic_regression_on_the_margin(models):
     scores = score(teacher)
     margin = scores.margin.astype(np.float32)
     theirs = isotonic.IsotonicRegression(out_of_bounds="clip").fit(margin, scores.label == truth).predict(margin)
+    theirs = np.clip(theirs, *calibrator.rule_.bounds)
     ours = calibrator.predict(teacher)
     worst = np.abs(ours - theirs).argmax()
     assert np.abs(ours - theirs).max() < 1e-6, f"point {worst}: {ours[worst]} and {theirs[worst]}"
@@ -47,9 +49,8 @@ def test_on_both_models_it_is_logistic_regression_with_a_unit_ridge(models):
     theirs = linear_model.LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(features, of_teacher.label == truth)
     ours = np.array(calibrator.rule_.weights)
     np.testing.assert_allclose(ours, [theirs.intercept_[0], *theirs.coef_[0]], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(
-        calibrator.predict(teacher, student), theirs.predict_proba(features)[:, 1], rtol=0, atol=1e-5
-    )
+    expected = np.clip(theirs.predict_proba(features)[:, 1], *calibrator.rule_.bounds)
+    np.testing.assert_allclose(calibrator.predict(teacher, student), expected, rtol=0, atol=1e-5)
 
 
 def test_the_students_disagreement_tells_more_than_the_teachers_margin(models):
@@ -74,14 +75,16 @@ def test_select_uses_what_it_predicts(models, with_student, kernels):
     )
     selection = rad_fast.Selector(50, backend=kernels.name).fit(teacher, student_logits=beside, correctness=calibrator)
     np.testing.assert_array_equal(selection.correctness, calibrator.predict(teacher, beside))
-    assert selection.mistakes == N * np.sqrt(calibrator.error_ * (1 - calibrator.error_) / 500)
+    wrong = calibrator.error_ * 500
+    posterior = stats.beta(wrong + 0.5, 500 - wrong + 0.5)
+    assert selection.mistakes == pytest.approx(N * posterior.std() / np.sqrt(2 * np.pi), rel=1e-12)
 
 
 def test_points_of_equal_margin_get_one_level():
     logits = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 5.0], [5.0, 0.0]], np.float32)
     truth = np.array([0, 1, 1, 1, 0])  # two of the three narrow ones and both wide ones are right
     calibrator = rad_fast.Calibrator(backend="reference").fit(logits, truth)
-    np.testing.assert_allclose(calibrator.predict(logits), [2 / 3, 2 / 3, 2 / 3, 1, 1], atol=1e-7)
+    np.testing.assert_allclose(calibrator.predict(logits), [2 / 3, 2 / 3, 2 / 3, 5.5 / 6, 5.5 / 6], atol=1e-7)
 
 
 def test_neighbouring_margins_are_told_apart():
@@ -98,13 +101,28 @@ def test_a_teacher_always_right_or_wrong_gives_one_number(models, with_student, 
     teacher, student, _ = models
     truth = teacher.argmax(axis=1) if always == "right" else (teacher.argmax(axis=1) + 1) % C
     calibrator = rad_fast.Calibrator().fit(teacher, truth, student if with_student else None)
-    assert np.all(calibrator.predict(teacher, student) == (1.0 if always == "right" else 0.0))
-    assert calibrator.mistakes(1000) == 0.0
+    predicted = calibrator.predict(teacher, student)
+    bound = 0.5 / (N + 1)  # what N labelled points cannot exclude
+    np.testing.assert_allclose(predicted, 1 - bound if always == "right" else bound, atol=1e-7)
+    assert 0 < calibrator.mistakes(1000) < 1
 
 
 def test_one_labelled_point_is_enough_to_fit():
     calibrator = rad_fast.Calibrator().fit(np.array([[3.0, 1.0]]), np.array([0]))
-    assert calibrator.predict(np.array([[1.0, 1.5], [9.0, 0.0]])).tolist() == [1.0, 1.0]
+    assert calibrator.predict(np.array([[1.0, 1.5], [9.0, 0.0]])).tolist() == [0.75, 0.75]
+
+
+@pytest.mark.parametrize("with_student", [False, True])
+def test_what_is_learned_from_few_points_is_never_0_or_1(models, with_student, kernels):
+    teacher, student, truth = models
+    for n in (1, 5, 30):
+        calibrator = rad_fast.Calibrator(backend=kernels.name).fit(
+            teacher[:n], truth[:n], student[:n] if with_student else None
+        )
+        predicted = calibrator.predict(teacher * 1000, student * 1000)
+        assert predicted.min() >= np.float32(0.5 / (n + 1))
+        assert predicted.max() <= np.float32((n + 0.5) / (n + 1))
+        np.testing.assert_array_equal(calibrator.class_counts_, np.bincount(truth[:n], minlength=C))
 
 
 def test_predictions_are_of_the_library_of_the_logits(models):

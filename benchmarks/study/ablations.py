@@ -1,4 +1,4 @@
-"""What each part of the default is worth: 'rad' with one of its parts taken away."""
+"""What each part of the default before quotas is worth: 'rad-2026-11' with one of its parts taken away."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy.typing as npt
 from rad_fast import Calibrator, Selector
 from rad_fast.distill import Choice, Round
 from rad_fast.distill.strategies import Strategy
-from rad_fast.distill.strategies.game import calibrated, expected_excess, play_spread, spread_order, with_margin
+from rad_fast.distill.strategies.game import calibrated, expected_excess, play_spread, spread_order
 from rad_fast.distill.strategies.scores import in_proportion
 
 Float64s = npt.NDArray[np.float64]
 
 
 def parts(r: Round) -> tuple[Float64s, Float64s, npt.NDArray[np.int64], float]:
-    """Gain, correctness, the teacher's labels and the adversary's labels of 'rad'."""
+    """Gain, correctness, the teacher's labels and the adversary's labels of 'rad-2026-11'."""
     calibrator = calibrated(r, "ablation")
     if r.teacher_logits is None:
         raise ValueError("teacher_logits: expected the teacher's logits for the pool")
@@ -57,13 +57,13 @@ def pool_order(r: Round) -> Choice:
     """Sampled in the order of the pool."""
     gain, correctness, _, mistakes = parts(r)
     selection = Selector(r.budget, mistakes=mistakes / len(r.left), seed=r.seed * 1009 + r.number).fit(
-        with_margin(1.0 - gain), correctness=correctness.astype(np.float32), exclude=~r.available
+        r.student_logits, gain=gain, correctness=correctness.astype(np.float32), exclude=~r.available
     )
     return Choice(np.asarray(selection.indices))
 
 
 def proportional(r: Round) -> Choice:
-    """Probability in proportion to the effective gain of 'rad', in its order, instead of the equilibrium."""
+    """Probability in proportion to the effective gain of 'rad-2026-11', in its order, instead of the equilibrium."""
     gain, correctness, label, _ = parts(r)
     worth = np.where(r.available, np.maximum((2 * correctness - 1) * gain, 0.0), 0.0)
     q = in_proportion(worth, r.available, r.budget)

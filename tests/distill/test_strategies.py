@@ -11,8 +11,9 @@ from rad_fast import Calibrator, Selector
 from rad_fast.distill import STRATEGIES, Round
 from rad_fast.distill.geometry import clusters, k_center, nearest
 from rad_fast.distill.strategies import strategy
-from rad_fast.distill.strategies.game import expected_excess, spread_order, with_margin
-from rad_fast.distill.strategies.scores import in_proportion, margins, softmax
+from rad_fast.distill.strategies.game import expected_excess, spread_order
+from rad_fast.distill.strategies.scores import in_proportion, margins
+from rad_fast.kernels.reference.quotas import held_out_weights
 
 N, C, HELD = 600, 5, 200
 
@@ -145,12 +146,14 @@ def test_spread_order_changes_no_probability():
     correctness = calibrator.predict(r.teacher_logits, r.student_logits)
     gain = 1.0 - r.student[np.arange(N), label]
     share = expected_excess(calibrator, len(r.left)) / len(r.left)
-    selection = Selector(60, mistakes=share).fit(with_margin(1.0 - gain), correctness=correctness, exclude=~r.available)
+    selection = Selector(60, mistakes=share).fit(
+        r.student_logits, gain=gain, correctness=correctness, exclude=~r.available
+    )
     q = np.asarray(selection.probabilities)
     times = np.zeros(N)
     for seed in range(200):
         r.seed = seed
-        taken = STRATEGIES["rad"](r).indices
+        taken = STRATEGIES["rad-2026-11"](r).indices
         times[taken] += 1
         by_label = np.bincount(label[taken], minlength=C)
         assert (np.abs(by_label - np.bincount(label, weights=q, minlength=C)) < 2.0).all()
@@ -169,14 +172,23 @@ def test_spread_order_is_by_label_and_along_one_axis():
 def test_expected_excess_is_that_of_a_normal_error():
     r = made()
     calibrator = Calibrator().fit(r.holdout_teacher, r.holdout_labels)
-    sd = calibrator.mistakes(1000)
+    sd = 1000 * np.sqrt(calibrator.error_ * (1 - calibrator.error_) / calibrator.n_labelled_)
     draws = np.random.default_rng(0).normal(0, sd, 200_000)
     assert expected_excess(calibrator, 1000) == pytest.approx(np.maximum(draws, 0).mean(), rel=0.02)
 
 
-def test_with_margin():
-    margin = np.array([0.0, 0.3, 0.999, 1.0])
-    assert margins(softmax(with_margin(margin))) == pytest.approx(margin, abs=2e-7)
+def test_the_default_shares_out_what_all_rounds_choose():
+    """Quotas are of the hold-out's classes, and each round makes up for what the rounds before it chose too often."""
+    r = made(budget=60)
+    first = STRATEGIES["rad"](r).indices
+    r.available[first] = False
+    second = STRATEGIES["rad"](r).indices
+    assert not np.isin(second, first).any()
+    label = r.teacher_logits.argmax(1)
+    weights = held_out_weights(np.bincount(r.holdout_labels, minlength=C))
+    r.available[second] = False
+    got = np.bincount(label[~r.available], minlength=C)  # of what was chosen before, too
+    assert (np.abs(got - got.sum() * weights) < 1.0).all()
 
 
 def test_rad_prefers_right_labels():

@@ -12,7 +12,7 @@ from rad_fast.distill import inputs
 
 from .classes import balanced, balanced_greedy, balanced_top_confidence
 from .diverse import badge, cluster_margin, coreset, pcoreset
-from .game import proportional, rad, rad_average, rad_both, rad_prior, rad_raw, rad_teacher
+from .game import proportional, rad, rad_2026_11, rad_average, rad_both, rad_prior, rad_raw, rad_teacher
 from .reliable import confident_learning, conformal, learnability, learnability_top, llkd
 from .round import Choice, Round, Strategy
 from .simple import entropy, least_confidence, m_raru, margin, top_confidence, uniform, unixkd
@@ -41,6 +41,7 @@ STRATEGIES: dict[str, Strategy] = {
     "badge": badge,
     "unixkd": unixkd,
     "proportional": proportional,
+    "rad-2026-11": rad_2026_11,
     "rad-average": rad_average,
     "rad-prior": rad_prior,
     "rad-teacher": rad_teacher,
@@ -51,7 +52,8 @@ STRATEGIES: dict[str, Strategy] = {
 
 | name | what it chooses | source |
 |---|---|---|
-| `rad` | the game on both models, gain of the label, spread; without pool logits `rad-prior` | docs/study.md |
+| `rad` | `rad_fast.select` calibrated on both models, with quotas; without pool logits `rad-prior` | docs/study.md |
+| `rad-2026-11` | the default before quotas: one game for all classes | docs/study.md |
 | `rad-both` | the game, correctness calibrated on both models, as `rad_fast.select` | |
 | `rad-teacher` | the same, calibrated on the teacher's margin alone | |
 | `rad-raw` | the same, correctness the teacher's confidence | |

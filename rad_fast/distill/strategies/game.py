@@ -17,6 +17,7 @@ def proportional(r: Round) -> Choice:
     points = r.selector(0.0).fit(
         r.teacher("proportional"),
         student_logits=r.student_logits,
+        gain="margin",
         correctness=calibrated(r, "proportional"),
         exclude=~r.available,
     )
@@ -26,19 +27,27 @@ def proportional(r: Round) -> Choice:
 
 
 def rad(r: Round) -> Choice:
-    """The default. Where the teacher's logits for the pool are known, the game of 'rad-both' with three changes, none
-    of which has a parameter (docs/study.md says what each is worth):
-
-    - the gain is what the student would learn from this label, 1 - its probability of the teacher's label;
-    - the adversary spoils as many labels as one expects beyond calibrated correctness (``expected_excess``);
-    - the points are sampled in the order of ``spread_order``: the probabilities are the equilibrium's all the same, but
-      points that look alike are no longer taken together.
-
-    Before that, 'rad-prior'.
-    """
+    """The default. Where the teacher's logits for the pool are known, ``rad_fast.select`` with all it knows: the gain
+    of the label, correctness calibrated on both models, quotas from the hold-out's classes that count what earlier
+    rounds chose, neighbours spread apart. Before that, 'rad-prior'."""
     if r.teacher_logits is None:
         return rad_prior(r)
-    calibrator = calibrated(r, "rad")
+    selection = r.selector(quotas="auto").fit(
+        r.teacher_logits,
+        student_logits=r.student_logits,
+        gain="label",
+        correctness=calibrated(r, "rad"),
+        chosen=~r.available,
+    )
+    return Choice(np.asarray(selection.indices), value=selection.value)
+
+
+def rad_2026_11(r: Round) -> Choice:
+    """The default before quotas: one game for all classes, the gain of the label, as many mistakes as one expects
+    beyond calibrated correctness (``expected_excess``), sampled in ``spread_order``. Before that, 'rad-prior'."""
+    if r.teacher_logits is None:
+        return rad_prior(r)
+    calibrator = calibrated(r, "rad-2026-11")
     correctness = np.asarray(calibrator.predict(r.teacher_logits, r.student_logits), np.float64)
     label = r.teacher_logits.argmax(1)
     gain = 1.0 - r.student[np.arange(len(label)), label]
@@ -82,8 +91,9 @@ EXCESS = 1.0 / np.sqrt(2.0 * np.pi)
 
 def expected_excess(calibrator: Calibrator, points: int) -> float:
     """How many more labels are wrong than correctness admits, in expectation: E max(0, x) = sd / sqrt(2 pi) for the
-    normal error x of the error rate, whose standard deviation is ``Calibrator.mistakes``."""
-    return float(EXCESS * calibrator.mistakes(points))
+    normal error x of the error rate, of which sd is one standard error. None where no label was wrong."""
+    error = calibrator.error_
+    return float(EXCESS * points * np.sqrt(error * (1.0 - error) / calibrator.n_labelled_))
 
 
 def spread_order(r: Round, label: Int64s) -> Int64s:
@@ -100,21 +110,18 @@ def play_spread(r: Round, gain: Float64s, correctness: Float64s, label: Int64s, 
     """The game with gain and correctness given for every point, sampled in the order of ``spread_order``."""
     order = spread_order(r, label)
     selection = r.selector(mistakes, len(r.left)).fit(
-        with_margin(1.0 - gain)[order],
+        r.student_logits[order],
+        gain=gain[order],
         correctness=np.clip(correctness, 0.0, 1.0).astype(np.float32)[order],
         exclude=~r.available[order],
     )
     return Choice(np.sort(order[np.asarray(selection.indices)]), value=selection.value)
 
 
-def with_margin(margin: Float64s) -> Float64s:
-    """(N, 2) logits that have this margin: the game takes its gain from logits."""
-    z = 2.0 * np.arctanh(np.clip(margin, 0.0, 1.0 - 2.0**-24))
-    return np.column_stack([z, np.zeros_like(z)])
-
-
 def play(r: Round, logits: Float32s, correctness: Any) -> Choice:
-    selection = r.selector().fit(logits, student_logits=r.student_logits, correctness=correctness, exclude=~r.available)
+    selection = r.selector().fit(
+        logits, student_logits=r.student_logits, gain="margin", correctness=correctness, exclude=~r.available
+    )
     return Choice(np.asarray(selection.indices), value=selection.value)
 
 

@@ -80,10 +80,10 @@ class Round:
     def student_margin(self) -> Float64s:
         return margins(self.student)
 
-    def selector(self, mistakes: float | None = None, points: int = 1) -> Selector:
+    def selector(self, mistakes: float | None = None, points: int = 1, quotas: str | None = None) -> Selector:
         """``mistakes`` among so many points; None leaves them to the Selector."""
         share = None if mistakes is None else min(mistakes / points, 1.0 - 2.0**-24)  # below 1: a share, not a count
-        return Selector(self.budget, mistakes=share, seed=self.seed * 1009 + self.number)
+        return Selector(self.budget, mistakes=share, quotas=quotas, seed=self.seed * 1009 + self.number)
 
     def teacher(self, strategy: str) -> Float32s:
         """The teacher's logits for the pool; ValueError, which names the strategy, where they are not known."""
