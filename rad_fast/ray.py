@@ -1,12 +1,13 @@
 """Ray Data: logits that a teacher's batch inference wrote into the columns of a dataset.
 
-The scores are computed by ``map_batches`` where the blocks are; 12 bytes a point come to the driver, the game is solved
+The scores are computed by ``map_batches`` where the blocks are; 13 bytes a point come to the driver, the game is solved
 there, and the selected rows are taken out where they are.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ import numpy.typing as npt
 from . import inputs
 from .calibration import Calibrator
 from .inputs.lists import matrix_of
-from .kernels.reference.score import Points
+from .kernels.reference.score import Points, empty_points
 from .selector import Selector
 
-SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label")
-CLASSES, ERROR = "__rad_fast_classes", "__rad_fast_error"  # how many columns a row had, and what was wrong with it
+SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label", "__rad_fast_other")
+CLASSES, BESIDE = "__rad_fast_classes", "__rad_fast_student"  # how many columns a row had, and its student's (0: none)
+ERROR = "__rad_fast_error"  # what was wrong with a block
 EXCLUDED = -2  # the label of a row that is never to be selected; of an invalid row it is -1
+CHOSEN = -3  # that of a row selected before: -3 less its label
+GAINS = ("auto", "label", "margin")
 NEEDED = 'rad_fast.ray needs ray and pyarrow, which cannot be imported ({error}); pip install "rad_fast[ray]"'
 
 
@@ -30,8 +34,11 @@ def select(
     *,
     logits: str = "logits",
     student_logits: str | None = None,
+    gain: str = "margin",
     correctness: Any = None,
     mistakes: int | float | None = None,
+    quotas: Any = None,
+    chosen: Any = None,
     exclude: str | None = None,
     seed: int = 0,
     invalid: str = "raise",
@@ -47,10 +54,12 @@ def select(
     dataset : ray.data.Dataset
     budget : int in 1..N, or float in (0, 1]
     logits, student_logits : names of the columns with a row's logits, tensors or lists of one length.
+    gain : "auto", "label" or "margin" as in ``rad_fast.select``, or the name of a column of numbers in [0, 1].
     correctness : None, a fitted Calibrator, the teacher's average accuracy, or the name of a column of numbers in
         [0, 1].
+    chosen : name of a column of truth values, optional: rows selected before; or a mapping of classes to counts.
     exclude : name of a column of truth values, optional: rows never to select.
-    mistakes, seed, invalid, backend : as in ``rad_fast.select``.
+    mistakes, quotas, seed, invalid, backend : as in ``rad_fast.select``.
 
     Returns
     -------
@@ -73,10 +82,10 @@ def select(
         ray, data, pyarrow = (importlib.import_module(name) for name in ("ray", "ray.data", "pyarrow"))
     except ImportError as error:
         raise ImportError(NEEDED.format(error=error)) from error
-    selector = Selector(budget, mistakes=mistakes, seed=seed, invalid=invalid, backend=backend)
+    selector = Selector(budget, mistakes=mistakes, quotas=quotas, seed=seed, invalid=invalid, backend=backend)
     if not hasattr(dataset, "map_batches"):
         raise TypeError(f"dataset: expected a ray.data.Dataset, got {type(dataset).__name__}")
-    scorer = Scorer(logits, student_logits, correctness, exclude, backend)
+    scorer = Scorer(logits, student_logits, gain, correctness, chosen, exclude, backend)
     scorer.check(dataset.columns() or [])
     blocks = materialized(dataset, scorer)
 
@@ -84,11 +93,11 @@ def select(
         errors = table[ERROR].drop_null()
         if len(errors):
             return errors[0].as_py(), [], ()
-        classes = sorted(set(np.asarray(table[CLASSES].unique()).tolist()))
-        return None, classes, [np.asarray(table[name]) for name in SCORES]
+        sizes = np.unique(np.stack([np.asarray(table[name]) for name in (CLASSES, BESIDE)]), axis=1)
+        return None, [tuple(size) for size in sizes.T.tolist()], [np.asarray(table[name]) for name in SCORES]
 
     def taken(table: Any, rows: npt.NDArray[np.int64]) -> Any:
-        return table.drop_columns([*SCORES, CLASSES, ERROR]).take(pyarrow.array(rows))
+        return table.drop_columns([*SCORES, CLASSES, BESIDE, ERROR]).take(pyarrow.array(rows))
 
     sizes: list[int] = []
     on_block = ray.remote(scores)
@@ -96,6 +105,7 @@ def select(
         sizes.append(add(selector, scorer, found, sum(sizes)))
     if not sum(sizes):
         raise ValueError("dataset: expected at least one row, got none")
+    count_classes(selector, chosen)
     indices = selector.finalize().indices
     begins = np.cumsum([0, *sizes])
     parts = np.split(indices, np.searchsorted(indices, begins[1:-1]))
@@ -117,40 +127,67 @@ def materialized(dataset: Any, scorer: Scorer) -> list[Any]:
     return blocks
 
 
-def add(selector: Selector, scorer: Scorer, found: Any, before: int) -> int:
+def add(selector: Selector, scorer: Scorer, found: Any, rows_before: int) -> int:
     """Give the selector the scores of one block; returns the number of its rows."""
     error, classes, fields = found
     if error is not None:
         raise ValueError(error)
-    gain, correctness, label = (np.array(field) for field in fields)
+    gain, correctness, label, other = (np.array(field) for field in fields)
     if not len(gain):
         return 0
     known = selector._state.source
-    if len(classes) > 1 or (known is not None and known.classes != classes[0]):
-        here = f"{classes[0]} and {classes[-1] if known is None else known.classes}"
-        raise ValueError(f"column {scorer.logits!r}: expected rows of one length, got {here}")
+    here = set(classes) if known is None else {*classes, (known.classes, known.student_classes or 0)}
+    for name, lengths in zip((scorer.logits, scorer.student_logits), zip(*here, strict=True), strict=True):
+        if len(set(lengths)) > 1:
+            said = " and ".join(str(length) for length in sorted(set(lengths)))
+            raise ValueError(f"column {name!r}: expected rows of one length, got {said}")
+    before = label <= CHOSEN
+    label[before] = CHOSEN - label[before]
+    counts = np.bincount(label[before], minlength=classes[0][0]) if before.any() else None
     left_out, wrong = label == EXCLUDED, label == -1
     if wrong.any() and selector.invalid == "raise":
         names = " or ".join(repr(name) for name in (scorer.logits, scorer.student_logits) if name is not None)
-        raise inputs.invalid_rows(f"column {names}", int(wrong.sum()), before + int(wrong.argmax()))
+        raise inputs.invalid_rows(f"column {names}", int(wrong.sum()), rows_before + int(wrong.argmax()))
     label[left_out] = -1
-    source = scorer.source(classes[0])
-    points = Points(gain, correctness, label)
-    selector._state.add(points, source, int(left_out.sum()), int(wrong.sum()), inputs.same)
+    source = scorer.source(*classes[0])
+    points = Points(gain, correctness, label, other)
+    excluded = int(left_out.sum()) + int(before.sum())
+    selector._state.add(points, source, excluded, int(wrong.sum()), inputs.same, counts)
     return len(gain)
+
+
+def count_classes(selector: Selector, chosen: Any) -> None:
+    """What can be checked and counted once the number of classes is known."""
+    source = selector._state.source
+    if source is None:
+        return
+    inputs.quotas_of_classes(selector._quotas, source.classes)
+    if isinstance(chosen, Mapping):
+        selector._state.chosen = inputs.chosen(chosen, 0, source.classes)[1]
 
 
 class Scorer:
     """What ``map_batches`` does with a block: its rows, and their scores beside them."""
 
     def __init__(
-        self, logits: str, student_logits: str | None, correctness: Any, exclude: str | None, backend: str
+        self,
+        logits: str,
+        student_logits: str | None,
+        gain: str,
+        correctness: Any,
+        chosen: Any,
+        exclude: str | None,
+        backend: str,
     ) -> None:
         self.logits, self.student_logits, self.exclude, self.backend = logits, student_logits, exclude, backend
-        self.correctness = correctness
+        self.gain, self.correctness, self.chosen = gain, correctness, chosen
 
     def check(self, columns: list[str]) -> None:
         asked = {"logits": self.logits, "student_logits": self.student_logits, "exclude": self.exclude}
+        if self.gain not in GAINS:
+            asked["gain"] = self.gain
+        if not isinstance(self.chosen, Mapping):
+            asked["chosen"] = self.chosen
         given = self.correctness
         if isinstance(given, str):
             asked["correctness"] = given
@@ -163,10 +200,10 @@ class Scorer:
             if name is not None and (not isinstance(name, str) or name not in columns):
                 raise ValueError(f"{argument}: expected the name of a column of the dataset, {columns}, got {name!r}")
 
-    def source(self, classes: int) -> inputs.Source:
+    def source(self, classes: int, student_classes: int) -> inputs.Source:
         calibrator = self.correctness if isinstance(self.correctness, Calibrator) else None
         accuracy = float(self.correctness) if inputs.is_number(self.correctness) else None
-        return inputs.Source(classes, None, "the same for all blocks", calibrator, accuracy)
+        return inputs.Source(classes, student_classes or None, "the same for all blocks", calibrator, accuracy)
 
     def __call__(self, table: Any) -> Any:
         pyarrow = importlib.import_module("pyarrow")
@@ -174,15 +211,16 @@ class Scorer:
         try:
             classes, points = self.scored(table)
         except (TypeError, ValueError) as failure:  # in Ray's own report it would be lost in a traceback
-            error, classes = " ".join(str(failure).split()), 0
+            error, classes = " ".join(str(failure).split()), (0, 0)
             nothing = np.zeros(len(table), np.float32)
-            points = Points(nothing, nothing, nothing.astype(np.int32))
+            points = Points(nothing, nothing, nothing.astype(np.int32), nothing.astype(np.uint8))
         for name, field in zip(SCORES, points, strict=True):
             table = table.append_column(name, pyarrow.array(field))
-        table = table.append_column(CLASSES, pyarrow.array(np.full(len(table), classes, np.int32)))
+        for name, size in zip((CLASSES, BESIDE), classes, strict=True):
+            table = table.append_column(name, pyarrow.array(np.full(len(table), size, np.int32)))
         return table.append_column(ERROR, pyarrow.array([error] * len(table), pyarrow.string()))
 
-    def scored(self, table: Any) -> tuple[int, Points]:
+    def scored(self, table: Any) -> tuple[tuple[int, int], Points]:
         teacher = matrix_of(f"column {self.logits!r}", table[self.logits])
         student = None
         if self.student_logits is not None:
@@ -190,16 +228,31 @@ class Scorer:
         correctness = self.correctness
         if isinstance(correctness, str):
             correctness = np.asarray(table[correctness])
-        mask = None if self.exclude is None else np.asarray(table[self.exclude])
-        if mask is not None and mask.dtype != bool:
-            raise TypeError(f"column {self.exclude!r}: expected truth values without nulls, got {mask.dtype}")
+        gain = self.gain if self.gain in GAINS else np.asarray(table[self.gain])
+        mask, before = flags(table, self.exclude), None
+        if not isinstance(self.chosen, Mapping):
+            before = flags(table, self.chosen)
         if not len(table):
-            return 0, Points(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
-        selector = Selector(1, invalid="exclude", backend=self.backend)
-        selector.partial_fit(teacher, student_logits=student, correctness=correctness, exclude=mask)
+            return (0, 0), empty_points(0, other=True)
+        # With quotas, so that the likeliest other classes are kept.
+        selector = Selector(1, quotas="equal", invalid="exclude", backend=self.backend)
+        of_points = {"gain": gain, "correctness": correctness, "chosen": before, "exclude": mask}
+        selector.partial_fit(teacher, student_logits=student, **of_points)
         points = selector._state.store.settled().joined()
         label = points.label.copy()
         label[np.isnan(points.gain)] = -1
         if mask is not None:
             label[mask] = EXCLUDED
-        return teacher.shape[1], Points(points.gain, points.correctness, label)
+        if before is not None:
+            label[before] = np.where(points.label[before] >= 0, CHOSEN - points.label[before], EXCLUDED)
+        other = np.zeros(len(label), np.uint8) if points.other is None else points.other
+        sizes = teacher.shape[1], 0 if student is None else student.shape[1]
+        return sizes, Points(points.gain, points.correctness, label, other)
+
+
+def flags(table: Any, column: str | None) -> npt.NDArray[np.bool_] | None:
+    """A column of truth values."""
+    mask = None if column is None else np.asarray(table[column])
+    if mask is not None and mask.dtype != bool:
+        raise TypeError(f"column {column!r}: expected truth values without nulls, got {mask.dtype}")
+    return mask

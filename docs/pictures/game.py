@@ -60,8 +60,14 @@ def game() -> rad_fast.Selection:
     calibrator = rad_fast.Calibrator().fit(
         teacher[held_out], labels[held_out], student[held_out]
     )
-    return rad_fast.Selector(BUDGET).fit(
-        teacher[pool], student_logits=student[pool], correctness=calibrator
+    # One standard error of the teacher's error rate, so that there is something to see.
+    wrong = calibrator.error_
+    mistakes = float(400 * np.sqrt(wrong * (1.0 - wrong) / 50))
+    return rad_fast.Selector(BUDGET, mistakes=mistakes, quotas=None).fit(
+        teacher[pool],
+        student_logits=student[pool],
+        gain="margin",
+        correctness=calibrator,
     )
 
 
