@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
 from .inputs.teachers import Probabilities, TopKLogits
+from .select_once import select
 from .selection import Selection
-from .selector import Selector, select
+from .selector import Selector
 
 if TYPE_CHECKING:
     from . import distill as distill

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from . import inputs
 from .calibration import Calibrator
 from .inputs.lists import matrix_of
+from .inputs.typed import BackendName, Budget, InvalidRows
 from .kernels.reference.score import Points, empty_points
 from .selector import Selector
 
@@ -30,19 +31,19 @@ NEEDED = 'rad_fast.ray needs ray and pyarrow, which cannot be imported ({error})
 
 def select(
     dataset: Any,
-    budget: int | float,
+    budget: Budget,
     *,
     logits: str = "logits",
     student_logits: str | None = None,
     gain: str = "margin",
     correctness: Any = None,
-    mistakes: int | float | None = None,
+    mistakes: Budget | None = None,
     quotas: Any = None,
     chosen: Any = None,
     exclude: str | None = None,
     seed: int = 0,
-    invalid: str = "raise",
-    backend: str = "auto",
+    invalid: InvalidRows = "raise",
+    backend: BackendName = "auto",
 ) -> Any:
     """Choose the ``budget`` rows of a Ray dataset that a student should learn; as ``rad_fast.select`` in all else.
 
@@ -177,7 +178,7 @@ class Scorer:
         correctness: Any,
         chosen: Any,
         exclude: str | None,
-        backend: str,
+        backend: BackendName,
     ) -> None:
         self.logits, self.student_logits, self.exclude, self.backend = logits, student_logits, exclude, backend
         self.gain, self.correctness, self.chosen = gain, correctness, chosen

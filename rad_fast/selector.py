@@ -1,10 +1,12 @@
-"""Select: from logits and a budget to the indices of the points that a student should learn."""
+"""The selector: its settings, and the way from logits to a selection, at once or in chunks."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ from .game.pool import ArrayPool
 from .game.quotas import ClassPools, GroupPools, Shares, class_counts, shares, solve_by_class
 from .game.sampling import sample, sample_by_key
 from .game.solver import on_grid, solve
+from .inputs.parameters import Parameters
+from .inputs.typed import BackendName, Budget, InvalidRows
 from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.sample import others_of, start
 from .kernels.reference.score import OTHERS, Gain, Invalid, Kind, Points, Rule
@@ -30,101 +34,19 @@ from .selection import Selection
 from .storage.blocks import Pieces, ScoreBlocks
 from .storage.workdir import ScoreFiles
 
+LOG = logging.getLogger("rad_fast")
 RAW_MISTAKES = 0.05  # of the points: raw confidences promise too much by about that (DESIGN, mistakes by default)
 
 
-def select(
-    logits: Any,
-    budget: int | float,
-    *,
-    student_logits: Any = None,
-    gain: Any = "margin",
-    correctness: Any = None,
-    mistakes: int | float | None = None,
-    quotas: Any = None,
-    chosen: Any = None,
-    exclude: Any = None,
-    seed: int = 0,
-    invalid: str = "raise",
-    backend: str = "auto",
-) -> Any:
-    """Choose the ``budget`` points that are informative for the student and labelled correctly by the teacher.
-
-    A player picks points, an adversary spoils labels; the inclusion probabilities are the equilibrium of that game, the
-    indices a systematic sample with just these probabilities.
-
-    Parameters
-    ----------
-    logits : (N, C) array of float64, float32, float16 or bfloat16, or TopKLogits
-        The teacher's logits: NumPy, torch, CuPy, or anything with DLPack. Never modified.
-    budget : int in 1..N, or float in (0, 1]
-        How many points to select, or the fraction of those that can be.
-    student_logits : (N, any C) array, optional
-        The student's logits: the gain is then what the student does not know yet.
-    gain : {"auto", "label", "margin"}, or (N,) array in [0, 1]
-        What the student would learn. "label": 1 - its probability of the teacher's label. "margin": 1 - its margin, or
-        the teacher's where there is no student. "auto": "label" where the student has the teacher's classes. An array
-        is rounded to multiples of 2**-24.
-    correctness : None, (N,) array in [0, 1], fitted Calibrator, or float in [0, 1]
-        The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
-        only the teacher's average accuracy.
-    mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
-        How many labels the adversary may spoil beyond what correctness admits. None: what the calibration set cannot
-        exclude with a Calibrator; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the points of highest
-        effective gain, no game.
-    quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
-        How the budget is shared out among the teacher's labels, each with a game of its own. "auto": by the classes of
-        the labelled points of a Calibrator, drawn together where they look equally frequent; without one by the square
-        root of each label's number of points. None: one game, and a sample in the order of the points.
-    chosen : boolean mask (N,), indices, or mapping of classes to counts, optional
-        What was selected before: quotas then share out the whole, and these points are not selected again. A mapping
-        (``collections.Counter(labels)``) counts points that are not among these.
-    exclude : boolean mask (N,) or indices, optional
-        Points never to select: those already labelled, say.
-    seed : int >= 0
-        The start of the sample. The same scores and seed give the same indices.
-    invalid : {"raise", "exclude"}
-        What to do with rows that have NaN, +inf or nothing finite.
-    backend : {"auto", "cpp", "numba", "reference", "triton", "cuda"}
-        What computes: "triton" (torch and CuPy) and "cuda" (the compiled kernels, arrays of any library) for arrays in
-        CUDA memory, the others for arrays in host memory.
-
-    Returns
-    -------
-    (budget,) int64 indices, ascending and distinct, of the library and device of ``logits``.
-
-    Raises
-    ------
-    TypeError, ValueError : naming the argument, what was expected and what came.
-
-    Warns
-    -----
-    UnreliableTeacherWarning : the value of the game is not positive.
-
-    References
-    ----------
-    Baykal, Trinh, Iliopoulos, Menghani, Vee. Robust Active Distillation. ICLR 2023.
-
-    Examples
-    --------
-    >>> import numpy as np, rad_fast
-    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10)).astype("float32")
-    >>> rad_fast.select(logits, 5)
-    array([ 49, 253, 445, 648, 863])
-    """
-    selector = Selector(budget, mistakes=mistakes, quotas=quotas, seed=seed, invalid=invalid, backend=backend)
-    of_points = {"gain": gain, "correctness": correctness, "chosen": chosen, "exclude": exclude}
-    return selector.fit(logits, student_logits=student_logits, **of_points).indices
-
-
-class Selector:
+class Selector(Parameters):
     """The settings of a selection; ``fit`` selects from one array, ``partial_fit`` and ``finalize`` from chunks.
 
-    Parameters are those of ``select``, and ``process_group``: a group of torch.distributed. Every rank then gives its
-    own points, any number of them, and gets its own indices; ``fit`` and ``finalize`` are called by all of them. The
-    indices do not depend on how the points are cut into chunks, nor on how many ranks share them. ``scores``: a folder
-    (of each rank its own) to keep the points' scores in, mapped into memory: 12 bytes a point of disk in place of 12 of
-    memory. Scores that an earlier selection kept there are replaced.
+    Parameters are those of ``select``; ``get_params``, ``set_params`` and ``sklearn.base.clone`` know them by name.
+    ``process_group``: a group of torch.distributed. Every rank then gives its own points, any number of them, and gets
+    its own indices; ``fit`` and ``finalize`` are called by all of them. The indices do not depend on how the points are
+    cut into chunks, nor on how many ranks share them. ``scores``: a folder (of each rank its own) to keep the points'
+    scores in, mapped into memory: 12 bytes a point of disk in place of 12 of memory. Scores that an earlier selection
+    kept there are replaced.
 
     ``fit`` may be called from many threads at once. ``partial_fit`` and ``finalize`` may not, nor ``fit`` with
     ``scores`` or a process group: a call while another thread is in one is refused. A selector can be pickled and
@@ -144,15 +66,18 @@ class Selector:
     True
     """
 
+    derived = ("_quotas", "_seed", "_kernels", "_group")
+
     def __init__(
         self,
-        budget: int | float,
+        budget: Budget,
         *,
-        mistakes: int | float | None = None,
+        mistakes: Budget | None = None,
         quotas: Any = None,
         seed: int = 0,
-        invalid: str = "raise",
-        backend: str = "auto",
+        random_state: int | None = None,
+        invalid: InvalidRows = "raise",
+        backend: BackendName = "auto",
         process_group: Any = None,
         scores: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -162,13 +87,17 @@ class Selector:
         self.mistakes = mistakes
         self.quotas = quotas
         self._quotas = inputs.quotas(quotas)
-        self.seed = inputs.seed(seed)
-        self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
+        self.seed = seed
+        self.random_state = random_state
+        self._seed = inputs.seed(seed, random_state)
+        inputs.choice("invalid", invalid, ("raise", "exclude"))
+        self.invalid = invalid
         self.backend = backend
         self.process_group = process_group
         self._kernels: Backend = _backend(backend)
         self._group = group_of(process_group)
-        self.scores = inputs.folder("scores", scores)
+        inputs.folder("scores", scores)
+        self.scores = scores
         self._files: ScoreFiles | None = None
         self._state = _State()
         self._busy = Busy()
@@ -227,7 +156,7 @@ class Selector:
         self, logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any
     ) -> Selector:
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
-            self._files = self._state.store = ScoreFiles(self.scores)
+            self._files = self._state.store = ScoreFiles(Path(self.scores))
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
@@ -300,7 +229,7 @@ class Selector:
         state, group = self._state, self._group
         source = state.source
         asked = self._quotas.tolist() if isinstance(self._quotas, np.ndarray) else self._quotas
-        common(group, "settings", (self.budget, self.mistakes, asked, self.seed, self.invalid))
+        common(group, "settings", (self.budget, self.mistakes, asked, self._seed, self.invalid))
         common(group, "logits, student_logits, gain and correctness", None if source is None else source.described())
         count, excluded, invalid = totals(group, (state.points, state.excluded, state.invalid))
         if source is None or count == 0:
@@ -316,7 +245,7 @@ class Selector:
         count_of, each = self._mistakes(source)
         mistakes = count_of + each * possible
         pieces = state.store.settled()
-        running, found = start(self.seed, budget, count), None
+        running, found = start(self._seed, budget, count), None
         answer: Equilibrium | Equilibria
         if self._quotas is None:
             mine = ArrayPool.of(pieces.pieces, self._kernels)
@@ -363,6 +292,7 @@ class Selector:
         value = math.fsum(answer.value) if isinstance(answer, Equilibria) else answer.value
         if value <= 0:
             inputs.warn_unreliable(value, mistakes, budget)
+        LOG.info("selected %d of %d points, value %.6g, by %s", budget, counts[0], value, kernels.name)
         return Selection(
             indices=wrap(indices),
             budget=budget,
@@ -371,7 +301,7 @@ class Selector:
             price=answer.price,
             threshold=answer.threshold,
             share=answer.share,
-            seed=self.seed,
+            seed=self._seed,
             backend=kernels.name,
             n_points=counts[0],
             n_excluded=counts[1],
@@ -433,7 +363,7 @@ class Selector:
             asked = kernels.task(_rule, logits, student_logits, correctness, exclude)
             source = inputs.source(asked.teacher, asked.student, correctness)
             keep_out = self.invalid == "exclude"
-            done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self.seed, keep_out)
+            done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self._seed, keep_out)
         return self._selection(
             done.indices,
             done.answer,

@@ -24,6 +24,7 @@ import rad_fast
 from rad_fast.device import backends
 from rad_fast.game.pool import ArrayPool
 from rad_fast.game.solver import solve
+from rad_fast.inputs.typed import BackendName
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points, Rule
 
@@ -106,7 +107,7 @@ def game(points: int, backend: str = "auto") -> Case:
     )
 
 
-def whole(classes: int, elements: int, backend: str = "auto") -> Case:
+def whole(classes: int, elements: int, backend: BackendName = "auto") -> Case:
     """rad_fast.select from the logits to the indices, budget 1%; TORCH: the same by softmax, sort and running sums."""
     array = logits("float32", classes, elements)
     points = len(array)

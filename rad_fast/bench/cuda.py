@@ -17,7 +17,7 @@ import importlib.util
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ import rad_fast
 from rad_fast.device import backends as on_host
 from rad_fast.game.pool import ArrayPool
 from rad_fast.game.solver import solve as solve_on_host
+from rad_fast.inputs.typed import BackendName
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points, Rule
 
@@ -198,7 +199,8 @@ def selecting(
 
 
 def selected(backend: str, budget: int) -> Callable[[Any], object]:
-    return lambda x: rad_fast.select(x, budget, backend=backend)
+    named = cast(BackendName, backend)
+    return lambda x: rad_fast.select(x, budget, backend=named)
 
 
 # ------------------------------------------------------------------------------------------------------------- inputs

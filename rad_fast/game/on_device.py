@@ -11,6 +11,7 @@ import numpy as np
 
 from rad_fast import inputs
 from rad_fast.device.route import Route, Task, refuse_invalid
+from rad_fast.inputs.typed import Budget
 from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.sample import start
 
@@ -30,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 def select(
-    kernels: Route, asked: Task, budget: int | float, rate: tuple[float, float], seed: int, keep_invalid_out: bool
+    kernels: Route, asked: Task, budget: Budget, rate: tuple[float, float], seed: int, keep_invalid_out: bool
 ) -> Outcome:
     """The whole selection; ``rate`` is the mistakes: a count, and a number for each point that can be selected."""
     stages, rows = kernels.stages, asked.teacher.rows

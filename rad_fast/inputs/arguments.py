@@ -90,11 +90,19 @@ def mistakes_rate(value: Any) -> tuple[float, float]:
     return (0.0, number) if fraction else (number, 0.0)
 
 
-def seed(value: Any) -> int:
+def seed(value: Any, random_state: Any = None) -> int:
+    """The seed, by either of its names."""
+    name = "seed"
+    if random_state is not None:
+        if not is_number(value) or value != 0:
+            raise ValueError(
+                f"seed and random_state: expected one of these two names of one thing, got both: {value!r}"
+            )
+        name, value = "random_state", random_state
     if not is_number(value) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"seed: expected an int of at least 0, got {value!r}")
+        raise TypeError(f"{name}: expected an int of at least 0, got {value!r}")
     if value < 0:
-        raise ValueError(f"seed: expected an int of at least 0, got {value}")
+        raise ValueError(f"{name}: expected an int of at least 0, got {value}")
     return int(value)
 
 

@@ -13,7 +13,7 @@ Self = TypeVar("Self", bound="Parameters")
 class Parameters:
     """A class whose settings are the arguments of ``__init__``, each kept as it was given in an attribute of its name.
 
-    ``derived`` names attributes that are computed from settings when they are first used.
+    ``derived`` names the attributes that ``__init__`` computes from them.
     """
 
     derived: ClassVar[tuple[str, ...]] = ()
@@ -34,10 +34,8 @@ class Parameters:
             known = ", ".join(defaults(type(self)))
             raise ValueError(f"set_params: expected names among {known}; got {', '.join(unknown)}")
         new = type(self)(**{**self.get_params(), **settings})
-        for name in defaults(type(self)):
+        for name in (*defaults(type(self)), *self.derived):
             setattr(self, name, getattr(new, name))
-        for name in self.derived:
-            self.__dict__.pop(name, None)
         return self
 
     def __sklearn_clone__(self: Self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -12,26 +14,24 @@ from rad_fast.inputs.parameters import Parameters
 class Machine(Parameters):
     """What a class with settings looks like: one without a default, one with, one thing derived from them."""
 
-    derived = ("half",)
+    derived = ("doubled",)
 
     def __init__(self, size: int, *, colour: str = "red") -> None:
         if size < 0:
             raise ValueError(f"size: expected at least 0, got {size}")
         self.size = size
         self.colour = colour
-
-    @property
-    def doubled(self) -> int:
-        return 2 * self.size
+        self.doubled = 2 * size
+        self.uses = 0
 
 
 def test_settings_are_read_and_changed_by_name() -> None:
     machine = Machine(3)
     assert machine.get_params() == machine.get_params(deep=False) == {"size": 3, "colour": "red"}
-    machine.half = 1.5
+    machine.uses = 7
     assert machine.set_params(size=8) is machine
     assert (machine.size, machine.colour, machine.doubled) == (8, "red", 16)
-    assert "half" not in vars(machine), "what was derived from the old size is computed anew"
+    assert machine.uses == 7, "what is no setting, and not derived from one, is left alone"
 
 
 def test_a_change_that_is_refused_changes_nothing() -> None:
@@ -70,3 +70,46 @@ def test_a_calibrator_is_copied_without_what_it_learned() -> None:
     assert repr(fitted).startswith("Calibrator(), fitted on 300 points, error rate 0.7")
     assert "not fitted" in copy._repr_html_()
     assert "300 labelled points" in fitted._repr_html_()
+
+
+def test_a_selector_is_read_changed_and_copied() -> None:
+    sklearn = pytest.importorskip("sklearn.base")
+    logits = np.random.default_rng(0).normal(0, 4, (400, 5))
+    selector = rad_fast.Selector("5%", mistakes=np.float32(3), random_state=np.int64(4), backend="reference")
+    assert repr(sklearn.clone(selector)) == repr(selector)
+    assert repr(rad_fast.Selector(5)) == "Selector(budget=5)"
+    expected = rad_fast.Selector(20, mistakes=3, seed=4).fit(logits)
+    np.testing.assert_array_equal(sklearn.clone(selector).fit(logits).indices, expected.indices)
+    selector.partial_fit(logits)
+    selector.set_params(budget=9, random_state=None, seed=2)
+    assert (selector.get_params()["budget"], selector.get_params()["seed"]) == (9, 2)
+    again = selector.finalize()
+    np.testing.assert_array_equal(again.indices, rad_fast.Selector(9, mistakes=3, seed=2).fit(logits).indices)
+    for settings, error in [({"budget": 0}, ValueError), ({"seed": -1}, ValueError), ({"backend": "fast"}, ValueError)]:
+        with pytest.raises(error, match=next(iter(settings))):
+            selector.set_params(**settings)
+
+
+def test_random_state_is_another_name_for_the_seed() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, (400, 5))
+    expected = rad_fast.select(logits, 20, seed=7)
+    np.testing.assert_array_equal(rad_fast.select(logits, 20, random_state=7), expected)
+    with pytest.raises(ValueError, match="seed and random_state: expected one of these two names"):
+        rad_fast.select(logits, 20, seed=7, random_state=7)
+    with pytest.raises(TypeError, match="random_state: expected an int of at least 0"):
+        rad_fast.select(logits, 20, random_state=np.random.RandomState(0))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:.*delay parameter validation until fit")  # here they are refused at once
+@pytest.mark.parametrize("made", [lambda: rad_fast.Selector(5), rad_fast.Calibrator], ids=["Selector", "Calibrator"])
+def test_the_checks_of_scikit_learn_that_apply_are_passed(made: Callable[[], Parameters]) -> None:
+    """Those of settings alone: neither is an estimator, as fit does not take (X, y)."""
+    checks = pytest.importorskip("sklearn.utils.estimator_checks")
+    thing = made()
+    for check in (
+        "check_get_params_invariance",
+        "check_set_params",
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+    ):
+        getattr(checks, check)(type(thing).__name__, thing)

@@ -1,0 +1,25 @@
+"""The types of arguments, for type checkers and for who reads."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+Budget = int | float | str  # a count, a fraction, or text such as "5%"
+InvalidRows = Literal["raise", "exclude"]
+BackendName = Literal["auto", "cpp", "numba", "reference", "triton", "cuda"]
+
+
+class Options(TypedDict, total=False):
+    """What ``select`` takes by name, for its overloads."""
+
+    student_logits: Any
+    gain: Any
+    correctness: Any
+    mistakes: Budget | None
+    quotas: Any
+    chosen: Any
+    exclude: Any
+    seed: int
+    random_state: int | None
+    invalid: InvalidRows
+    backend: BackendName

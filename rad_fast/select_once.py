@@ -1,0 +1,110 @@
+"""Select: from logits and a budget to the indices of the points that a student should learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .inputs.typed import BackendName, Budget, InvalidRows
+from .selector import Selector
+
+if TYPE_CHECKING:
+    import torch
+    from typing_extensions import Unpack
+
+    from .inputs.typed import Options
+
+
+@overload
+def select(logits: npt.NDArray[Any], budget: Budget, **options: Unpack[Options]) -> npt.NDArray[np.int64]: ...
+@overload
+def select(logits: torch.Tensor, budget: Budget, **options: Unpack[Options]) -> torch.Tensor: ...
+@overload
+def select(logits: Any, budget: Budget, **options: Unpack[Options]) -> Any: ...
+def select(
+    logits: Any,
+    budget: Budget,
+    *,
+    student_logits: Any = None,
+    gain: Any = "margin",
+    correctness: Any = None,
+    mistakes: Budget | None = None,
+    quotas: Any = None,
+    chosen: Any = None,
+    exclude: Any = None,
+    seed: int = 0,
+    random_state: int | None = None,
+    invalid: InvalidRows = "raise",
+    backend: BackendName = "auto",
+) -> Any:
+    """Choose the ``budget`` points that are informative for the student and labelled correctly by the teacher.
+
+    A player picks points, an adversary spoils labels; the inclusion probabilities are the equilibrium of that game, the
+    indices a systematic sample with just these probabilities.
+
+    Parameters
+    ----------
+    logits : (N, C) array of float64, float32, float16 or bfloat16, or TopKLogits
+        The teacher's logits: NumPy, torch, CuPy, or anything with DLPack; a table of pandas, polars or Arrow with a
+        column a class, or a column of lists. Never modified.
+    budget : int in 1..N, or float in (0, 1], or text such as "5%"
+        How many points to select, or the fraction of those that can be.
+    student_logits : (N, any C) array, optional
+        The student's logits: the gain is then what the student does not know yet.
+    gain : {"auto", "label", "margin"}, or (N,) array in [0, 1]
+        What the student would learn. "label": 1 - its probability of the teacher's label. "margin": 1 - its margin, or
+        the teacher's where there is no student. "auto": "label" where the student has the teacher's classes. An array
+        is rounded to multiples of 2**-24.
+    correctness : None, (N,) array in [0, 1], fitted Calibrator, or float in [0, 1]
+        The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
+        only the teacher's average accuracy.
+    mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
+        How many labels the adversary may spoil beyond what correctness admits. None: what the calibration set cannot
+        exclude with a Calibrator; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the points of highest
+        effective gain, no game.
+    quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
+        How the budget is shared out among the teacher's labels, each with a game of its own. "auto": by the classes of
+        the labelled points of a Calibrator, drawn together where they look equally frequent; without one by the square
+        root of each label's number of points. None: one game, and a sample in the order of the points.
+    chosen : boolean mask (N,), indices, or mapping of classes to counts, optional
+        What was selected before: quotas then share out the whole, and these points are not selected again. A mapping
+        (``collections.Counter(labels)``) counts points that are not among these.
+    exclude : boolean mask (N,) or indices, optional
+        Points never to select: those already labelled, say.
+    seed, random_state : int >= 0
+        Two names for the start of the sample; give one. The same scores and seed give the same indices.
+    invalid : {"raise", "exclude"}
+        What to do with rows that have NaN, +inf or nothing finite.
+    backend : {"auto", "cpp", "numba", "reference", "triton", "cuda"}
+        What computes: "triton" (torch and CuPy) and "cuda" (the compiled kernels, arrays of any library) for arrays in
+        CUDA memory, the others for arrays in host memory.
+
+    Returns
+    -------
+    (budget,) int64 indices, ascending and distinct, of the library and device of ``logits``; NumPy's for a table.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+
+    Warns
+    -----
+    UnreliableTeacherWarning : the value of the game is not positive.
+
+    References
+    ----------
+    Baykal, Trinh, Iliopoulos, Menghani, Vee. Robust Active Distillation. ICLR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10)).astype("float32")
+    >>> rad_fast.select(logits, 5)
+    array([ 49, 253, 445, 648, 863])
+    """
+    settings = {"mistakes": mistakes, "quotas": quotas, "seed": seed, "random_state": random_state}
+    selector = Selector(budget, **settings, invalid=invalid, backend=backend)
+    of_points = {"gain": gain, "correctness": correctness, "chosen": chosen, "exclude": exclude}
+    return selector.fit(logits, student_logits=student_logits, **of_points).indices
