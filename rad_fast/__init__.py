@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
-from .inputs.teachers import Probabilities, TopKLogits
+from .inputs.teachers import Probabilities, TeacherLabels, TopKLogits
 from .select_once import select
 from .selection import Selection
 from .selector import Selector
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from . import distill as distill
     from . import ray as ray
 
-__all__ = ["Calibrator", "Probabilities", "Selection", "Selector", "TopKLogits", "UnreliableTeacherWarning", "select"]
+__all__ = [
+    "Calibrator",
+    "Probabilities",
+    "Selection",
+    "Selector",
+    "TeacherLabels",
+    "TopKLogits",
+    "UnreliableTeacherWarning",
+    "select",
+]
 
 
 LAZY = {"distill": "torch", "ray": "ray"}  # imported when first used, and what they need

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +92,8 @@ class Calibrator(Parameters):
 
         Parameters
         ----------
-        teacher_logits : (n, C) array of float64, float32, float16 or bfloat16.
+        teacher_logits : (n, C) array of float64, float32, float16 or bfloat16, TopKLogits, TeacherLabels (of which
+            points without an answer are left out) or Probabilities.
         labels : (n,) integers in 0..C-1, the true classes.
         student_logits : (n, C) array or None; with it the calibration is on both models.
 
@@ -110,6 +112,7 @@ class Calibrator(Parameters):
         for given in (teacher, student):
             if given is not None:
                 inputs.refuse_probabilities(given)
+        teacher, student, truth = answered(teacher, student, truth)
         of_teacher = checked_scores(kernels, teacher, None)
         of_student = None if student is None else checked_scores(kernels, student, of_teacher.label)
         right = (of_teacher.label == truth).astype(np.float64)
@@ -132,7 +135,7 @@ class Calibrator(Parameters):
 
         Returns
         -------
-        (N,) float32 in [0, 1], of the library of ``teacher_logits``.
+        (N,) float32 in [0, 1], of the library of ``teacher_logits``; NaN where TeacherLabels have no answer.
         """
         self.check_fitted()
         kernels = backend(self.backend)
@@ -147,7 +150,7 @@ class Calibrator(Parameters):
         of_student = None if student is None else student.data
         bad = topk.appraise(kernels, teacher.data, of_student, self.rule_, None, points)
         for name, invalid in zip(("teacher_logits", "student_logits"), bad, strict=True):
-            if invalid.rows:
+            if invalid.rows and not (name == "teacher_logits" and isinstance(teacher_logits, inputs.TeacherLabels)):
                 raise inputs.invalid_rows(name, invalid.rows, invalid.first)
         return teacher.wrap(points.correctness)
 
@@ -203,6 +206,21 @@ class Calibrator(Parameters):
         """The student's checked logits: a column for every class of the teacher, whose label is looked up in them."""
         student = None if student_logits is None else inputs.matrix("student_logits", student_logits)
         return inputs.needed_student(teacher, student)
+
+
+def answered(
+    teacher: inputs.Matrix, student: inputs.Matrix | None, truth: npt.NDArray[np.int64]
+) -> tuple[inputs.Matrix, inputs.Matrix | None, npt.NDArray[np.int64]]:
+    """Without the points for which a teacher of labels alone has no answer."""
+    said: Any = teacher.data
+    if not isinstance(said, inputs.TeacherLabels) or not said.unanswered.any():
+        return teacher, student, truth
+    kept = ~said.unanswered
+    if not kept.any():
+        raise ValueError(f"{teacher.name}: expected an answer for some labelled point, there is none")
+    beside = None if student is None else replace(student, data=student.data[kept])
+    some: Any = said[kept]
+    return replace(teacher, data=some), beside, truth[kept]
 
 
 def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[np.int32] | None) -> Scores:
@@ -290,3 +308,18 @@ def logistic(teacher: Scores, student: Scores, right: Float64s) -> Rule:
     fitted = minimize(loss, np.zeros(4), jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-8})
     w0, w1, w2, w3 = (float(w) for w in fitted.x)
     return Rule(Kind.LOGISTIC, weights=(w0, w1, w2, w3))
+
+
+def rule_of(correctness: Any, teacher: inputs.Matrix, student: inputs.Matrix | None) -> Rule:
+    """The rule for the scoring pass that ``correctness`` stands for."""
+    if correctness is None:
+        return Rule()
+    if isinstance(correctness, Calibrator):
+        correctness.check_fitted()
+        if correctness.needs_student_:
+            inputs.needed_student(teacher, student)
+        return correctness.rule_
+    if inputs.is_number(correctness):
+        inputs.accuracy(float(correctness))
+        return Rule(Kind.CONSTANT, constant=1.0)
+    return Rule(Kind.GIVEN)

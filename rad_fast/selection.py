@@ -95,6 +95,7 @@ class Selection:
     quotas: npt.NDArray[np.float64] | None = field(default=None, repr=False)
     _answer: Equilibrium | Equilibria | None = field(default=None, repr=False)
     _shares: Shares | None = field(default=None, repr=False)
+    n_unanswered: int = field(default=0, repr=False)
 
     @property
     def equilibrium(self) -> Equilibrium | Equilibria:
@@ -168,6 +169,7 @@ class Selection:
             "selected_mean_correctness": float(points.correctness[at].mean(dtype=np.float64)),
             "selected_labels": {str(label): int(count) for label, count in zip(classes, counts, strict=True)},
             **({} if self._shares is None else shared_out(self._shares)),
+            **({"unanswered": self.n_unanswered} if self.n_unanswered else {}),
             "seed": self.seed,
             "backend": self.backend,
         }

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import inputs
-from .calibration import Calibrator
+from .calibration import Calibrator, rule_of
 from .device import topk
 from .device.backends import Backend
 from .device.backends import backend as _backend
@@ -29,9 +29,10 @@ from .inputs.parameters import Parameters
 from .inputs.typed import BackendName, Budget, InvalidRows
 from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.sample import others_of, start
-from .kernels.reference.score import OTHERS, Gain, Invalid, Kind, Points, Rule
+from .kernels.reference.score import OTHERS, Gain, Invalid, Kind, Points
 from .selection import Selection
-from .storage.blocks import Pieces, ScoreBlocks
+from .storage.blocks import Pieces
+from .storage.scored import Scored
 from .storage.workdir import ScoreFiles
 
 LOG = logging.getLogger("rad_fast")
@@ -99,7 +100,7 @@ class Selector(Parameters):
         inputs.folder("scores", scores)
         self.scores = scores
         self._files: ScoreFiles | None = None
-        self._state = _State()
+        self._state = Scored()
         self._busy = Busy()
 
     def fit(
@@ -123,7 +124,7 @@ class Selector(Parameters):
         return selection
 
     def _fit(self, logits: Any, of_points: dict[str, Any], chosen: Any, exclude: Any) -> Selection:
-        self._state = _State(self._files)
+        self._state = Scored(self._files)
         if self._files is not None:
             self._files.restart()
         student_logits, gain, correctness = of_points.values()
@@ -176,9 +177,11 @@ class Selector(Parameters):
         inputs.quotas_of_classes(self._quotas, teacher.classes)
         before, elsewhere = inputs.chosen(chosen, teacher.rows, teacher.classes)
         mask = inputs.exclude_mask(exclude, teacher.rows)
-        if before is not None:
-            mask = before if mask is None else mask | before
-        rule = _rule(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
+        silent = inputs.unanswered(teacher, student, gain)
+        for part in (before, silent):
+            if part is not None:
+                mask = part if mask is None else mask | part
+        rule = rule_of(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
         given = inputs.correctness_array(correctness, teacher.rows, mask) if rule.kind == Kind.GIVEN else None
         gains = inputs.gain_array(gain, teacher.rows, mask)
         source = inputs.source(teacher, student, correctness, _gain_named(gain, rule.gain))
@@ -204,6 +207,7 @@ class Selector(Parameters):
             elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)
         self._state.add(points, source, excluded, int(np.count_nonzero(invalid)), wrap or teacher.wrap, elsewhere)
         self._state.seen = seen
+        self._state.unanswered += 0 if silent is None else int(np.count_nonzero(silent))
         return self
 
     def finalize(self) -> Selection:
@@ -215,7 +219,7 @@ class Selector(Parameters):
         """A selector of the same settings and with points of its own."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin._state, twin._busy = _State(), Busy()
+        twin._state, twin._busy = Scored(), Busy()
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -231,7 +235,8 @@ class Selector(Parameters):
         asked = self._quotas.tolist() if isinstance(self._quotas, np.ndarray) else self._quotas
         common(group, "settings", (self.budget, self.mistakes, asked, self._seed, self.invalid))
         common(group, "logits, student_logits, gain and correctness", None if source is None else source.described())
-        count, excluded, invalid = totals(group, (state.points, state.excluded, state.invalid))
+        seen = (state.points, state.excluded, state.invalid, state.unanswered)
+        count, excluded, invalid, unanswered = totals(group, seen)
         if source is None or count == 0:
             raise ValueError("logits: expected at least one row; call partial_fit(logits) first")
         for name, every in zip(
@@ -258,7 +263,7 @@ class Selector(Parameters):
         (sampled,) = totals(group, (len(indices),))
         if sampled != budget:
             raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
-        counts = (count, excluded, invalid)
+        counts = (count, excluded, invalid, unanswered)
         return self._selection(
             indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found
         )
@@ -282,7 +287,7 @@ class Selector(Parameters):
         answer: Equilibrium | Equilibria,
         budget: int,
         mistakes: float,
-        counts: tuple[int, int, int],
+        counts: tuple[int, int, int, int],
         pieces: Pieces,
         kernels: Backend | Route,
         wrap: Callable[[Any], Any],
@@ -313,6 +318,7 @@ class Selector(Parameters):
             calibrator=source.calibrator,
             quotas=None if found is None else found.quotas,
             _shares=found,
+            n_unanswered=counts[3],
             _answer=answer,
         )
 
@@ -360,7 +366,7 @@ class Selector(Parameters):
         """The whole selection in CUDA memory, with one wait for the device."""
         kernels = route(self.backend, logits)
         with kernels.current_stream(logits):
-            asked = kernels.task(_rule, logits, student_logits, correctness, exclude)
+            asked = kernels.task(rule_of, logits, student_logits, correctness, exclude)
             source = inputs.source(asked.teacher, asked.student, correctness)
             keep_out = self.invalid == "exclude"
             done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self._seed, keep_out)
@@ -369,7 +375,7 @@ class Selector(Parameters):
             done.answer,
             done.budget,
             done.mistakes,
-            (asked.teacher.rows, done.excluded, done.invalid),
+            (asked.teacher.rows, done.excluded, done.invalid, 0),
             Pieces([Points(*done.points[:3])]),
             kernels,
             asked.teacher.wrap,
@@ -386,54 +392,12 @@ class Selector(Parameters):
     ) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
         with kernels.current_stream(logits):
-            asked = kernels.task(_rule, logits, student_logits, correctness, exclude, empty=True)
+            asked = kernels.task(rule_of, logits, student_logits, correctness, exclude, empty=True)
             source = inputs.source(asked.teacher, asked.student, correctness)
             inputs.same_source(self._state.source, source)
             fields, excluded, invalid = kernels.scored(asked, self.invalid == "exclude", self._state.points)
         self._state.add(Points(*fields), source, excluded, invalid, kernels.back(asked.teacher))
         return self
-
-
-class _State:
-    """The points scored so far."""
-
-    def __init__(self, files: ScoreFiles | None = None) -> None:
-        self.store: ScoreBlocks | ScoreFiles = ScoreBlocks() if files is None else files
-        self.source: inputs.Source | None = None
-        self.excluded = self.invalid = 0
-        self.chosen: npt.NDArray[np.int64] | None = None  # of each class, before this selection
-        self.seen = (inputs.Seen(), inputs.Seen())  # of the teacher's rows and the student's
-        self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
-
-    @property
-    def points(self) -> int:
-        return self.store.rows
-
-    def with_chunk(
-        self, teacher: inputs.Matrix, student: inputs.Matrix | None, mask: npt.NDArray[np.bool_] | None
-    ) -> tuple[inputs.Seen, inputs.Seen]:
-        """What has been seen with one more chunk; raises where it is probabilities and no logits."""
-        of_teacher, of_student = self.seen
-        return of_teacher.after(teacher, mask), of_student if student is None else of_student.after(student, mask)
-
-    def add(
-        self,
-        points: Points,
-        source: inputs.Source,
-        excluded: int,
-        invalid: int,
-        wrap: Callable[[npt.NDArray[Any]], Any],
-        chosen: npt.NDArray[np.int64] | None = None,
-    ) -> None:
-        self.store.keep(points)
-        self.source, self.wrap = source, wrap
-        self.excluded += excluded
-        self.invalid += invalid
-        if chosen is not None:
-            self.chosen = chosen if self.chosen is None else self.chosen + chosen
-
-    def chosen_of(self, classes: int) -> npt.NDArray[np.int64]:
-        return np.zeros(classes, np.int64) if self.chosen is None else self.chosen
 
 
 def _on_device(gain: Any, logits: Any, student_logits: Any, correctness: Any) -> bool:
@@ -449,22 +413,3 @@ def _gain_named(asked: Any, computed: Gain) -> str:
     if not isinstance(asked, str):
         return "an array"
     return "of the label" if computed == Gain.LABEL else "of the margin"
-
-
-def _rule(
-    correctness: Any,
-    teacher: inputs.Matrix,
-    student: inputs.Matrix | None,
-) -> Rule:
-    """The rule for the scoring pass that ``correctness`` stands for."""
-    if correctness is None:
-        return Rule()
-    if isinstance(correctness, Calibrator):
-        correctness.check_fitted()
-        if correctness.needs_student_:
-            inputs.needed_student(teacher, student)
-        return correctness.rule_
-    if inputs.is_number(correctness):
-        inputs.accuracy(float(correctness))
-        return Rule(Kind.CONSTANT, constant=1.0)
-    return Rule(Kind.GIVEN)

@@ -1,4 +1,4 @@
-"""Scores of rows of which only the k largest logits are stored: the top 50 of 128,000 classes, say.
+"""Scores of what is no matrix of logits: the k largest of each row, or labels alone.
 
 kernels/reference/score.py says what they are (``score_top_k``). Here they are made from a backend's scores of the
 (rows, k) values, block by block: the sum over all classes in place of the sum over those that are kept.
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs.teachers import TopKLogits, check_sums, without_padding
-from rad_fast.kernels.reference.score import Invalid, Points, Rule, Scores, record, widened
+from rad_fast.inputs.teachers import TeacherLabels, TopKLogits, check_sums, without_padding
+from rad_fast.kernels.reference.score import OTHERS, Invalid, Points, Rule, Scores, likeliest_other, record, widened
 
 from .backends import Backend, Float32s
 
@@ -23,6 +23,8 @@ BLOCK = 1 << 19  # values looked at together: all that is made of them stays wit
 
 def score(kernels: Backend, logits: Any, given: Int32s | None = None, name: str = "logits") -> Scores:
     """A backend's scores of logits of either kind."""
+    if isinstance(logits, TeacherLabels):
+        return label_scores(logits)
     if not isinstance(logits, TopKLogits):
         return kernels.score(logits, given)
     blocks = [
@@ -38,7 +40,7 @@ def appraise(
     kernels: Backend, teacher: Any, student: Any, rule: Rule, given: Float32s | None, out: Points
 ) -> tuple[Invalid, Invalid]:
     """Gain, correctness and label of every point, from logits of either kind."""
-    if not isinstance(teacher, TopKLogits) and not isinstance(student, TopKLogits):
+    if not isinstance(teacher, (TopKLogits, TeacherLabels)) and not isinstance(student, TopKLogits):
         return kernels.appraise(teacher, student, rule, given, out)
     found = [Invalid(), Invalid()]
     for part in blocks_of(teacher, student):
@@ -49,6 +51,9 @@ def appraise(
         values = None if given is None else given[part]
         place = Points(out.gain[part], out.correctness[part], out.label[part])
         bad = record(of_teacher, of_student, rule, values, place)
+        if out.other is not None:
+            alike = student is None or student.shape[1] == teacher.shape[1]
+            out.other[part] = other_classes((teacher if student is None else student)[part], place.label, alike)
         found = [joined(*pair, part.start) for pair in zip(found, bad, strict=True)]
     return found[0], found[1]
 
@@ -57,7 +62,35 @@ def joined(total: Invalid, part: Invalid, offset: int) -> Invalid:
     return Invalid(total.rows + part.rows, offset + part.first if total.rows == 0 and part.rows else total.first)
 
 
+def other_classes(logits: Any, label: Int32s, alike: bool) -> npt.NDArray[np.uint8]:
+    """The likeliest class of some rows but the label, as far as it is known; 0 where it is not."""
+    valid = label >= 0
+    if isinstance(logits, TeacherLabels):
+        return np.zeros(len(label), np.uint8)
+    if not isinstance(logits, TopKLogits):
+        return np.where(valid, likeliest_other(logits, label if alike else None), 0).astype(np.uint8)
+    logits = logits.on_host()
+    values, indices = widened(logits.values), logits.indices
+    known = (indices >= 0) & (indices < logits.n_classes)
+    if alike:
+        known &= indices != label[:, None]
+    values = np.where(known & ~np.isnan(values), values, -np.inf)
+    best = (values == values.max(axis=1, keepdims=True)) & known
+    other = np.where(best, indices, OTHERS).min(axis=1)
+    return np.where(valid & (other < OTHERS), other, 0).astype(np.uint8)
+
+
+def label_scores(given: TeacherLabels) -> Scores:
+    """Scores of labels and how likely each is: the other classes share what is left."""
+    confidence = given.certainty()
+    margin = np.maximum(0.0, confidence - (1.0 - confidence) / (given.n_classes - 1))
+    none = given.unanswered
+    return Scores(np.where(none, np.nan, margin), np.where(none, np.nan, confidence), given.labels, None)
+
+
 def part_scores(kernels: Backend, logits: Any, part: slice, given: Int32s | None, name: str) -> Scores:
+    if isinstance(logits, TeacherLabels):
+        return label_scores(logits[part])
     if isinstance(logits, TopKLogits):
         return block_scores(kernels, logits[part], given, name, part.start)
     return kernels.score(logits[part], given)
@@ -66,8 +99,8 @@ def part_scores(kernels: Backend, logits: Any, part: slice, given: Int32s | None
 def blocks_of(*matrices: Any) -> Iterator[slice]:
     """At least one block, so that there are scores of no rows, too."""
     rows = len(matrices[0])
-    stored = [logits.values if isinstance(logits, TopKLogits) else logits for logits in matrices if logits is not None]
-    wide = max(array.shape[1] for array in stored)
+    given = [logits for logits in matrices if logits is not None]
+    wide = max((each.values if isinstance(each, TopKLogits) else each).shape[1] for each in given)
     step = max(1, BLOCK // wide)
     for begin in range(0, max(1, rows), step):
         yield slice(begin, min(rows, begin + step))

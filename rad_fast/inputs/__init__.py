@@ -38,7 +38,7 @@ from .arrays import (
     same_classes,
     same_rows,
 )
-from .classes import chosen, gain_array, gain_of, quotas, quotas_of_classes
+from .classes import chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
 from .points import (
     Source,
     UnreliableTeacherWarning,
@@ -60,7 +60,7 @@ from .points import (
     warn_unreliable,
 )
 from .softmax import ENOUGH, GIVE, Seen, looked_at, probabilities_given, refuse_all_probabilities, refuse_probabilities
-from .teachers import Probabilities, TopKLogits, matrix
+from .teachers import Probabilities, TeacherLabels, TopKLogits, matrix
 
 __all__ = [
     "ENOUGH",
@@ -73,6 +73,7 @@ __all__ = [
     "Seen",
     "Share",
     "Source",
+    "TeacherLabels",
     "TopKLogits",
     "UnreliableTeacherWarning",
     "accuracy",
@@ -122,6 +123,7 @@ __all__ = [
     "seed",
     "shared_selector",
     "source",
+    "unanswered",
     "unusable",
     "warn_unreliable",
 ]

@@ -15,6 +15,7 @@ from rad_fast.kernels.reference.score import Gain
 from .arguments import is_number
 from .arrays import FLOATS, Matrix, host_array
 from .points import exclude_mask, refuse_elements
+from .teachers import TeacherLabels
 
 GAIN = 'gain: expected "auto", "label", "margin" or numbers in [0, 1], one a point'
 QUOTAS = 'quotas: expected "auto", "equal", "proportional", None, or weights: an array of one a class, or a mapping'
@@ -37,6 +38,19 @@ def gain_of(value: Any, teacher: Matrix, student: Matrix | None) -> Gain:
             f'probabilities, of {student.classes} classes; take "margin"'
         )
     return Gain.LABEL if alike and value != "margin" else Gain.MARGIN
+
+
+def unanswered(teacher: Matrix, student: Matrix | None, gain: Any) -> npt.NDArray[np.bool_] | None:
+    """Points for which a teacher of labels alone has no answer; refuses labels that say nothing of a gain."""
+    said: Any = teacher.data
+    if not isinstance(said, TeacherLabels):
+        return None
+    if student is None and said.confidence is None and isinstance(gain, str):
+        raise ValueError(
+            f"{teacher.name}: expected confidence= with TeacherLabels, or student_logits=, or numbers as gain=: labels "
+            "alone do not say what there is to learn"
+        )
+    return said.unanswered if said.unanswered.any() else None
 
 
 def gain_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32] | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rad_fast.kernels.reference.score import widened
 
@@ -197,6 +198,93 @@ class Probabilities:
         return logarithms
 
 
+class TeacherLabels:
+    """A teacher's answers alone, in place of logits: what a language model says, and how sure it says it is.
+
+    Parameters
+    ----------
+    labels : (N,) integers in 0..n_classes-1, or -1 where there is no answer
+        A point without an answer is left out and counted.
+    confidence : (N,) array in [0, 1], optional
+        How likely the teacher says its label is right; NaN where it does not say: as little as a guess, 1 / n_classes.
+        The other classes share the rest. Without it every label counts as certain: calibrate.
+    n_classes : int
+        How many classes there are.
+
+    Notes
+    -----
+    The confidence that a language model speaks of is worth little as correctness: fit a ``Calibrator``. Without
+    ``confidence``, what there is to learn is known from a student alone, or from ``gain=``.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+
+    Examples
+    --------
+    >>> import numpy as np, rad_fast
+    >>> labels, confidence = np.array([0, 2, 1, -1, 2]), np.array([0.9, 0.6, np.nan, 0.5, 0.7])
+    >>> rad_fast.select(rad_fast.TeacherLabels(labels, confidence, n_classes=3), 2, mistakes=0)
+    array([1, 4])
+    """
+
+    def __init__(self, labels: Any, confidence: Any = None, *, n_classes: int) -> None:
+        self.n_classes = checked_classes(n_classes, 2)
+        array, dtype, self.wrap = host_array("labels", labels)
+        if array.dtype.kind not in "iu" or dtype == "bfloat16" or array.ndim != 1:
+            raise TypeError(f"labels: expected (N,) integers, a class each, got dtype {dtype} and shape {array.shape}")
+        wrong = (array < -1) | (array >= self.n_classes)
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise ValueError(
+                f"labels: expected classes from 0 to {self.n_classes - 1}, or -1 for no answer; {int(wrong.sum())} are "
+                f"others, the first: {array[at]} at index {at}"
+            )
+        self.labels = array.astype(np.int32)
+        self.confidence: Array | None = None
+        if confidence is not None:
+            said, dtype, _ = host_array("confidence", confidence)
+            if dtype not in FLOATS or said.shape != array.shape:
+                raise TypeError(
+                    f"confidence: expected floats of shape {array.shape}, got dtype {dtype} and shape {said.shape}"
+                )
+            if dtype == "bfloat16":
+                said = (said.astype(np.uint32) << np.uint32(16)).view(np.float32)
+            wrong = (said < 0) | (said > 1)
+            if wrong.any():
+                at = int(wrong.argmax())
+                raise ValueError(
+                    f"confidence: expected numbers in [0, 1], or NaN where none was said; {int(wrong.sum())} are "
+                    f"others, the first: {said[at]} at index {at}"
+                )
+            self.confidence = said.astype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.labels), self.n_classes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: slice | Array) -> TeacherLabels:
+        part = object.__new__(TeacherLabels)
+        part.__dict__.update(self.__dict__)
+        part.labels = self.labels[rows]
+        part.confidence = None if self.confidence is None else self.confidence[rows]
+        return part
+
+    @property
+    def unanswered(self) -> npt.NDArray[np.bool_]:
+        """Which points have no answer."""
+        return self.labels < 0
+
+    def certainty(self) -> npt.NDArray[np.float64]:
+        """The probability of each label: as said, 1 / n_classes where nothing is, 1 for all without confidences."""
+        if self.confidence is None:
+            return np.ones(len(self.labels))
+        return np.where(np.isnan(self.confidence), 1.0 / self.n_classes, self.confidence)
+
+
 def given_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:
     """As ``host_array``; an array in CUDA memory is kept as it is."""
     if not is_cuda(value):
@@ -316,11 +404,11 @@ def check_sums(logits: TopKLogits, name: str, first: int, excess: Array, top: Ar
 
 def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
     """Checked logits: two dimensions, a floating dtype, at least one row (unless ``empty``) and two columns."""
-    if isinstance(value, TopKLogits):
+    if isinstance(value, (TopKLogits, TeacherLabels)):
         if not empty and len(value) == 0:
             raise ValueError(f"{name}: expected at least one row, got none")
         data: Any = value
-        return Matrix(name, data, value.dtype, value.wrap)
+        return Matrix(name, data, getattr(value, "dtype", "labels"), value.wrap)
     if isinstance(value, Probabilities):
         array, wrap = value.logits(), value.wrap
         dtype = array.dtype.name

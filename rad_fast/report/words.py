@@ -15,6 +15,8 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
     excluded = ""
     if left_out:
         excluded = f" ({left_out:,} left out: {numbers['excluded']:,} excluded, {numbers['invalid']:,} invalid)"
+    if numbers.get("unanswered"):
+        excluded = excluded[:-1] + f"; {numbers['unanswered']:,} without an answer)"
     wrong, value = amount(numbers["mistakes"]), amount(numbers["value"])
     gain, correctness = numbers["selected_mean_gain"], numbers["selected_mean_correctness"]
     worth, threshold = f"{numbers['worth_querying']:,}", limit(numbers)

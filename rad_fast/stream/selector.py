@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rad_fast.calibration import Calibrator
+from rad_fast.calibration import Calibrator, rule_of
 from rad_fast.device import topk
 from rad_fast.device.backends import backend as backend_of
 from rad_fast.inputs import (
@@ -28,7 +28,7 @@ from rad_fast.inputs import (
 from rad_fast.inputs import quotas as checked_quotas
 from rad_fast.inputs.teachers import copier
 from rad_fast.kernels.reference.score import Kind, Points, Rule, empty_points
-from rad_fast.selector import RAW_MISTAKES, _gain_named, _rule
+from rad_fast.selector import RAW_MISTAKES, _gain_named
 
 from . import inputs
 from .course import Wanted
@@ -230,7 +230,7 @@ class StreamSelector:
             student, _ = rows_of("student_logits", student_logits)
             same_rows(teacher, student)
         gain, correctness = (inputs.of_points(value, teacher.rows) for value in (gain, correctness))
-        rule = Rule(Kind.GIVEN) if correctness is not None else _rule(self.correctness, teacher, student)
+        rule = Rule(Kind.GIVEN) if correctness is not None else rule_of(self.correctness, teacher, student)
         rule = rule._replace(gain=gain_of(self.gain if gain is None else gain, teacher, student))
         known = source(
             teacher,
