@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +15,10 @@ from . import inputs
 from .calibration import Calibrator
 from .device.backends import Backend, backend
 from .device.route import Route
+from .game.nested import extended
 from .game.quotas import Shares
 from .inputs import shown
+from .inputs.typed import Budget
 from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.score import Gain, Kind, Points, Rule, Scores
 from .report import table as tables
@@ -96,6 +98,7 @@ class Selection:
     _answer: Equilibrium | Equilibria | None = field(default=None, repr=False)
     _shares: Shares | None = field(default=None, repr=False)
     n_unanswered: int = field(default=0, repr=False)
+    _before: npt.NDArray[np.int64] | None = field(default=None, repr=False)  # selected in stages before this one
 
     @property
     def equilibrium(self) -> Equilibrium | Equilibria:
@@ -131,7 +134,10 @@ class Selection:
 
     @cached_property
     def probabilities(self) -> Any:
-        return self._wrap(probabilities(self._kernels, self._points, self.equilibrium))
+        q = probabilities(self._kernels, self._points, self.equilibrium)
+        if self._before is not None:
+            q[self._before] = 1.0
+        return self._wrap(q)
 
     @cached_property
     def weights(self) -> Any:
@@ -139,7 +145,14 @@ class Selection:
         if isinstance(self._kernels, Route) and isinstance(answer, Equilibrium):
             return self._wrap(self._kernels.weights(self._points, self._indices, answer))
         selected = Points(*(field[self._indices] for field in self._points[:3]))
-        return self._wrap(1.0 / probabilities(self._kernels, selected, answer))
+        q = probabilities(self._kernels, selected, answer)
+        q[self._had] = 1.0
+        return self._wrap(1.0 / q)
+
+    @property
+    def _had(self) -> npt.NDArray[np.bool_]:
+        """Which of the selected points were selected in stages before this one."""
+        return np.isin(self._indices, [] if self._before is None else self._before)
 
     def on_host(self) -> tuple[npt.NDArray[np.int64], Any]:
         """Indices and points as NumPy arrays."""
@@ -214,11 +227,74 @@ class Selection:
         some = Points(points.gain[at], points.correctness[at], points.label[at])
         chance, by_class = probabilities(self._host_kernels, some, self.equilibrium), self.quotas is not None
         threshold = self.threshold[some.label] if by_class else np.full(len(at), self.threshold)
-        return tables.columns(tables.Picks(at, some.label, some.gain, some.correctness, chance, threshold, by_class))
+        had = np.isin(at, [] if self._before is None else self._before)
+        chance[had] = 1.0
+        given = (at, some.label, some.gain, some.correctness, chance, threshold, by_class, had)
+        return tables.columns(tables.Picks(*given))
 
     @property
     def _host_kernels(self) -> Backend:
         return backend("auto") if isinstance(self._kernels, Route) else self._kernels
+
+    def extend(self, budget: Budget, *, seed: int | None = None) -> Selection:
+        """A selection of more points that contains this one, for labels that are bought in steps.
+
+        Given the points that are selected, the others play the game for what the budget has more, and are sampled with
+        its probabilities. Those are exact given this selection: in the new one ``probabilities`` are 1 for the points
+        selected before, and ``weights`` estimate, without bias, sums over these and all others whose probability is not
+        0. ``value`` is the sum of the stages' values: over all draws, that much gain is expected at least. Quotas share
+        out the whole budget.
+
+        Parameters
+        ----------
+        budget : int, or a fraction as a float or as text: how many points in all.
+        seed : int >= 0, optional: the start of the new sample; by default it follows from this selection's seed.
+
+        Returns
+        -------
+        Selection. Of a selection made on a device the arrays are NumPy's.
+
+        Raises
+        ------
+        ValueError : where the budget is not larger than this selection's, or this is one rank's part of a selection.
+
+        Examples
+        --------
+        >>> import numpy as np, rad_fast
+        >>> logits = np.random.default_rng(0).normal(0, 5, size=(1000, 10))
+        >>> first = rad_fast.Selector(20).fit(logits)
+        >>> second = first.extend(50)
+        >>> len(second.indices), bool(np.isin(first.indices, second.indices).all())
+        (50, True)
+        """
+        at, points = self.on_host()
+        if len(points.gain) != self.n_points:
+            raise ValueError("extend: expected a selection of one process, got the part of one rank")
+        left_out = self.n_excluded + self.n_invalid + self.n_unanswered
+        total = inputs.larger_budget(budget, self.n_points, left_out, self.budget)
+        of_seed = self.seed if seed is None else inputs.seed(seed)
+        stage = extended(points, at, total - self.budget, self.mistakes, self._shares, of_seed, self._host_kernels)
+        wrap, shares = inputs.same if isinstance(self._kernels, Route) else self._wrap, self._shares
+        if shares is not None and stage.quotas is not None:
+            shares = shares._replace(quotas=stage.quotas)
+        return replace(
+            self,
+            indices=wrap(stage.indices),
+            budget=total,
+            value=self.value + stage.value,
+            price=stage.answer.price,
+            threshold=stage.answer.threshold,
+            share=stage.answer.share,
+            backend=self._host_kernels.name,
+            quotas=stage.quotas,
+            _indices=stage.indices,
+            _pieces=Pieces([points]),
+            _kernels=self._host_kernels,
+            _wrap=wrap,
+            _answer=stage.answer,
+            _shares=shares,
+            _before=at,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Keep the selection in a file, for ``Selection.load``: the points' scores too, 12 bytes a point.
@@ -282,7 +358,8 @@ class Selection:
         """What the report's figures are counted from."""
         at, points = self.on_host()
         curve = calibration(self.calibrator)
-        return Drawn(at, points, self._host_kernels, self.equilibrium, self.budget, self.mistakes, self.n_points, curve)
+        game = (self._host_kernels, self.equilibrium, self.budget, self.mistakes, self.n_points)
+        return Drawn(at, points, *game, curve, self._before)
 
     @cached_property
     def _figures(self) -> dict[str, Any]:

@@ -62,6 +62,14 @@ def budget(given: Any, points: int, left_out: int) -> int:
     return int(value)
 
 
+def larger_budget(given: Any, points: int, left_out: int, before: int) -> int:
+    """The number of points in all of a selection that contains one of ``before`` points."""
+    total = budget(given, points, left_out)
+    if total <= before:
+        raise ValueError(f"budget: expected more than the {before} points that are selected, in all; got {total}")
+    return total
+
+
 def mistakes(given: Any) -> float | None:
     """A count of mistakes (an int, or a float of at least 1) or a fraction of the points (a float below 1, or text such
     as "5%"), or None."""

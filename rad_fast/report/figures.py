@@ -57,6 +57,7 @@ class Drawn(NamedTuple):
     mistakes: float
     n_points: int  # of all ranks
     calibration: dict[str, Any] | None  # as above
+    before: Counts | None = None  # points selected in earlier stages: they are there for sure
 
 
 def figures(drawn: Drawn) -> dict[str, Any]:
@@ -68,12 +69,15 @@ def figures(drawn: Drawn) -> dict[str, Any]:
     gain, correctness = some.gain, some.correctness
     rows, other = classes(points, at)
     whole = len(points.gain) == drawn.n_points
+    q = probabilities(kernels, some, answer)
+    if drawn.before is not None:
+        q[np.isin(places, drawn.before)] = 1.0
     return {
         "version": VERSION,
         "counted": len(gain),
         "plane": plane(gain, correctness, points, at),
         "margin": {"pool": margins(gain).tolist(), "selected": margins(points.gain[at]).tolist()},
-        "probability": chances(probabilities(kernels, some, answer), answer),
+        "probability": chances(q, answer),
         "classes": rows,
         "other": other,
         "expected": expected(drawn),
@@ -83,9 +87,9 @@ def figures(drawn: Drawn) -> dict[str, Any]:
 
 
 def around(drawn: Drawn) -> dict[str, Any] | None:
-    """The curves around a selection; none where every class has a game of its own."""
+    """The curves around a selection; none where every class, or every stage, has a game of its own."""
     answer, points = drawn.equilibrium, drawn.points
-    if isinstance(answer, Equilibria):
+    if isinstance(answer, Equilibria) or drawn.before is not None:
         return None
     game = (drawn.kernels, drawn.budget, drawn.mistakes, answer.value)
     return curves(points.gain, points.correctness, *game)
@@ -126,7 +130,7 @@ def margins(gain: Float32s) -> Counts:
 def chances(q: npt.NDArray[np.float64], answer: Equilibrium | Equilibria) -> dict[str, Any]:
     """Inclusion probabilities in equal bins up to the highest: a point that is taken has a gain above the threshold."""
     upper = float(q.max(initial=0.0))
-    if isinstance(answer, Equilibrium):
+    if isinstance(answer, Equilibrium) and upper < 1.0:
         upper = min(1.0, answer.price / answer.threshold) if answer.threshold > 0 else 1.0
     upper = upper if upper > 0 else 1.0
     some = q[q > 0]
@@ -164,13 +168,15 @@ def expected(drawn: Drawn) -> float:
     He spends all he has at his price; on points that are taken beyond it, only where the threshold is below 0, more.
     """
     points, answer = drawn.points, drawn.equilibrium
-    if isinstance(answer, Equilibrium) and answer.threshold >= 0:
+    if drawn.before is None and isinstance(answer, Equilibrium) and answer.threshold >= 0:
         return answer.value + 2.0 * drawn.mistakes * answer.price
     total = 0.0
     for begin in range(0, len(points.gain), BLOCK):
         part = slice(begin, begin + BLOCK)
         gain, correctness = points.gain[part], points.correctness[part]
         q = probabilities(drawn.kernels, Points(gain, correctness, points.label[part]), answer)
+        if drawn.before is not None:
+            q[drawn.before[(drawn.before >= begin) & (drawn.before < begin + BLOCK)] - begin] = 1.0
         taken = q > 0
         advantage = 2.0 * correctness[taken].astype(np.float64) - 1.0
         total += float(np.sum(q[taken] * advantage * gain[taken]))

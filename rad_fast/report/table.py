@@ -27,7 +27,10 @@ Columns = Mapping[str, Any]  # an array, or for ``why`` a list of str, by name
 
 
 class Picks(NamedTuple):
-    """What a table says of the selected points, an entry each; ``quota``: whether each class had its own budget."""
+    """What a table says of the selected points, an entry each.
+
+    ``quota``: whether each class had its own budget; ``before``: which points an earlier stage selected.
+    """
 
     at: npt.NDArray[np.int64]
     label: npt.NDArray[np.int32]
@@ -36,6 +39,7 @@ class Picks(NamedTuple):
     probability: Float64s
     threshold: Float64s  # of the game that the point was in
     quota: bool
+    before: npt.NDArray[np.bool_]
 
 
 def columns(picks: Picks) -> Columns:
@@ -55,7 +59,11 @@ def reasons(picks: Picks) -> list[str]:
     """Why each point was selected, in words: "effective gain 0.71 above 0.62"."""
     effective = (2.0 * picks.correctness.astype(np.float64) - 1.0) * picks.gain
     words = []
-    for label, gain, threshold in zip(picks.label.tolist(), effective.tolist(), picks.threshold.tolist(), strict=True):
+    told = zip(picks.label.tolist(), effective.tolist(), picks.threshold.tolist(), picks.before.tolist(), strict=True)
+    for label, gain, threshold, before in told:
+        if before:
+            words.append(f"selected before, effective gain {gain:.2f}")
+            continue
         quota = f"class {label}'s quota, " if picks.quota else ""
         if gain == threshold:
             words.append(f"{quota}effective gain {gain:.2f}, on the threshold")

@@ -57,6 +57,7 @@ def test_a_reason_names_the_quota_and_the_threshold_where_they_decided() -> None
         probability=half,
         threshold=np.array([0.62, float(gain[1]), 0.62]),
         quota=True,
+        before=np.zeros(3, bool),
     )
     assert reasons(picks) == [
         "class 12's quota, effective gain 0.71 above 0.62",
@@ -64,6 +65,7 @@ def test_a_reason_names_the_quota_and_the_threshold_where_they_decided() -> None
         "class 7's quota, effective gain 0.6200004 above 0.62",
     ]
     assert reasons(picks._replace(quota=False))[0] == "effective gain 0.71 above 0.62"
+    assert reasons(picks._replace(before=np.ones(3, bool)))[0] == "selected before, effective gain 0.71"
 
 
 def test_torch_logits_give_the_same_table(chosen: rad_fast.Selection) -> None:
