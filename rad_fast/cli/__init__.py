@@ -1,4 +1,4 @@
-"""The command line: rad-fast select, report, bench, info, demo.
+"""The command line: rad-fast select, stream, report, bench, info, demo.
 
 A subcommand is an entry of COMMANDS: a name, a function that adds its arguments, and one that runs it.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import rad_fast
 
-from . import bench, demo, info, report, select
+from . import bench, demo, info, report, select, stream
 from .messages import UsageError, one_line, tell, tell_warning
 
 
@@ -94,6 +94,7 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("select", "choose points from the logits in a file", select.add_arguments, select.run),
+    Command("stream", "decide rows of logits as they come through a pipe", stream.add_arguments, stream.run),
     Command("report", "show a selection on one page, with figures", report.add_arguments, report.run),
     Command("bench", "measure rad_fast on this machine, beside memory and PyTorch", bench.add_arguments, bench.run),
     Command("info", "say what is installed and what this machine offers", info.add_arguments, info.run),
