@@ -12,6 +12,7 @@ except ImportError as error:
 
 from .data import SelectionSampler, SoftLabelDataset, soft_targets
 from .distiller import ActiveDistiller, RoundReport
+from .estimators import SklearnStudent
 from .inputs import BudgetWarning, TeacherError
 from .losses import (
     DebiasingWeights,
@@ -44,6 +45,7 @@ __all__ = [
     "Round",
     "RoundReport",
     "SelectionSampler",
+    "SklearnStudent",
     "SoftCrossEntropy",
     "SoftLabelDataset",
     "StudentLabelMixing",

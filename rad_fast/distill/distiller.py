@@ -18,8 +18,10 @@ from torch.utils.data import ConcatDataset, default_collate
 
 import rad_fast.inputs
 from rad_fast.calibration import Calibrator
+from rad_fast.inputs.shown import card
 
 from . import inputs
+from .estimators import SklearnStudent, prepared
 from .ledger import Ledger, bar
 from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
@@ -72,7 +74,8 @@ class ActiveDistiller:
 
     Parameters
     ----------
-    student : a torch module, or anything that ``train`` and ``call`` understand. It is copied, never modified.
+    student : a torch module, a ``SklearnStudent``, or anything that ``train`` and ``call`` understand. It is copied,
+        never modified.
     teacher : a callable on a batch of inputs that returns logits (rows, C); only asked for chosen points and, once, for
         the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
@@ -188,12 +191,14 @@ class ActiveDistiller:
         self.batch_size = inputs.positive_int("batch_size", batch_size)
         self.labelled: Pairs | Part = Pairs("labelled", labelled)
         self.holdout: Pairs | Part = self._hold_out() if holdout is None else Pairs("holdout", holdout)
+        student = prepared(student, self._classes_known(pool_logits))
         self._initial, self.student = copy.deepcopy(student), student
         self.classes = predict(student, [self.labelled[0][0]], call=call, collate=collate).shape[1]
         self.labelled.check("labelled", self.classes)
         self.holdout.check("holdout", self.classes)
         self.strategy, self._strategy_name = self._strategy(strategy)
-        self.train = train or Fit(holdout=self.holdout, seed=self.seed, collate=collate)
+        own = SklearnStudent.learn if isinstance(student, SklearnStudent) else None
+        self.train = train or own or Fit(holdout=self.holdout, seed=self.seed, collate=collate)
         self.labels = inputs.choice("labels", labels, ("soft", "hard"))
         self.temperature = inputs.positive("temperature", temperature)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
@@ -252,6 +257,23 @@ class ActiveDistiller:
     def queries(self) -> int:
         """Points the teacher has answered for in the whole run, the hold-out included."""
         return self._ledger.queries
+
+    def __repr__(self) -> str:
+        done = f"{len(self.history) - 1} of {self.rounds} rounds done" if self.history else "not begun"
+        return f"ActiveDistiller({done}, {len(self.selected):,} of {len(self.pool):,} points, {self.queries:,} queries)"
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        last = self.history[-1] if self.history else None
+        rows = {
+            "student": type(self.student).__name__,
+            "strategy": self._strategy_name,
+            "rounds": f"{max(0, len(self.history) - 1)} of {self.rounds}, {self.budget:,} points each",
+            "selected": f"{len(self.selected):,} of {len(self.pool):,} points",
+            "queries": f"{self.queries:,}",
+            "accuracy on the hold-out": "not trained yet" if last is None else f"{100 * last.holdout_accuracy:.3g}%",
+        }
+        return card("ActiveDistiller", rows)
 
     # A round.
 
@@ -372,6 +394,13 @@ class ActiveDistiller:
                 journal.append("trained", report=report)
         elif self.history:  # the student was not kept: train it again on what was paid for
             self.student = self._trained(student, len(self.history) - 1)
+
+    def _classes_known(self, pool_logits: Any) -> int:
+        """How many classes the teacher has, or else the labels."""
+        shape = getattr(pool_logits, "shape", None)
+        if shape is not None and len(shape) == 2:
+            return int(shape[1])
+        return 1 + int(max(self.labelled.labels.max(), self.holdout.labels.max()))
 
     def _hold_out(self) -> Part:
         pairs = self.labelled

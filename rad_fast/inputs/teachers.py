@@ -7,7 +7,7 @@ import importlib
 import math
 import numbers
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from rad_fast.kernels.reference.score import widened
 from . import shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
+from .logprobs import top_k
 from .softmax import SUM
 
 EPSILON = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -36,7 +37,7 @@ class TopKLogits:
         fewer. A class may be in a row twice with one value.
     n_classes : int
         How many classes there are.
-    logsumexp : (N,) array, optional
+    logsumexp : (N,) array, or one number for all rows, optional
         ``log(sum(exp(all logits)))`` of each row; of log-probabilities it is zeros. With it margin, confidence and
         label are exact. Without it the classes that are not kept count as impossible: where r is the probability that
         they have in truth, margin and confidence come out as 1 / (1 - r) of what they are, too large by at most
@@ -79,7 +80,8 @@ class TopKLogits:
         self.logsumexp: Array | None = None
         self.sum_dtype = "float64"
         if logsumexp is not None:
-            sums, self.sum_dtype, _ = given_array("logsumexp", logsumexp)
+            sums = np.full(shape[0], float(logsumexp)) if is_number(logsumexp) else logsumexp
+            sums, self.sum_dtype, _ = given_array("logsumexp", sums)
             if self.sum_dtype not in FLOATS:
                 raise TypeError(f"logsumexp: {EXPECTED_DTYPE}, got {self.sum_dtype}; convert it to float32")
             if tuple(sums.shape) != shape[:1]:
@@ -87,6 +89,39 @@ class TopKLogits:
                     f"logsumexp: expected one number a row, shape {shape[:1]}, got shape {tuple(sums.shape)}"
                 )
             self.logsumexp = sums
+
+    @staticmethod
+    def from_logprobs(rows: Iterable[Any], n_classes: int | None = None, vocabulary: Any = None) -> TopKLogits:
+        """From log-probabilities as a server of a language model gives them, for the first token of each answer.
+
+        Parameters
+        ----------
+        rows : of each point a dict of token ids (or tokens) to log-probabilities, any number of them; or a response of
+            vLLM (``RequestOutput``) or of OpenAI (chat or completion, as an object or as JSON).
+        n_classes : how many classes there are; without a vocabulary the size of the teacher's.
+        vocabulary : the class of each token, as a mapping, or a list with the token of each class. Other tokens are
+            left out, spaces around a token do not matter, and what several tokens of one class have is added up. None:
+            the token ids are the classes.
+
+        Returns
+        -------
+        TopKLogits. A row with none of the vocabulary's tokens is invalid: leave it out with ``invalid="exclude"``.
+
+        Raises
+        ------
+        TypeError, ValueError : naming the row.
+
+        Examples
+        --------
+        >>> import rad_fast
+        >>> rows = [{"yes": -0.1, "no": -2.4, "maybe": -6.0}, {" no": -0.7, " yes": -0.8}, {"yes": -0.02}]
+        >>> answers = rad_fast.TopKLogits.from_logprobs(rows, vocabulary=["no", "yes"])
+        >>> answers
+        TopKLogits(3 points, 2 of 2 classes, float32)
+        >>> rad_fast.select(answers, 1, mistakes=0)
+        array([0])
+        """
+        return TopKLogits(*top_k(rows, n_classes, vocabulary))
 
     @property
     def shape(self) -> tuple[int, int]:

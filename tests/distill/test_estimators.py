@@ -1,0 +1,125 @@
+"""Students that are estimators of scikit-learn: their logits, what they learn, and the whole loop with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sklearn")
+
+from sklearn.ensemble import RandomForestClassifier  # noqa: E402
+from sklearn.feature_extraction.text import CountVectorizer  # noqa: E402
+from sklearn.linear_model import LogisticRegression, RidgeClassifier  # noqa: E402
+from sklearn.neighbors import KNeighborsClassifier  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+
+from rad_fast.distill import ActiveDistiller, SklearnStudent, SoftLabelDataset  # noqa: E402
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(600, 5)).astype(np.float32)
+Y = (X @ rng.normal(size=(5, 3))).argmax(1)
+LOGITS = 8.0 * np.eye(3, dtype=np.float32)[Y] + rng.normal(0, 2, (600, 3)).astype(np.float32)
+ESTIMATORS = {
+    "logistic regression": LogisticRegression(),
+    "pipeline": make_pipeline(StandardScaler(), LogisticRegression()),
+    "forest": RandomForestClassifier(20, random_state=0),
+    "without sample weights": KNeighborsClassifier(3),
+    "without probabilities": RidgeClassifier(),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_whole_loop_trains_an_estimator(name: str) -> None:
+    estimator = ESTIMATORS[name]
+    distiller = ActiveDistiller(
+        SklearnStudent(estimator),
+        None,
+        labelled=(X[:30], Y[:30]),
+        holdout=(X[30:100], Y[30:100]),
+        pool=X[100:500],
+        pool_logits=LOGITS[100:500],
+        holdout_logits=LOGITS[30:100],
+        budget=60,
+        rounds=2,
+        progress=False,
+    )
+    student = distiller.run()
+    assert isinstance(student, SklearnStudent)
+    assert (student(X[500:]).argmax(1) == Y[500:]).mean() > 0.6
+    assert not hasattr(estimator, "classes_"), "what was given is not fitted"
+    assert repr(distiller) == "ActiveDistiller(2 of 2 rounds done, 120 of 400 points, 0 queries)"
+    assert "120 of 400 points" in distiller._repr_html_()
+    assert repr(student).endswith(", fitted)")
+
+
+def test_a_run_that_was_killed_goes_on_with_an_estimator(tmp_path: Any) -> None:
+    given = {
+        "labelled": (X[:30], Y[:30]),
+        "holdout": (X[30:100], Y[30:100]),
+        "pool": X[100:500],
+        "pool_logits": LOGITS[100:500],
+        "holdout_logits": LOGITS[30:100],
+        "budget": 40,
+        "rounds": 2,
+        "progress": False,
+        "journal": tmp_path / "journal",
+    }
+    first = ActiveDistiller(SklearnStudent(LogisticRegression()), None, **given).run()
+    again = ActiveDistiller(SklearnStudent(LogisticRegression()), None, **given)
+    assert len(again.history) == 3
+    np.testing.assert_array_equal(again.run()(X[500:]), first(X[500:]))
+
+
+def test_soft_labels_and_weights_are_learned_as_weighted_rows() -> None:
+    """A point that is 70% one class and 30% another is as two rows of these weights; one of weight 0 is as none."""
+    targets = np.tile([0.7, 0.3, 0.0], (20, 1)).astype(np.float32)
+    targets[10:] = [0.0, 0.0, 1.0]
+    weights = np.ones(20, np.float32)
+    weights[10:12] = 0.0
+    data = SoftLabelDataset(torch.from_numpy(X[:20]), torch.from_numpy(targets), weights=torch.from_numpy(weights))
+    student = SklearnStudent(LogisticRegression(), 3).learn(data)
+    rows = np.concatenate([X[:10], X[:10], X[12:20]])
+    labels, weight = np.repeat([0, 1, 2], [10, 10, 8]), np.repeat([0.7, 0.3, 1.0], [10, 10, 8])
+    expected = LogisticRegression().fit(rows, labels, sample_weight=weight)
+    np.testing.assert_allclose(student.estimator.predict_proba(X), expected.predict_proba(X), atol=1e-3)
+
+
+def test_a_class_that_was_not_seen_is_unlikely_and_not_ruled_out() -> None:
+    data = SoftLabelDataset(X[:40], np.where(Y[:40] == 2, 0, Y[:40]), n_classes=4)
+    logits = SklearnStudent(LogisticRegression(), 4).learn(data)(X[:5])
+    assert logits.shape == (5, 4)
+    assert np.isfinite(logits).all()
+    assert np.all(logits[:, 2:] == logits.min())
+
+
+def test_before_it_has_learned_anything_all_classes_are_alike() -> None:
+    assert np.all(SklearnStudent(LogisticRegression(), 3)(X[:4]) == 0.0)
+    with pytest.raises(ValueError, match="n_classes: expected a number"):
+        SklearnStudent(LogisticRegression())(X[:4])
+
+
+def test_texts_are_given_to_a_pipeline_as_they_are() -> None:
+    texts = ["good food", "bad food", "good place", "bad place"] * 5
+    labels = np.array([1, 0, 1, 0] * 5)
+    student = SklearnStudent(make_pipeline(CountVectorizer(), LogisticRegression()), 2)
+    student = student.learn(SoftLabelDataset(texts, labels, n_classes=2))
+    np.testing.assert_array_equal(student(["good", "bad"]).argmax(1), [1, 0])
+
+
+@pytest.mark.parametrize(
+    "wrong", [LogisticRegression, object(), StandardScaler()], ids=["a class", "anything", "no classifier"]
+)
+def test_what_is_no_classifier_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="estimator: expected a classifier"):
+        SklearnStudent(wrong)
+
+
+def test_lightgbm_is_such_an_estimator() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    estimator = lightgbm.LGBMClassifier(n_estimators=20, min_child_samples=5, verbose=-1, n_jobs=1)
+    student = SklearnStudent(estimator, 3).learn(SoftLabelDataset(X[:500], Y[:500], n_classes=3))
+    assert (student(X[500:]).argmax(1) == Y[500:]).mean() > 0.7
