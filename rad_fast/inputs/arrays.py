@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +144,20 @@ def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) 
         )
     if classes >= 2**31 or rows >= 2**40:
         raise ValueError(f"{name}: expected fewer than 2**31 classes and 2**40 rows, got shape {shape}")
+
+
+def of_objects(name: str, value: Any) -> TypeError:
+    """The error for what is no array of numbers, with what makes one of it."""
+    kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
+    if isinstance(value, (str, os.PathLike)):
+        hint = "for files there are rad_fast.storage.readers.open_shards and `rad-fast select`"
+    elif isinstance(value, Iterator):
+        hint = "for batches that come one after the other there is Selector.partial_fit"
+    elif hasattr(value, "column_names") or hasattr(value, "select_columns"):
+        hint = "give one of its columns, for a Hugging Face dataset as dataset.with_format('numpy')['logits'][:]"
+    else:
+        hint = "numpy.stack(rows) makes an array of rows of one length"
+    return TypeError(f"{name}: expected an array of numbers, got {kind.removeprefix('builtins.')}, not numbers; {hint}")
 
 
 def same_rows(teacher: Matrix, student: Matrix) -> None:

@@ -112,12 +112,13 @@ def without_nulls(name: str, column: Any) -> Any:
 
 
 def polars_lists(name: str, column: Any) -> Array:
-    """A column of lists, of which all have the same length."""
-    if column.null_count():
-        row = int(np.argmax(column.is_null().to_numpy()))
-        raise ValueError(
-            f"{name}: expected a list in every row, {column.null_count()} are missing (null), as row {row}"
-        )
+    """A column of lists, of which all have the same length; a list that is missing (null) is a row of NaN."""
+    if 0 < column.null_count() < len(column):
+        there = ~column.is_null().to_numpy()
+        kept = polars_lists(name, column.drop_nulls())
+        whole = np.full((len(column), kept.shape[1]), np.nan, np.result_type(kept.dtype, np.float32))
+        whole[there] = kept
+        return whole
     lengths = column.list.len().to_numpy()
     if len(lengths) == 0:
         return np.empty((0, 0), np.float32)

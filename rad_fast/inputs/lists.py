@@ -1,4 +1,7 @@
-"""Arrow's columns of lists, each row a list of one length, as matrices."""
+"""Arrow's columns of lists, each row a list of one length, as matrices.
+
+What is missing (null) becomes NaN: a row of nothing but NaN where the whole list is missing. In integers it is -1.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 FLOATS = {"double": "float64", "float": "float32", "halffloat": "float16"}
+INTEGERS = {name: name for bits in (8, 16, 32, 64) for name in (f"int{bits}", f"uint{bits}")}
 
 
 def storage(kind: Any) -> Any:
@@ -19,58 +23,97 @@ def storage(kind: Any) -> Any:
     return kind
 
 
-def value_dtype(kind: Any) -> str | None:
-    """The dtype of the numbers in a column of lists; None where it is no such column."""
-    kind = storage(kind)
-    if "list" not in str(kind).partition("<")[0] or not hasattr(kind, "value_type"):
+def is_list(kind: Any) -> bool:
+    return "list" in str(storage(kind)).partition("<")[0] and hasattr(storage(kind), "value_type")
+
+
+def value_dtype(kind: Any, *, integers: bool = False) -> str | None:
+    """The dtype of the numbers in a column of lists; None where it is no such column.
+
+    A list of one list of numbers is as good as the list: shape (1, classes) of each row.
+    """
+    if not is_list(kind):
         return None
-    return FLOATS.get(str(kind.value_type))
+    values = storage(storage(kind).value_type)
+    if is_list(values):
+        values = storage(values.value_type)
+    return (INTEGERS if integers else FLOATS).get(str(values))
 
 
-def matrix_of(name: str, column: Any, classes: int | None = None, first: int = 0) -> Array:
+def matrix_of(name: str, column: Any, classes: int | None = None, first: int = 0, *, integers: bool = False) -> Array:
     """A column of lists of one length as (rows, classes); float32 and the like are not copied.
 
     ``first`` is the number of the column's first row, for messages.
     """
     chunks = column.chunks if hasattr(column, "chunks") else [column]
-    parts = []
+    dtype = value_dtype(column.type, integers=integers)
+    if dtype is None:
+        wanted = "integers" if integers else "double, float or halffloat"
+        raise TypeError(f"{name}: expected lists of {wanted}, one list a row, got {column.type}")
+    parts: list[Array | int] = []
     for chunk in chunks:
         if len(chunk) == 0:
             continue
-        part = rows_of(name, chunk, classes, first)
-        classes, first = part.shape[1], first + len(part)
+        part = rows_of(name, chunk, dtype, classes, first)
+        classes, first = classes if isinstance(part, int) else part.shape[1], first + len(chunk)
         parts.append(part)
-    if not parts:
-        return np.empty((0, classes or 0), value_dtype(column.type) or np.float32)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    filled = [missing(part, classes or 0, dtype) if isinstance(part, int) else part for part in parts]
+    if not filled:
+        return np.empty((0, classes or 0), dtype)
+    return filled[0] if len(filled) == 1 else np.concatenate(filled)
 
 
-def rows_of(name: str, lists: Any, classes: int | None, first: int) -> Array:
+def missing(rows: int, classes: int, dtype: str) -> Array:
+    return np.full((rows, classes), np.nan if dtype.startswith("float") else -1, dtype)
+
+
+def rows_of(name: str, lists: Any, dtype: str, classes: int | None, first: int) -> Array | int:
+    """The rows of one chunk; their number alone where all are missing and nothing says how long they would be."""
     while hasattr(lists, "storage"):
         lists = lists.storage
-    dtype = value_dtype(lists.type)
-    if dtype is None:
-        raise TypeError(f"{name}: expected lists of double, float or halffloat, one list a row, got {lists.type}")
-    fixed = getattr(lists.type, "list_size", None)
     try:
-        lists.validate(full=fixed is None)  # a broken file's offsets could lead anywhere
+        lists.validate(full=getattr(lists.type, "list_size", None) is None)  # broken offsets could lead anywhere
     except (ValueError, IndexError, OSError) as error:
         text = " ".join(str(error).split())[:300]
         raise ValueError(f"{name}: expected lists of numbers, it cannot be read ({text}): is it whole?") from error
-    if lists.null_count:
-        row = first + int(np.argmin(lists.is_valid().to_numpy(zero_copy_only=False)))
-        raise ValueError(f"{name}: expected a list in every row, {lists.null_count} are missing (null), as row {row}")
+    there = lists.is_valid().to_numpy(zero_copy_only=False) if lists.null_count else None
+    kept = lists if there is None else lists.drop_null()
+    lengths, values = lengths_of(name, kept), flattened(kept)
+    if lengths is None:
+        return len(lists)
+    wanted = int(lengths[0]) if classes is None else classes
+    if (lengths != wanted).any():
+        at = int((lengths != wanted).argmax())
+        row = first + int(at if there is None or not there.any() else np.flatnonzero(there)[at])
+        raise ValueError(f"{name}: expected lists of one length, {wanted}, got {lengths[at]} in row {row}")
+    if values.null_count and not dtype.startswith("float"):
+        values = values.fill_null(-1)
+    array: Array = values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(len(kept), wanted)
+    if there is None:
+        return array
+    whole = missing(len(lists), wanted, dtype)
+    whole[there] = array
+    return whole
+
+
+def lengths_of(name: str, lists: Any) -> npt.NDArray[np.int64] | None:
+    """How many numbers each row has; None where there is no row, and no declared length."""
+    fixed = getattr(lists.type, "list_size", None)
+    if len(lists) == 0 and fixed is None:
+        return None
+    lengths = np.full(len(lists), fixed) if fixed is not None else lists.value_lengths().to_numpy(zero_copy_only=False)
+    if is_list(lists.type.value_type):
+        inner = lists.flatten()
+        if (lengths != 1).any() or inner.null_count:
+            raise ValueError(f"{name}: expected lists of numbers, or lists of one such list, got {lists.type}")
+        while hasattr(inner, "storage"):
+            inner = inner.storage
+        return lengths_of(name, inner)
+    return lengths if len(lists) else np.array([fixed])
+
+
+def flattened(lists: Any) -> Any:
     values = lists.flatten()
-    if values.null_count:
-        raise ValueError(f"{name}: expected numbers, {values.null_count} from row {first} on are missing (null)")
-    if fixed is None:
-        lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-        wanted = int(lengths[0]) if classes is None else classes
-        if (lengths != wanted).any():
-            at = int((lengths != wanted).argmax())
-            raise ValueError(f"{name}: expected lists of one length, {wanted}, got {lengths[at]} in row {first + at}")
-        fixed = wanted
-    if classes not in (None, fixed):
-        raise ValueError(f"{name}: expected lists of one length, {classes}, got {fixed} in row {first}")
-    array: Array = values.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
-    return array.reshape(len(lists), fixed)
+    while hasattr(values, "storage"):
+        values = values.storage
+    return flattened(values) if is_list(values.type) else values

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rad_fast.kernels.reference.score import widened
 
-from . import shown
+from . import arrays, shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
 from .logprobs import top_k
@@ -449,5 +449,7 @@ def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
         dtype = array.dtype.name
     else:
         array, dtype, wrap = host_array(name, value)
+    if dtype == "object":
+        raise arrays.of_objects(name, value)
     check_logits(name, dtype, array.shape, empty=empty)
     return Matrix(name, array, dtype, wrap)

@@ -247,7 +247,7 @@ def broken(data, tmp_path):
         "truncated.npy": "expected 40128 bytes for shape (2000, 5) of float32, got 40127",
         "header.npy": "header cannot be read",
         "garbled.npy": "header cannot be read",
-        "directory.npy": "Is a directory",
+        "directory.npy": "expected a folder with files of logits",
         "pipe.npy": "a pipe",
         "archive.npy": "zip archive",
         "objects.npy": "Python objects",

@@ -115,7 +115,7 @@ def test_what_is_no_matrix_is_refused_in_words(logits: np.ndarray) -> None:
     gap = lists(logits)
     gap[3] = None
     for column in (polars.Series, pyarrow.array):
-        assert "1 are missing (null), as row 3" in refused(column(gap))
+        assert "1 row has NaN, +inf or nothing finite, the first is row 3" in refused(column(gap))
     hole = pyarrow.array([None, *map(float, logits[1:, 0])])
     assert "1 are missing (null)" in refused(pyarrow.table({"0": hole, "1": hole}))
     assert "1 are missing (null)" in refused(polars.DataFrame({"0": polars.Series(hole), "1": logits[:, 1]}))

@@ -249,7 +249,7 @@ def test_the_command_selects_from_files_of_the_top_k_as_from_all_logits(tmp_path
         (lambda kept: {"logsumexp": kept.logsumexp[:5]}, "expected one number a row, shape (900,), got (5,)"),
         (lambda kept: {"logsumexp": kept.logsumexp - 3}, "logsumexp: expected log(sum(exp(logits)))"),
         (lambda kept: {"n_classes": 5}, "n_classes: expected at least the 6 that are kept"),
-        (lambda kept: {"indices": kept.values}, "indices: expected integers"),
+        (lambda kept: {"indices": kept.values}, "classes.npy: expected rows of integers, got dtype float32"),
     ],
 )
 def test_files_of_the_top_k_that_do_not_go_together_are_refused(change, said, tmp_path, capsys):

@@ -16,110 +16,25 @@ from rad_fast import cli
 from rad_fast.storage import npy, readers
 from rad_fast.storage.readers.ahead import read_ahead
 
-N, C = 1000, 6
-LOGITS = np.random.default_rng(4).normal(0, 3, (N, C)).astype(np.float32)
-
-
-def fixed(rows):
-    pa = pytest.importorskip("pyarrow")
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(rows).reshape(-1)), rows.shape[1])
-
-
-def table(rows, column="logits", lists=fixed):
-    pa = pytest.importorskip("pyarrow")
-    return pa.table({"id": np.arange(len(rows)), column: lists(rows)})
-
-
-def write_npy(path, rows):
-    np.save(path.with_suffix(".npy"), rows)
-    return path.with_suffix(".npy")
-
-
-def write_safetensors(path, rows):
-    pytest.importorskip("safetensors.numpy").save_file({"logits": rows}, path.with_suffix(".safetensors"))
-    return path.with_suffix(".safetensors")
-
-
-def write_parquet(path, rows, lists=fixed):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(table(rows, lists=lists), path.with_suffix(".parquet"), row_group_size=130)
-    return path.with_suffix(".parquet")
-
-
-def write_parquet_lists(path, rows):
-    """Lists of no declared length, as most programs write them."""
-    pa = pytest.importorskip("pyarrow")
-    return write_parquet(path, rows, lambda rows: pa.array(list(rows)))
-
-
-def write_arrow(path, rows, compression=None):
-    pa = pytest.importorskip("pyarrow")
-    options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.ipc.new_file(str(path.with_suffix(".arrow")), table(rows).schema, options=options) as file:
-        file.write_table(table(rows), max_chunksize=150)
-    return path.with_suffix(".arrow")
-
-
-def write_arrow_zstd(path, rows):
-    return write_arrow(path, rows, "zstd")
-
-
-def write_arrow_stream(path, rows):
-    pa = pytest.importorskip("pyarrow")
-    with pa.ipc.new_stream(str(path.with_suffix(".arrow")), table(rows).schema) as file:
-        file.write_table(table(rows), max_chunksize=150)
-    return path.with_suffix(".arrow")
-
-
-def write_zarr(path, rows, version=3):
-    zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(
-        str(path.with_suffix(".zarr")), shape=rows.shape, chunks=(170, 4), dtype=rows.dtype, zarr_format=version
-    )
-    array[:] = rows
-    return path.with_suffix(".zarr")
-
-
-def write_zarr_2(path, rows):
-    return write_zarr(path, rows, 2)
-
-
-def write_zarr_group(path, rows):
-    zarr = pytest.importorskip("zarr")
-    group = zarr.open_group(str(path.with_suffix(".zarr")), mode="w")
-    group.create_array("logits", data=rows, chunks=(170, 4))
-    group.create_array("labels", data=np.arange(len(rows)))
-    return path.with_suffix(".zarr")
-
-
-def write_dataset(path, rows):
-    datasets = pytest.importorskip("datasets")
-    features = datasets.Features(
-        {"id": datasets.Value("int64"), "logits": datasets.Sequence(datasets.Value("float32"), length=rows.shape[1])}
-    )
-    data = datasets.Dataset.from_dict({"id": np.arange(len(rows)), "logits": rows.tolist()}, features=features)
-    data.save_to_disk(str(path), num_shards=3)
-    return path
-
-
-def write_zarr_sharded(path, rows):
-    """Chunks within shards, as Zarr calls them."""
-    zarr = pytest.importorskip("zarr")
-    array = zarr.create_array(
-        str(path.with_suffix(".zarr")), shape=rows.shape, chunks=(50, 3), shards=(300, 6), dtype=rows.dtype
-    )
-    array[:] = rows
-    return path.with_suffix(".zarr")
-
-
-WRITERS = [
-    *(write_npy, write_safetensors, write_parquet, write_parquet_lists, write_arrow, write_arrow_zstd),
-    *(write_arrow_stream, write_zarr, write_zarr_2, write_zarr_group, write_zarr_sharded, write_dataset),
-]
-
-
-def name_of(writer):
-    return writer.__name__.removeprefix("write_")
+from .writers import (
+    LOGITS,
+    WRITERS,
+    C,
+    N,
+    fixed,
+    name_of,
+    write_arrow,
+    write_arrow_stream,
+    write_arrow_zstd,
+    write_csv,
+    write_dataset,
+    write_npy,
+    write_parquet,
+    write_parquet_lists,
+    write_safetensors,
+    write_zarr,
+    write_zarr_2,
+)
 
 
 def read_all(opened, step):
@@ -133,7 +48,7 @@ def read_all(opened, step):
 @pytest.mark.parametrize("writer", WRITERS, ids=name_of)
 def test_every_format_gives_what_was_written(tmp_path, writer):
     opened = readers.open_shards([writer(tmp_path / "logits", LOGITS)])
-    assert (opened.rows, opened.classes, opened.dtype) == (N, C, "float32")
+    assert (opened.rows, opened.classes, opened.dtype) == (N, C, "float64" if writer is write_csv else "float32")
     for step in (7, 130, 333, N):  # on, within and across the borders of what is stored together
         np.testing.assert_array_equal(read_all(opened, step), LOGITS)
     for begin, end in [(500, 700), (0, 3), (3, 900), (990, 1000), (7, 7)]:  # back and ahead
@@ -143,8 +58,8 @@ def test_every_format_gives_what_was_written(tmp_path, writer):
 @pytest.mark.parametrize("writer", WRITERS, ids=name_of)
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 def test_every_format_keeps_the_dtype(tmp_path, writer, dtype):
-    if writer is write_dataset:
-        pytest.skip("its writer here declares float32")
+    if writer in (write_dataset, write_csv):
+        pytest.skip("it knows one dtype")
     opened = readers.open_shards([writer(tmp_path / "logits", LOGITS.astype(dtype))])
     assert opened.dtype == dtype
     np.testing.assert_array_equal(opened.read(0, N), LOGITS.astype(dtype))
@@ -341,18 +256,13 @@ def test_a_broken_chunk_of_zarr(tmp_path):
         opened.read(0, N)
 
 
-def test_lists_that_are_uneven_or_missing(tmp_path):
+def test_lists_that_are_uneven(tmp_path):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = LOGITS[:20].tolist()
-    for change, message in [
-        (rows[11][:3], "expected lists of one length, 6, got 3 in row 11"),
-        (None, "expected a list in every row, 1 are missing"),
-        ([None] * 6, "expected numbers, 6 from row 0 on are missing"),
-    ]:
-        lists = pa.array([*rows[:11], change, *rows[12:]], pa.list_(pa.float32()))
-        parquet.write_table(pa.table({"logits": lists}), tmp_path / "u.parquet")
-        with pytest.raises(ValueError, match=message):
-            readers.open_shards([tmp_path / "u.parquet"]).read(0, 20)
+    lists = pa.array([*rows[:11], rows[11][:3], *rows[12:]], pa.list_(pa.float32()))
+    parquet.write_table(pa.table({"logits": lists}), tmp_path / "u.parquet")
+    with pytest.raises(ValueError, match="expected lists of one length, 6, got 3 in row 11"):
+        readers.open_shards([tmp_path / "u.parquet"]).read(0, 20)
 
 
 class Bomb:

@@ -16,11 +16,12 @@ from rad_fast.device.upload import upload_for
 from rad_fast.report import table
 from rad_fast.storage.npy import open_npy, write_npy, write_text, write_together
 from rad_fast.storage.readers import Shards, open_shards
+from rad_fast.storage.readers.pairing import check_paired, in_order
 from rad_fast.storage.workdir import Workdir
 
 from .given import given_correctness, given_top_k, source
 from .options import add_arguments, check_combinations, options, said_of
-from .outcome import check_outputs, output, plain, progress
+from .outcome import check_outputs, output, plain, progress, refuse_inputs
 from .scoring import job_of, score
 
 __all__ = ["add_arguments", "run"]
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         table.check_parquet()
 
     with said_of(options(arguments)):
-        selection, about = selected(arguments)
+        selection, about = selected(arguments, (out, report_path))
     report = {
         **selection.report(),
         **about,
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{'indices' if bare else 'the selected points'} in {out}, the report in {report_path}")
 
 
-def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[str, Any]]:
+def selected(arguments: argparse.Namespace, outputs: tuple[Path, Path]) -> tuple[rad_fast.Selection, dict[str, Any]]:
     """The selection from the files, and what the report says about them."""
     selector = rad_fast.Selector(
         arguments.budget,
@@ -68,16 +69,18 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
     )
     upload = upload_for(arguments.backend)
     links = arguments.follow_links
-    teacher: Shards = open_shards(arguments.logits, column=arguments.column, follow_links=links)
+    teacher: Shards = open_shards(in_order(arguments.logits), column=arguments.column, follow_links=links)
     student = None
     if arguments.student is not None:
-        student = open_shards([arguments.student], column=arguments.student_column, follow_links=links)
+        student = open_shards(in_order(arguments.student), column=arguments.student_column, follow_links=links)
     # All that can be said without reading the logits is said before hours may be spent on reading them.
     rows = teacher.rows
     if rows == 0:
         raise ValueError(f"logits: expected at least one row, got shape (0, {teacher.classes})")
     if student is not None and student.rows != rows:
         raise ValueError(f"student_logits: expected a row for every row of logits, {rows}, got {student.rows}")
+    if student is not None:
+        check_paired(teacher, student, "student_logits")
     mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
     inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
     correctness = given_correctness(arguments, rows, mask)
@@ -87,6 +90,10 @@ def selected(arguments: argparse.Namespace) -> tuple[rad_fast.Selection, dict[st
     for name in ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student"):
         value = getattr(arguments, name)
         files["--" + name.replace("_", "-")] = (value,) if isinstance(value, Path) else ()
+    files["--top-k"] = () if top_k is None else top_k.paths
+
+    for place in outputs:
+        refuse_inputs(place, (path for paths in files.values() for path in paths))
 
     def job() -> dict[str, Any]:
         number = None if isinstance(arguments.correctness, Path) else arguments.correctness

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import rad_fast
 from rad_fast import inputs
 from rad_fast.storage.npy import open_npy
-from rad_fast.storage.readers import Shards
+from rad_fast.storage.readers import Shards, open_shards
+from rad_fast.storage.readers.pairing import check_paired, in_order
 
 from .options import option, said_of
 from .scoring import TopKFiles
@@ -21,11 +22,13 @@ from .scoring import TopKFiles
 def given_top_k(arguments: argparse.Namespace, teacher: Shards) -> TopKFiles | None:
     if arguments.top_k is None:
         return None
-    indices = open_npy(arguments.top_k)
+    indices = open_shards(in_order(arguments.top_k), follow_links=arguments.follow_links, numbers="integers")
     sums = None if arguments.logsumexp is None else open_npy(arguments.logsumexp)
     shape = (teacher.rows, teacher.classes)
-    if indices.shape != shape:
-        raise ValueError(f"{arguments.top_k}: expected a class for every value, shape {shape}, got {indices.shape}")
+    if (indices.rows, indices.classes) != shape:
+        got = (indices.rows, indices.classes)
+        raise ValueError(f"{indices.paths[0]}: expected a class for every value, shape {shape}, got {got}")
+    check_paired(teacher, indices, "--top-k")
     if sums is not None and sums.shape != shape[:1]:
         raise ValueError(f"{arguments.logsumexp}: expected one number a row, shape {shape[:1]}, got {sums.shape}")
     return TopKFiles(indices, arguments.classes, sums)

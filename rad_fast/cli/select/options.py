@@ -29,7 +29,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         required=True,
         help="how many points to select: 500, or 0.05 or 5%% of them",
     )
-    sub.add_argument("--student", metavar="FILE", type=Path, help="the student's logits of the same points, likewise")
+    sub.add_argument(
+        "--student", metavar="FILE", nargs="+", type=Path, help="the student's logits of the same points, likewise"
+    )
     sub.add_argument(
         "--column", metavar="NAME", help="which column, tensor or array of SHARDS, where there are several"
     )
@@ -45,7 +47,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--budget, --seed or --mistakes it does not score again",
     )
     top_k = sub.add_argument_group("top k", "where SHARDS hold the k largest logits of each row alone")
-    top_k.add_argument("--top-k", metavar="FILE", type=Path, help="their classes, integers of the same shape, .npy")
+    top_k.add_argument(
+        "--top-k", metavar="FILE", type=Path, nargs="+", help="their classes, integers of the same shape, likewise"
+    )
     top_k.add_argument("--classes", metavar="C", type=int, help="how many classes there are in all")
     top_k.add_argument(
         "--logsumexp", metavar="FILE", type=Path, help="log(sum(exp(logits))) of each row over all classes, .npy"
@@ -155,7 +159,9 @@ def option(arguments: argparse.Namespace, name: str) -> str:
     if name == "logits":
         return str(value[0]) if len(value) == 1 else f"{value[0]} to {value[-1]}"
     flag = "--" + name.replace("_", "-")
-    return f"{flag} {value}" if isinstance(value, Path) else flag
+    if isinstance(value, list) and value:
+        value = value[0] if len(value) == 1 else f"{value[0]} to {value[-1]}"
+    return f"{flag} {value}" if isinstance(value, (Path, str)) else flag
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +28,34 @@ def output(arguments: argparse.Namespace) -> Path:
 
 def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> None:
     """Refuse what could not be written, or would overwrite an input."""
-    given = [
-        path for name, path in vars(arguments).items() if isinstance(path, Path) and name not in ("out", "workdir")
-    ]
+    given: list[Path] = []
+    for name, value in vars(arguments).items():
+        if name not in ("out", "workdir"):
+            given += [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
     for output in outputs:
-        for path in [*arguments.logits, *given]:
+        for path in given:
             if path.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path)):
                 raise ValueError(f"{output}: expected a place outside of {path}, choose one with --out or --workdir")
-            if os.path.realpath(path) == os.path.realpath(output) or (
-                path.exists() and output.exists() and path.samefile(output)
-            ):
-                raise ValueError(f"{output}: expected a place other than the inputs', choose one with --out")
+        refuse_inputs(output, given)
         if arguments.workdir is None or arguments.workdir.is_dir() or output.parent != arguments.workdir:
             check_writable(output)
+
+
+def refuse_inputs(output: Path, given: Iterable[Path]) -> None:
+    """Raise where an output is an input; of a pattern each file is one."""
+    for path in given:
+        if os.path.realpath(path) == os.path.realpath(output) or (
+            path.exists() and output.exists() and path.samefile(output)
+        ):
+            raise ValueError(f"{output}: expected a place other than the inputs', choose one with --out")
 
 
 def plain(arguments: argparse.Namespace) -> dict[str, Any]:
     """The arguments as JSON holds them; of files the names alone, so that a report says nothing about the machine."""
     kept = {name: value for name, value in vars(arguments).items() if name not in ("run", "parser")}
-    kept["logits"] = kept["logits"][0] if len(kept["logits"]) == 1 else [path.name for path in kept["logits"]]
+    for name, value in kept.items():
+        if isinstance(value, list):
+            kept[name] = value[0] if len(value) == 1 else [path.name for path in value]
     return {name: value.name if isinstance(value, Path) else value for name, value in kept.items()}
 
 

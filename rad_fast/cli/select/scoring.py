@@ -84,13 +84,17 @@ def score(
 class TopKFiles(NamedTuple):
     """What belongs to the values of teachers that are stored as their top k."""
 
-    indices: npt.NDArray[Any]
+    indices: Shards
     n_classes: int
     logsumexp: npt.NDArray[Any] | None
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.indices.paths
+
     def of(self, values: Any, part: slice) -> TopKLogits:
         sums = None if self.logsumexp is None else self.logsumexp[part]
-        return TopKLogits(values, self.indices[part], self.n_classes, sums)
+        return TopKLogits(values, self.indices.read(part.start, part.stop), self.n_classes, sums)
 
 
 def job_of(

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files whose rows of logits are lists of one length."""
+"""Parquet and Arrow files whose rows of logits are lists of one length, or columns, one a class."""
 
 from __future__ import annotations
 
@@ -10,57 +10,61 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs.lists import matrix_of, storage, value_dtype
-
-from .errors import chosen, library, reading
+from .columns import Columns, columns_of
+from .errors import library, reading
+from .wanted import Wanted
 
 Array = npt.NDArray[Any]
 
 BATCH_BYTES = 16 << 20  # decoded at a time
 
 
-def column_of(path: Path, schema: Any, wanted: str | None) -> str:
-    """The name of the column to read; its lists are of floating-point numbers."""
-    usable = [field.name for field in schema if value_dtype(field.type) is not None]
-    name = chosen(path, "column", wanted, usable, schema.names)
-    field = schema.field(name)
-    if value_dtype(field.type) is None:
-        raise TypeError(
-            f"{path}: expected lists of double, float or halffloat in column {name!r}, one list a row, got {field.type}"
-        )
-    return name
-
-
 class Batches(abc.ABC):
     """Rows from batches that come one after the other; going back, or far ahead, starts a new run through them."""
 
     path: Path
-    column: str
+    columns: Columns
     classes: int
     dtype: str
     rows: int
     expected: str
 
-    def begin(self, path: Path, column: str, kind: Any, expected: str) -> None:
-        self.path, self.column, self.expected = path, column, expected
-        self.dtype = value_dtype(kind) or ""
+    def begin(self, path: Path, schema: Any, wanted: Wanted, expected: str) -> None:
+        """Find the columns and how many classes they have; ``rows`` is known."""
+        self.path, self.expected = path, expected
         self.run: Iterator[Any] = iter(())
         self.left: Array | None = None  # of the last batch, what was not asked for yet
         self.at = -1  # the row that comes next; -1: no run was started
-        fixed = getattr(storage(kind), "list_size", None)
-        self.classes = int(fixed) if fixed is not None else 0
-        if fixed is None and self.rows:
-            self.classes = int(self.read(0, 1).shape[1])
-        if self.classes < 2:
+        self.classes, self.dtype = 0, ""
+        if not self.rows:  # the writer of no rows knows no types: nothing is asked of them
+            return
+        self.columns = columns_of(path, schema, wanted)
+        self.classes, self.dtype = self.columns.classes, self.columns.dtype
+        if self.columns.lists and not self.classes:
+            self.classes = self.length_of_lists()
+        if self.classes < 2 and not wanted.flat:
+            name = self.columns.names[0]
             raise ValueError(
-                f"{path}: expected at least 2 columns, one a class, got lists of {self.classes} in {column!r}"
+                f"{path}: expected at least 2 columns, one a class, got lists of {self.classes} in {name!r}"
             )
+        self.columns = self.columns._replace(classes=self.classes)
+
+    def length_of_lists(self) -> int:
+        """How many numbers the first list has that is not missing."""
+        for at in range(self.rows):
+            row = self.read(at, at + 1)
+            if row.shape[1] or not len(row):
+                self.at, self.left = -1, None
+                return int(row.shape[1])
+        return 0
 
     @abc.abstractmethod
     def batches(self, row: int) -> tuple[int, Iterator[Any]]:
         """Batches from the one with ``row`` on, and the number of the first one's first row."""
 
     def read(self, begin: int, end: int) -> Array:
+        if not self.rows:
+            return np.empty((0, 0), np.float32)
         if begin != self.at:
             with reading(self.path, self.expected):
                 self.at, self.run = self.batches(begin)
@@ -72,7 +76,7 @@ class Batches(abc.ABC):
                     batch = next(self.run, None)
                 if batch is None:
                     break
-                self.left = matrix_of(str(self.path), batch.column(0), self.classes or None, self.at)
+                self.left = self.columns.rows_of(str(self.path), batch, self.at)
             skipped = self.left[max(0, begin - self.at) :]
             part = skipped[: end - max(self.at, begin)]
             taken = len(self.left) - len(skipped) + len(part)
@@ -81,21 +85,20 @@ class Batches(abc.ABC):
                 parts.append(part)
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts) if parts else np.empty((0, self.classes), self.dtype)
+        return np.concatenate(parts) if parts else np.empty((0, self.classes), self.dtype or np.float32)
 
 
 class Parquet(Batches):
     """A Parquet file, its row groups decoded a batch at a time."""
 
-    def __init__(self, path: Path, column: str | None) -> None:
+    def __init__(self, path: Path, wanted: Wanted) -> None:
         parquet = library("pyarrow.parquet", path)
         with reading(path, "a Parquet file"):
             self.file = parquet.ParquetFile(path, memory_map=True)
             schema, meta = self.file.schema_arrow, self.file.metadata
             self.groups = [meta.row_group(number).num_rows for number in range(meta.num_row_groups)]
             self.rows = int(meta.num_rows)
-        name = column_of(path, schema, column)
-        self.begin(path, name, schema.field(name).type, "a Parquet file")
+        self.begin(path, schema, wanted, "a Parquet file")
 
     def batches(self, row: int) -> tuple[int, Iterator[Any]]:
         first = number = 0
@@ -104,36 +107,41 @@ class Parquet(Batches):
             number += 1
         size = max(1, BATCH_BYTES // (self.classes * 8)) if self.classes else 1  # 1: to see how long a list is
         groups = list(range(number, len(self.groups)))
-        return first, self.file.iter_batches(batch_size=size, row_groups=groups, columns=[self.column])
+        return first, self.file.iter_batches(batch_size=size, row_groups=groups, columns=list(self.columns.names))
 
 
 class Arrow(Batches):
     """An Arrow file (Feather version 2) or stream, mapped into memory: what is not compressed is not copied."""
 
-    def __init__(self, path: Path, column: str | None) -> None:
+    def __init__(self, path: Path, wanted: Wanted) -> None:
         self.arrow = library("pyarrow", path)
         library("pyarrow.ipc", path)
         with reading(path, "an Arrow file or stream"):
             with open(path, "rb") as file:
                 self.random = file.read(6) == b"ARROW1"
             self.path = path
-            schema = self.reader(None).schema
-        name = column_of(path, schema, column)
-        self.place = schema.get_field_index(name)
-        if self.place < 0:
-            raise ValueError(f"{path}: expected one column {name!r}, got several of that name")
+            schema = self.reader([]).schema
+        self.names = list(schema.names)
         with reading(path, "an Arrow file or stream"):
             self.sizes = [batch.num_rows for batch in self.every()]
         self.rows = sum(self.sizes)
-        self.begin(path, name, schema.field(name).type, "an Arrow file or stream")
+        self.begin(path, schema, wanted, "an Arrow file or stream")
 
-    def reader(self, place: int | None) -> Any:
-        options = self.arrow.ipc.IpcReadOptions(included_fields=None if place is None else [place])
+    @property
+    def places(self) -> list[int]:
+        """The columns that are decoded: those that are read, or one, to count rows."""
+        if not hasattr(self, "columns"):
+            return [0] if self.names else []
+        heads = {name if name in self.names else name.partition(".")[0] for name in self.columns.names}
+        return [place for place, name in enumerate(self.names) if name in heads]
+
+    def reader(self, places: list[int]) -> Any:
+        options = self.arrow.ipc.IpcReadOptions(included_fields=places)  # none: all of them
         source = self.arrow.memory_map(str(self.path))
         return (self.arrow.ipc.open_file if self.random else self.arrow.ipc.open_stream)(source, options=options)
 
     def every(self, first: int = 0) -> Iterator[Any]:
-        reader = self.reader(self.place)
+        reader = self.reader(self.places)
         if self.random:
             yield from (reader.get_batch(number) for number in range(first, reader.num_record_batches))
         else:

@@ -1,10 +1,10 @@
-"""What the readers have in common: missing libraries, files that cannot be read, columns that were not named."""
+"""What the readers have in common: missing libraries, and files that cannot be read."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,3 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: expected {expected}, it cannot be read ({text[:300]}): is it whole?") from error
-
-
-def chosen(path: Path, kind: str, wanted: str | None, usable: Sequence[str], every: Sequence[str]) -> str:
-    """The column (tensor, array) to read: the one that was named, or the only one that could be meant."""
-    if wanted is not None:
-        if wanted not in every:
-            raise ValueError(f"{path}: expected a {kind} {wanted!r}, got {', '.join(map(repr, every[:20])) or 'none'}")
-        return wanted
-    if len(usable) != 1:
-        got = f"none among {', '.join(map(repr, every[:20])) or 'nothing'}"
-        if usable:
-            got = f"{len(usable)}: {', '.join(map(repr, usable[:20]))}; name one with --column (column=)"
-        raise ValueError(f"{path}: expected one {kind} with rows of floating-point numbers, got {got}")
-    return usable[0]
