@@ -40,6 +40,23 @@ __device__ __forceinline__ uint128 from_below(uint128 value, int distance) {
          __shfl_up_sync(all_lanes, low, static_cast<unsigned>(distance));
 }
 
+__device__ __forceinline__ uint128 from_lane(uint128 value, int lane) {
+  const auto low = static_cast<unsigned long long>(value), high = static_cast<unsigned long long>(value >> 64);
+  return static_cast<uint128>(__shfl_sync(all_lanes, high, lane)) << 64 | __shfl_sync(all_lanes, low, lane);
+}
+
+// The sum over the lanes up to this one.
+template <class T>
+__device__ __forceinline__ T warp_scan(T value) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
+#pragma unroll
+  for (int distance = 1; distance < warp_lanes; distance *= 2) {
+    const T below = from_below(value, distance);
+    if (lane >= distance) value += below;
+  }
+  return value;
+}
+
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {
 #pragma unroll
@@ -67,12 +84,7 @@ template <int threads, class T>
 __device__ __forceinline__ T block_scan(T value, T* scratch, T& total) {
   constexpr int warps = threads / warp_lanes;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
-  T inclusive = value;
-#pragma unroll
-  for (int distance = 1; distance < warp_lanes; distance *= 2) {
-    const T below = from_below(inclusive, distance);
-    if (lane >= distance) inclusive += below;
-  }
+  const T inclusive = warp_scan(value);
   if (lane == warp_lanes - 1) scratch[warp] = inclusive;
   __syncthreads();
   T before{};

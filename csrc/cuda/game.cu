@@ -1,10 +1,10 @@
 // The game: exact sums over the points that a box decides (kernels/reference/game.py, reduce), and the whole solver.
 //
 // Bytes per point of a pass: 8 read, 8 written for each undecided point (some 10%). The floor is those over the memory's
-// bandwidth. A point takes some 15 integer operations, one whose width is summed some 40 more, a float64 division among them.
+// bandwidth. A point takes some 20 instructions to be screened out (points.cuh), any other some 100 more.
 //
 // The solver is a fixed sequence of launches, with nothing for the host to decide in between:
-//   estimate, reduce   as often as it takes to bring the points down to `direct_points`. Estimate searches a sample of 2^14
+//   estimate, reduce   as often as it takes to bring the points down to `direct_points`. Estimate searches a sample of 2^13
 //                      points with budget and mistakes moved by four standard errors both ways, in 4 blocks, one a corner;
 //                      reduce adds up what the corners' common box decides and compacts the rest into a buffer. Together a
 //                      pass over all points, and one over each pool that was left undecided: 1.1 passes, at 10%.
@@ -26,14 +26,15 @@ namespace {
 // --------------------------------------------------------------------------------------------------- one pass over points
 
 constexpr int pass_threads = 256;
-constexpr int pass_quads = 2;     // times 4 points a thread in one step
+constexpr int pass_warps = pass_threads / warp_lanes;
 constexpr int pass_resident = 3;  // blocks a multiprocessor: 80 registers a thread, 48 KiB of loads in flight
-constexpr int pass_points = pass_threads * pass_quads * 4;
+constexpr int rest_points = 128;  // that a warp writes at once, having asked for room once
+typedef WarpQueue<2> Queue;
 
 struct PassScratch {
-  int places[2][pass_threads / warp_lanes];
-  std::int64_t sums[pass_threads / warp_lanes];
-  std::int64_t base[2];
+  Queue queue[pass_warps];
+  float gain[pass_warps][rest_points + warp_lanes], correctness[pass_warps][rest_points + warp_lanes];
+  std::int64_t fields[sums_fields][pass_warps];
 };
 
 // All blocks together: sums over the decided points are added to `sums`, the others written to where its count says.
@@ -41,51 +42,57 @@ __device__ __forceinline__ void pass(const float* gain, const float* correctness
                                      Sums* sums, float* undecided_gain, float* undecided_correctness, std::int64_t capacity,
                                      PassScratch& scratch) {
   const bool aligned = is_aligned(gain) && is_aligned(correctness);
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
+  const std::int64_t warps = std::int64_t{pass_warps} * gridDim.x;
+  const std::int64_t stretch = (points + warps * Queue::step - 1) / (warps * Queue::step) * Queue::step;
+  const std::int64_t begin = lesser(points, stretch * (std::int64_t{pass_warps} * blockIdx.x + warp));
+  float *rest_gain = scratch.gain[warp], *rest_correctness = scratch.correctness[warp];
   Sums own{};
-  int turn = 0;
-  for (std::int64_t first = std::int64_t{pass_points} * blockIdx.x; first < points;
-       first += std::int64_t{pass_points} * gridDim.x, turn ^= 1) {
-    float g[pass_quads * 4], c[pass_quads * 4];
-#pragma unroll
-    for (int q = 0; q < pass_quads; ++q) {
-      const std::int64_t at = first + (q * pass_threads + static_cast<int>(threadIdx.x)) * 4;
-      load_quad(gain, at, points, aligned, left_out(), g + 4 * q);
-      load_quad(correctness, at, points, aligned, 0.0f, c + 4 * q);
+  int held = 0;
+  const auto write_rest = [&] {
+    Counter base = 0;
+    if (lane == 0) base = atomicAdd(reinterpret_cast<Counter*>(&sums->undecided), static_cast<Counter>(held));
+    const auto to = static_cast<std::int64_t>(from_lane(base, 0));
+    __syncwarp();
+    for (int i = lane; i < held; i += warp_lanes) {
+      if (to + i >= capacity) continue;
+      undecided_gain[to + i] = rest_gain[i];
+      undecided_correctness[to + i] = rest_correctness[i];
     }
-    unsigned left = 0;
-#pragma unroll
-    for (int i = 0; i < pass_quads * 4; ++i) {
-      const Point p = point_of(g[i], c[i]);
-      const Part part = part_of(p, cuts);
-      add_point(own, p, part);
-      left |= static_cast<unsigned>(part == Part::undecided) << i;
-    }
-    int total;
-    const int before = block_scan<pass_threads>(__popc(left), scratch.places[turn], total);
-    if (threadIdx.x == 0)
-      scratch.base[turn] =
-          static_cast<std::int64_t>(atomicAdd(reinterpret_cast<Counter*>(&sums->undecided), static_cast<Counter>(total)));
-    __syncthreads();
-    std::int64_t to = scratch.base[turn] + before;
-#pragma unroll
-    for (int i = 0; i < pass_quads * 4; ++i) {
-      if ((left >> i & 1) == 0) continue;
-      if (to < capacity) {
-        undecided_gain[to] = g[i];
-        undecided_correctness[to] = c[i];
-      }
-      ++to;
-    }
-  }
-  own.undecided = 0;  // counted above
+    __syncwarp();
+    held = 0;
+  };
+  const std::int64_t present = for_screened(
+      gain, correctness, begin, lesser(points, begin + stretch), aligned, screen_of(cuts.below), scratch.queue[warp],
+      [&](float g, float c, std::int32_t) {
+        const Point p = point_of(g, c);
+        const Part part = part_of(p, cuts);
+        add_point(own, p, part);
+        const unsigned votes = __ballot_sync(all_lanes, part == Part::undecided);
+        if (part == Part::undecided) {
+          const int to = held + __popc(votes & ((1u << lane) - 1));
+          rest_gain[to] = g;
+          rest_correctness[to] = c;
+        }
+        held += __popc(votes);
+        if (held >= rest_points) write_rest();
+      });
+  if (held > 0) write_rest();
+  own.present = present;
   std::int64_t fields[sums_fields];
   memcpy(fields, &own, sizeof fields);
 #pragma unroll
-  for (int k = 0; k < sums_fields - 1; ++k) {
-    __syncthreads();
-    const std::int64_t total = block_sum<pass_threads>(fields[k], scratch.sums);
-    if (threadIdx.x == 0 && total != 0) atomicAdd(reinterpret_cast<Counter*>(sums) + k, static_cast<Counter>(total));
+  for (int k = 0; k < sums_fields - 1; ++k) {  // the undecided have been counted
+    const std::int64_t sum = warp_sum(fields[k]);
+    if (lane == 0) scratch.fields[k][warp] = sum;
   }
+  __syncthreads();
+  const auto k = static_cast<int>(threadIdx.x);
+  if (k >= sums_fields - 1) return;
+  std::int64_t total = 0;
+#pragma unroll
+  for (int w = 0; w < pass_warps; ++w) total += scratch.fields[k][w];
+  if (total != 0) atomicAdd(reinterpret_cast<Counter*>(sums) + k, static_cast<Counter>(total));
 }
 
 __global__ void __launch_bounds__(pass_threads, pass_resident)
@@ -99,11 +106,10 @@ __global__ void __launch_bounds__(pass_threads, pass_resident)
 
 constexpr int most_levels = 6;
 constexpr int corners = 4;
-constexpr std::int64_t direct_points = 1 << 15;  // the last step takes so many without another box
+constexpr std::int64_t direct_points = 1 << 14;  // the last step takes so many without another box
 constexpr std::int64_t finish_points = 1 << 17;  // and has room for so many
-constexpr int sample_bits = 14;
+constexpr int sample_bits = 13;
 constexpr std::int64_t sample_points = 1 << sample_bits;
-constexpr std::int64_t enough_points = sample_points / 128;
 constexpr float deviations = 4.0f;  // standard errors that a box reaches; more means more undecided, fewer more misses
 
 struct Level {
@@ -202,6 +208,19 @@ __device__ __forceinline__ void sample_pool(const Pool& pool, Point* points, std
 
 __device__ __forceinline__ int128 scaled(int128 x, std::int64_t size) { return x / size * sample_points; }
 
+// Where a search has ended: a point where it has found one, else what it has left of the box.
+__device__ __forceinline__ Bounds ended(const Found& found, const Iterate& at, const Bounds& start, const Bounds& left) {
+  if (found.ending == Ending::between)
+    return {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
+  if (found.ending != Ending::close) return left;
+  // Two iterates were this close; the answer of the sample is hardly further from the second.
+  const std::int64_t u = lesser(greater(at.step, start.low), start.high - 1);
+  const std::int64_t t = lesser(greater(at.threshold, start.bottom), start.top);
+  const std::int64_t by_u = lesser(greater(u >> 9, std::int64_t{2}), ((start.high - start.low) >> 6) + 2);
+  const std::int64_t by_t = lesser(std::int64_t{1} << 37, ((start.top - start.bottom) >> 6) + 1);
+  return {u - by_u, u + by_u, t - by_t, t + by_t};
+}
+
 __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int level) {
   __shared__ TeamScratch scratch;
   const Pool pool = pool_of(s, level);
@@ -210,33 +229,27 @@ __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int lev
   std::uint64_t* widths = s.sampled_width + blockIdx.x * sample_points;
   const Bounds start = bounds_before(s, level);
   sample_pool(pool, points, widths);
-  Problem problem{};
+  Team team(points, widths, sample_points, scratch);
+  // The first pass over all points counts the valid ones; until then the sample says about how many they are.
+  const std::int64_t valid =
+      level > 0
+          ? s.state->level[0].sums.present
+          : static_cast<std::int64_t>(static_cast<double>(team.present()) * (static_cast<double>(pool.size) / sample_points));
+  Problem problem = {static_cast<int128>(s.budget) << 62, spend_for(s, valid), 0};
+  problem.take_off(known_before(s, level));
+  problem = {scaled(problem.budget, pool.size), scaled(problem.spend, pool.size),
+             static_cast<uint128>(scaled(static_cast<int128>(problem.width), pool.size))};
+  Iterate at{0, 0, false};
+  Exact known;
   Bounds middle = start;
   {
-    Team team(points, widths, sample_points, scratch);
-    // The first pass over all points counts the valid ones; until then the sample says about how many they are.
-    const std::int64_t valid =
-        level > 0
-            ? s.state->level[0].sums.present
-            : static_cast<std::int64_t>(static_cast<double>(team.present()) * (static_cast<double>(pool.size) / sample_points));
-    problem = {static_cast<int128>(s.budget) << 62, spend_for(s, valid), 0};
-    problem.take_off(known_before(s, level));
-    problem = {scaled(problem.budget, pool.size), scaled(problem.spend, pool.size),
-               static_cast<uint128>(scaled(static_cast<int128>(problem.width), pool.size))};
-    Problem part = problem;
-    Exact known;
-    const Found found = search(team, part, middle, known, enough_points);
-    if (found.ending == Ending::between) {
-      middle = {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
-    }
+    const Found found = search<false>(team, problem, middle, known, at);
+    middle = ended(found, at, start, middle);
   }
   const double price = static_cast<double>(middle.low + middle.high) * 0x1p-26;
   const double threshold = static_cast<double>(middle.bottom + middle.top) * 0x1p-49;
   const std::int64_t t = middle.bottom + (middle.top - middle.bottom) / 2;
   const std::int64_t floor = greater(middle.low + middle.high, std::int64_t{0}) >> 2;
-  __syncthreads();
-  sample_pool(pool, points, widths);
-  Team team(points, widths, sample_points, scratch);
   const double fill = team.spread([&](Point p, std::uint64_t width) {
     const Part part = part_of(p, cuts_at(floor, t));
     return part == Part::priced ? price * static_cast<double>(width) * 0x1p-38 : part == Part::out ? 0.0 : 1.0;
@@ -254,10 +267,9 @@ __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int lev
   problem.budget += moved((blockIdx.x & 1 ? deviations : -deviations) * fill);
   if (s.mistakes != 0.0 || s.mistakes_each != 0.0) problem.spend += moved((blockIdx.x & 2 ? deviations : -deviations) * slope);
   Bounds corner = start;
-  Exact known;
-  const Found found = search(team, problem, corner, known, enough_points);
-  if (found.ending == Ending::between) corner = {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
+  const Found found = search<false>(team, problem, corner, known, at);
   if (threadIdx.x != 0) return;
+  corner = ended(found, at, start, corner);
   // A price is often a gain itself: one grid point further out that gain is undecided, and can be the answer.
   Bounds& box = s.state->level[level].corner[blockIdx.x];
   box.low = greater(lesser(corner.low, middle.low) - 2, start.low);
@@ -311,7 +323,8 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
   Exact known = known_before(s, level);
   Problem problem{static_cast<int128>(s.budget) << 62, spend, 0};
   problem.take_off(known);
-  const Found found = search(team, problem, bounds, known, 0);
+  Iterate from{0, 0, false};
+  const Found found = search<true>(team, problem, bounds, known, from);
   Solution answer{{0.0, 0.0, 0.0, 0.0}, Status::unfinished, pool.size, valid};
   // An end of the box that no probe has confirmed proves nothing, unless it is an end of all prices.
   const bool edge =
@@ -336,7 +349,8 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
 std::int64_t pass_blocks(std::int64_t points, int device) {
   // As many as run at once: each adds its sums to the common ones when it has seen all its points.
   const std::int64_t most = std::int64_t{multiprocessors(device)} * pass_resident;
-  return greater(lesser((points + pass_points - 1) / pass_points, most), std::int64_t{1});
+  constexpr std::int64_t step = std::int64_t{pass_warps} * Queue::step;
+  return greater(lesser((points + step - 1) / step, most), std::int64_t{1});
 }
 
 int levels_of(std::int64_t points) {
@@ -412,7 +426,7 @@ void solve(const Where& where, const float* gain, const float* correctness, std:
   s.mistakes_each = mistakes_each;
   s.solution = solution;
   if (lay_out(s, workspace) > workspace_bytes) throw std::invalid_argument("workspace: smaller than solve_workspace(points)");
-  RAD_FAST_CHECK(cudaMemsetAsync(s.state, 0, sizeof *s.state, stream));
+  if (s.levels > 0) RAD_FAST_CHECK(cudaMemsetAsync(s.state, 0, sizeof *s.state, stream));
   for (int level = 0; level < s.levels; ++level) {
     launch("estimate", estimate, {corners, team_threads}, stream, s, level);
     const std::int64_t most = level == 0 ? points : s.capacity[(level - 1) % 2];

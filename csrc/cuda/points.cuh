@@ -1,8 +1,13 @@
-// Reading points four at a time, which the game's pass and the sample's scan share.
+// Reading points, which the game's pass and the sample's scan share: four at a time, and of these only a few worked on.
+//
+// Most points pay less than the threshold and are out. That is decided first, for all, in float32 and a few instructions; the
+// others are collected, in their order, in a queue of the warp in shared memory, and worked on 32 at a time, a lane each: so
+// integers and float64 are spent on points that need them alone.
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include "collective.cuh"
 #include "point.hpp"
 
 namespace rad_fast {
@@ -28,6 +33,96 @@ __device__ __forceinline__ void load_quad(const float* values, std::int64_t at, 
 
 // A gain that leaves its point out.
 __device__ __forceinline__ float left_out() { return bits_as<float>(std::uint32_t{0x7fffffffu}); }
+
+// What a point has to pay at least, as a float32 product can tell: 2 d in float32 errs by less than 2^-23 of d. Points below it
+// are out for certain; of the others, few are.
+__device__ __forceinline__ float screen_of(std::int64_t least) {
+  const double pays = static_cast<double>(least) * 0x1p-48;
+  return static_cast<float>(pays - fabs(pays) * 0x1p-20 - 0x1p-48);
+}
+
+__device__ __forceinline__ bool screened_in(float gain, float correctness, float screen) {
+  return (2.0f * correctness - 1.0f) * gain >= screen;  // false for a gain of NaN
+}
+
+// Of `quads` times 128 points at once, a lane has neighbours in each.
+template <int quads>
+struct WarpQueue {
+  static constexpr int step = quads * 4 * warp_lanes;
+  static constexpr int room = step + warp_lanes - 1;
+  float gain[room], correctness[room];
+  std::int32_t index[room];  // from the first point of the warp's stretch on
+};
+
+// Reads the points from `begin` to `end`, and gives `work` those that are not screened out: 32 at a time, in their order; the
+// last fewer, `lanes` being how many. present: of all points of this lane's, how many are not left out.
+template <int quads, class Work>
+__device__ __forceinline__ std::int64_t for_screened(const float* gain, const float* correctness, std::int64_t begin,
+                                                     std::int64_t end, bool aligned, float screen, WarpQueue<quads>& queue,
+                                                     const Work& work) {
+  typedef WarpQueue<quads> Queue;
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
+  std::int64_t present = 0;
+  int held = 0;
+  for (std::int64_t first = begin; first < end; first += Queue::step) {
+    float g[quads * 4], c[quads * 4];
+#pragma unroll
+    for (int q = 0; q < quads; ++q) {
+      const std::int64_t at = first + q * 4 * warp_lanes + lane * 4;
+      load_quad(gain, at, end, aligned, left_out(), g + 4 * q);
+      load_quad(correctness, at, end, aligned, 0.0f, c + 4 * q);
+    }
+#pragma unroll
+    for (int q = 0; q < quads; ++q) {
+      unsigned in = 0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        present += g[4 * q + i] >= 0.0f;
+        in |= static_cast<unsigned>(screened_in(g[4 * q + i], c[4 * q + i], screen)) << i;
+      }
+      // Bit k of a lane's own in vote k: how many are before it, from four votes.
+      int before = 0, all = 0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const unsigned votes = __ballot_sync(all_lanes, static_cast<int>(in >> i & 1));
+        before += __popc(votes & ((1u << lane) - 1));
+        all += __popc(votes);
+      }
+      int to = held + before;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if ((in >> i & 1) == 0) continue;
+        queue.gain[to] = g[4 * q + i];
+        queue.correctness[to] = c[4 * q + i];
+        queue.index[to] = static_cast<std::int32_t>(first - begin) + q * 4 * warp_lanes + lane * 4 + i;
+        ++to;
+      }
+      held += all;
+    }
+    if (held < warp_lanes) continue;
+    __syncwarp();
+    int done = 0;
+    for (; done + warp_lanes <= held; done += warp_lanes)
+      work(queue.gain[done + lane], queue.correctness[done + lane], queue.index[done + lane]);
+    // What is left moves to the front.
+    const bool moves = lane < held - done;
+    const float g0 = moves ? queue.gain[done + lane] : 0.0f, c0 = moves ? queue.correctness[done + lane] : 0.0f;
+    const std::int32_t i0 = moves ? queue.index[done + lane] : 0;
+    __syncwarp();
+    if (moves) {
+      queue.gain[lane] = g0;
+      queue.correctness[lane] = c0;
+      queue.index[lane] = i0;
+    }
+    held -= done;
+  }
+  __syncwarp();
+  if (held > 0)
+    work(lane < held ? queue.gain[lane] : left_out(), lane < held ? queue.correctness[lane] : 0.0f,
+         lane < held ? queue.index[lane] : 0);
+  __syncwarp();
+  return present;
+}
 
 }  // namespace cuda
 }  // namespace rad_fast

@@ -1,7 +1,8 @@
 // Systematic sampling: exactly the indices of kernels/reference/sample.py, from sums in units of 2^-62.
 //
 // Bytes per point: 8 read for the sums of stretches of points, and 8 again in those stretches in which an index is taken:
-// 8 to 16, and 8 written an index. The floor is 8 over the memory's bandwidth. Three launches; one for few points.
+// 8 to 16, and 8 written an index. The floor is 8 over the memory's bandwidth. Three launches; one for few points. A warp has
+// a stretch, and waits for no other warp.
 //
 // The reference keeps its running sum modulo 2^64. Here it is kept whole, in 128 bits: bits 62 and up then count the indices
 // taken, so that one scan says both whether a point is taken and where its index goes.
@@ -15,12 +16,16 @@ namespace rad_fast {
 namespace cuda {
 namespace {
 
-constexpr int sample_threads = 512;
+constexpr int sample_threads = 256;
 constexpr int sample_warps = sample_threads / warp_lanes;
-constexpr int thread_points = 8;
-constexpr std::int64_t tile_points = sample_threads * thread_points;
-constexpr std::int64_t most_stretches = 1 << 15;         // their sums are scanned by one block
-constexpr std::int64_t direct_points = 4 * tile_points;  // by one block, in one launch
+constexpr int scan_threads = 1024;
+constexpr int scan_warps = scan_threads / warp_lanes;
+constexpr std::int64_t most_stretches = 1 << 15;  // their sums are scanned by one block
+constexpr int few_threads = 512;                  // one block, in one launch
+constexpr int few_warps = few_threads / warp_lanes;
+constexpr std::int64_t few_points = 1 << 15;
+typedef WarpQueue<2> Queue;
+typedef WarpQueue<1> SmallQueue;
 
 struct Scan {
   const float *gain, *correctness;
@@ -31,7 +36,7 @@ struct Scan {
   std::uint64_t running;
   std::int64_t offset, capacity;
   std::int64_t* indices;
-  uint128* starts;  // of every stretch, and the end of the last; null: there is one stretch
+  uint128* starts;  // of every stretch, and the end of the last
   Drawn* drawn;
 };
 
@@ -40,33 +45,44 @@ __device__ __forceinline__ Rates rates_of(const Scan& scan) {
   return rates_of(scan.solution->equilibrium);
 }
 
-// The units of a thread's points from `first` on, in index order.
-__device__ __forceinline__ void load_units(const Scan& scan, const Rates& rates, std::int64_t first, std::int64_t end,
-                                           bool aligned, std::uint64_t* units) {
-  float g[thread_points], c[thread_points];
-#pragma unroll
-  for (int q = 0; q < thread_points; q += 4) {
-    load_quad(scan.gain, first + q, end, aligned, left_out(), g + q);
-    load_quad(scan.correctness, first + q, end, aligned, 0.0f, c + q);
-  }
-#pragma unroll
-  for (int i = 0; i < thread_points; ++i) units[i] = units_of(point_of(g[i], c[i]), rates);
+__device__ __forceinline__ int warp_of_block() { return static_cast<int>(threadIdx.x) / warp_lanes; }
+
+// The sum of the units of a stretch.
+template <class SomeQueue>
+__device__ __forceinline__ uint128 mass_of(const Scan& scan, const Rates& rates, std::int64_t begin, std::int64_t end,
+                                           SomeQueue& queue) {
+  const bool aligned = is_aligned(scan.gain) && is_aligned(scan.correctness);
+  uint128 sum = 0;
+  for_screened(scan.gain, scan.correctness, begin, end, aligned, screen_of(rates.threshold), queue,
+               [&](float g, float c, std::int32_t) { sum += units_of(point_of(g, c), rates); });
+  return warp_sum(sum);
 }
 
-__global__ void __launch_bounds__(sample_threads) add_stretches(const Scan scan) {
-  __shared__ uint128 scratch[sample_warps];
-  const Rates rates = rates_of(scan);
+// Writes the indices that a stretch takes; `running`: the sum before it.
+template <class SomeQueue>
+__device__ __forceinline__ void take(const Scan& scan, const Rates& rates, std::int64_t begin, std::int64_t end,
+                                     uint128 running, SomeQueue& queue) {
   const bool aligned = is_aligned(scan.gain) && is_aligned(scan.correctness);
-  const std::int64_t begin = scan.stretch * blockIdx.x, end = lesser(scan.points, begin + scan.stretch);
-  uint128 sum = 0;
-  for (std::int64_t tile = begin; tile < end; tile += tile_points) {
-    std::uint64_t units[thread_points];
-    load_units(scan, rates, tile + static_cast<int>(threadIdx.x) * thread_points, end, aligned, units);
-#pragma unroll
-    for (int i = 0; i < thread_points; ++i) sum += units[i];
-  }
-  sum = block_sum<sample_threads>(sum, scratch);
-  if (threadIdx.x == 0) scan.starts[blockIdx.x] = sum;
+  const std::uint64_t first_passed = passed(scan.running);
+  for_screened(scan.gain, scan.correctness, begin, end, aligned, screen_of(rates.threshold), queue,
+               [&](float g, float c, std::int32_t index) {
+                 const uint128 own = units_of(point_of(g, c), rates);
+                 const uint128 after = running + warp_scan(own), before = after - own;
+                 if (passed(after) != passed(before)) {
+                   const auto to = static_cast<std::int64_t>(passed(before) - first_passed);
+                   if (to < scan.capacity) scan.indices[to] = scan.offset + begin + index;
+                 }
+                 running = from_lane(after, warp_lanes - 1);
+               });
+}
+
+__global__ void __launch_bounds__(sample_threads) add_stretches(const Scan scan, std::int64_t stretches) {
+  __shared__ Queue queue[sample_warps];
+  const std::int64_t mine = std::int64_t{sample_warps} * blockIdx.x + warp_of_block();
+  if (mine >= stretches) return;
+  const std::int64_t begin = scan.stretch * mine, end = lesser(scan.points, begin + scan.stretch);
+  const uint128 sum = mass_of(scan, rates_of(scan), begin, end, queue[warp_of_block()]);
+  if (threadIdx.x % warp_lanes == 0) scan.starts[mine] = sum;
 }
 
 __device__ __forceinline__ void write_drawn(const Scan& scan, uint128 end) {
@@ -75,15 +91,15 @@ __device__ __forceinline__ void write_drawn(const Scan& scan, uint128 end) {
 }
 
 // Sums of stretches become the running sums before them.
-__global__ void __launch_bounds__(sample_threads) scan_stretches(const Scan scan, std::int64_t stretches) {
-  __shared__ uint128 scratch[2][sample_warps];
+__global__ void __launch_bounds__(scan_threads) scan_stretches(const Scan scan, std::int64_t stretches) {
+  __shared__ uint128 scratch[2][scan_warps];
   uint128 running = scan.running;
   int turn = 0;
-  for (std::int64_t first = 0; first < stretches; first += sample_threads, turn ^= 1) {
+  for (std::int64_t first = 0; first < stretches; first += scan_threads, turn ^= 1) {
     const std::int64_t i = first + threadIdx.x;
     const uint128 own = i < stretches ? scan.starts[i] : 0;
     uint128 total;
-    const uint128 before = running + block_scan<sample_threads>(own, scratch[turn], total);
+    const uint128 before = running + block_scan<scan_threads>(own, scratch[turn], total);
     if (i < stretches) scan.starts[i] = before;
     running += total;
   }
@@ -92,36 +108,30 @@ __global__ void __launch_bounds__(sample_threads) scan_stretches(const Scan scan
   write_drawn(scan, running);
 }
 
-__global__ void __launch_bounds__(sample_threads) take_indices(const Scan scan) {
-  __shared__ uint128 scratch[2][sample_warps];
-  uint128 running = scan.starts == nullptr ? scan.running : scan.starts[blockIdx.x];
-  if (scan.starts != nullptr && passed(running) == passed(scan.starts[blockIdx.x + 1])) return;
-  const std::uint64_t first_passed = passed(scan.running);
+__global__ void __launch_bounds__(sample_threads) take_indices(const Scan scan, std::int64_t stretches) {
+  __shared__ Queue queue[sample_warps];
+  const std::int64_t mine = std::int64_t{sample_warps} * blockIdx.x + warp_of_block();
+  if (mine >= stretches) return;
+  const uint128 running = scan.starts[mine];
+  if (passed(running) == passed(scan.starts[mine + 1])) return;
+  const std::int64_t begin = scan.stretch * mine, end = lesser(scan.points, begin + scan.stretch);
+  take(scan, rates_of(scan), begin, end, running, queue[warp_of_block()]);
+}
+
+// All of it, for few points: each warp has a stretch, and adds up those before its own.
+__global__ void __launch_bounds__(few_threads, 1) sample_few(const Scan scan) {
+  __shared__ SmallQueue queue[few_warps];
+  __shared__ uint128 sums[few_warps];
+  const int warp = warp_of_block();
   const Rates rates = rates_of(scan);
-  const bool aligned = is_aligned(scan.gain) && is_aligned(scan.correctness);
-  const std::int64_t begin = scan.stretch * blockIdx.x, end = lesser(scan.points, begin + scan.stretch);
-  int turn = 0;
-  for (std::int64_t tile = begin; tile < end; tile += tile_points, turn ^= 1) {
-    const std::int64_t first = tile + static_cast<int>(threadIdx.x) * thread_points;
-    std::uint64_t units[thread_points];
-    load_units(scan, rates, first, end, aligned, units);
-    uint128 own = 0;
-#pragma unroll
-    for (int i = 0; i < thread_points; ++i) own += units[i];
-    uint128 total;
-    uint128 at = running + block_scan<sample_threads>(own, scratch[turn], total);
-    running += total;
-    if (scan.indices == nullptr) continue;
-#pragma unroll
-    for (int i = 0; i < thread_points; ++i) {
-      const std::uint64_t before = passed(at);
-      at += units[i];
-      if (passed(at) == before) continue;
-      const auto to = static_cast<std::int64_t>(before - first_passed);
-      if (to < scan.capacity) scan.indices[to] = scan.offset + first + i;
-    }
-  }
-  if (scan.starts == nullptr && threadIdx.x == 0) write_drawn(scan, running);
+  const std::int64_t begin = lesser(scan.points, scan.stretch * warp), end = lesser(scan.points, begin + scan.stretch);
+  const uint128 sum = mass_of(scan, rates, begin, end, queue[warp]);
+  if (threadIdx.x % warp_lanes == 0) sums[warp] = sum;
+  __syncthreads();
+  uint128 running = scan.running;
+  for (int w = 0; w < warp; ++w) running += sums[w];
+  if (scan.indices != nullptr && begin < end) take(scan, rates, begin, end, running, queue[warp]);
+  if (threadIdx.x == few_threads - 1) write_drawn(scan, running + sum);
 }
 
 __global__ void __launch_bounds__(256) write_probabilities(const float* gain, const float* correctness, std::int64_t points,
@@ -133,12 +143,12 @@ __global__ void __launch_bounds__(256) write_probabilities(const float* gain, co
 }
 
 std::int64_t stretch_of(std::int64_t points) {
-  const std::int64_t tiles = (points + tile_points - 1) / tile_points;
-  return (tiles + most_stretches - 1) / most_stretches * tile_points;
+  const std::int64_t steps = (points + Queue::step - 1) / Queue::step;
+  return greater(std::int64_t{4}, (steps + most_stretches - 1) / most_stretches) * Queue::step;
 }
 
 std::int64_t stretches_of(std::int64_t points) {
-  return points <= direct_points ? 0 : (points + stretch_of(points) - 1) / stretch_of(points);
+  return points <= few_points ? 0 : (points + stretch_of(points) - 1) / stretch_of(points);
 }
 
 }  // namespace
@@ -158,7 +168,7 @@ void sample(const Where& where, const float* gain, const float* correctness, std
             points,
             equilibrium,
             solution,
-            stretches == 0 ? direct_points : stretch_of(points),
+            stretches == 0 ? (points + few_threads * 4 - 1) / (few_threads * 4) * SmallQueue::step : stretch_of(points),
             running,
             offset,
             capacity,
@@ -166,12 +176,13 @@ void sample(const Where& where, const float* gain, const float* correctness, std
             stretches == 0 ? nullptr : static_cast<uint128*>(workspace),
             drawn};
   if (stretches == 0) {
-    launch("take_indices", take_indices, {1, sample_threads}, stream, scan);
+    launch("sample_few", sample_few, {1, few_threads}, stream, scan);
     return;
   }
-  launch("add_stretches", add_stretches, {stretches, sample_threads}, stream, scan);
-  launch("scan_stretches", scan_stretches, {1, sample_threads}, stream, scan, stretches);
-  if (indices != nullptr) launch("take_indices", take_indices, {stretches, sample_threads}, stream, scan);
+  const std::int64_t blocks = (stretches + sample_warps - 1) / sample_warps;
+  launch("add_stretches", add_stretches, {blocks, sample_threads}, stream, scan, stretches);
+  launch("scan_stretches", scan_stretches, {1, scan_threads}, stream, scan, stretches);
+  if (indices != nullptr) launch("take_indices", take_indices, {blocks, sample_threads}, stream, scan, stretches);
 }
 
 void probabilities(const Where& where, const float* gain, const float* correctness, std::int64_t points,

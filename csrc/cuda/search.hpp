@@ -17,7 +17,8 @@
 // (The last two rest on the fill's threshold rising and the slope falling with the price: at prices below u the slope at t is
 // the higher, at prices above it the fill's threshold is.) So two bisections run at once, in at most 25 + 49 halvings. Most
 // probes are placed by the fixed-point iteration of the sums themselves (Dinkelbach's), which lands within a few steps; where
-// it does not halve a bound, the next probe does.
+// it does not halve a bound, the next probe does, and the iteration goes on after it from where it was. Where it steps back
+// and forth it is damped: the next probe is halfway.
 //
 // Where the fill is exact (b points hold just b) several prices and thresholds describe the same probabilities; the one found
 // here can be another than the host's.
@@ -182,7 +183,7 @@ struct Probe {
   }
 };
 
-enum class Ending : int { between, kink, enough, unfinished };
+enum class Ending : int { between, kink, close, unfinished };
 
 struct Found {
   Ending ending;
@@ -191,45 +192,63 @@ struct Found {
   std::int64_t threshold;  // sums are over the pieces that pay more
 };
 
+// Where the iteration begins, and where it has got to; what an estimate ends at.
+struct Iterate {
+  std::int64_t step, threshold;
+  bool known;
+};
+
 constexpr int most_probes = 400;
 constexpr int probes_between_narrowings = 3;
 constexpr std::int64_t narrow_above = 256;  // fewer points cost next to nothing to sum
 
-// Narrows `bounds` until the answer is known, or at most `enough` points are undecided. `team` sums over the points that are
-// left: probe(cuts) -> Totals, narrow(cuts) -> Sums of those that the cuts decide, which it drops; size(). All threads of a
-// team take the same path.
-template <class Team>
-RAD_FAST_BOTH Found search(Team& team, Problem& problem, Bounds& bounds, Exact& known, std::int64_t enough) {
-  bool trust = true;
+// How near two iterates have to be for an estimate, in whose place a sample's error is far larger: a 2^-9 of the price, 2^-11
+// of the threshold, a 64th of the box.
+RAD_FAST_BOTH bool are_close(const Bounds& box, std::int64_t u, std::int64_t t, std::int64_t own_u, std::int64_t own_t) {
+  const std::int64_t by_u = own_u < u ? u - own_u : own_u - u, by_t = own_t < t ? t - own_t : own_t - t;
+  return by_u <= lesser(greater(u >> 9, std::int64_t{2}), ((box.high - box.low) >> 6) + 2) &&
+         by_t <= lesser(std::int64_t{1} << 37, ((box.top - box.bottom) >> 6) + 1);
+}
+
+// Narrows `bounds` until the answer is known. `team` sums over the points that are left: probe(cuts) -> Totals, narrow(cuts)
+// -> Sums of those that the cuts decide, which it drops; size(). All threads of a team take the same path. Without `proves`
+// it narrows no pool, and ends as soon as two iterates are close: `close`, the last of them in `from`.
+template <bool proves, class Team>
+RAD_FAST_BOTH Found search(Team& team, Problem& problem, Bounds& bounds, Exact& known, Iterate& from) {
+  const Bounds box = bounds;
+  bool trust = true, stepped = false;  // whether the next probe is the iteration's; whether that has moved yet
   if (problem.spend == 0 && known.count() == 0 && known.reaction() == 0) bounds.low = bounds.high - 1;
-  std::int64_t u = (bounds.low + bounds.high) / 2, t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
-  if (bounds.low == first_step) u = 0;  // all points free: Dinkelbach's iteration without caps
-  if (bounds.bottom < 0 && bounds.top > 0) t = 0;
+  std::int64_t next_u = (bounds.low + bounds.high) / 2, next_t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
+  if (bounds.low == first_step) next_u = 0;  // all points free: Dinkelbach's iteration without caps
+  if (bounds.bottom < 0 && bounds.top > 0) next_t = 0;
+  if (from.known) {
+    next_u = from.step;
+    next_t = from.threshold;
+  }
+  std::int64_t moved_u = 0, moved_t = 0;  // the iteration's last step
   for (int probes = 0; probes < most_probes; ++probes) {
-    if (probes % probes_between_narrowings == 0 && (team.size() > narrow_above || enough > 0)) {
+    if (proves && probes % probes_between_narrowings == 0 && team.size() > narrow_above) {
       Exact decided;
       decided.add(team.narrow(cuts_of(bounds)));
       problem.take_off(decided);
       known.add(decided);
-      if (enough > 0 && team.size() <= enough) return {Ending::enough, 0, 0, 0};
     }
     const bool pinned = bounds.high - bounds.low == 1, at_kink = pinned && (bounds.low & 1) != 0;
+    const std::int64_t half_u = bounds.low + (bounds.high - bounds.low) / 2;
+    const std::int64_t half_t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
+    std::int64_t u, t;
     if (pinned) {
       if (bounds.top - bounds.bottom == 1) {
         if (at_kink) return {Ending::kink, (bounds.low + 1) >> 1, (bounds.low + 1) >> 1, bounds.top};
         return {Ending::between, 0, bounds.low >> 1, bounds.bottom};
       }
       u = at_kink ? bounds.low + 1 : bounds.low;
-      if (!trust || at_kink) t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
-      t = lesser(greater(t, bounds.bottom + 1), bounds.top - 1);
+      t = lesser(greater(trust && !at_kink ? next_t : half_t, bounds.bottom + 1), bounds.top - 1);
     } else {
-      if (!trust) {
-        u = bounds.low + (bounds.high - bounds.low) / 2;
-        t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
-      }
-      u = lesser(greater(u, bounds.low + 1), bounds.high - 1);
-      t = lesser(greater(t, bounds.bottom), bounds.top);
+      u = lesser(greater(trust ? next_u : half_u, bounds.low + 1), bounds.high - 1);
+      t = lesser(greater(trust ? next_t : half_t, bounds.bottom), bounds.top);
     }
+    const bool iterated = trust;
     const Probe probe(problem, team.probe(cuts_at(u >> 1, t)), u, t);
     if (!at_kink && probe.is_fixed()) return {Ending::between, 0, probe.floor(), t};
     const Bounds before = bounds;
@@ -258,12 +277,26 @@ RAD_FAST_BOTH Found search(Team& team, Problem& problem, Bounds& bounds, Exact& 
     }
     trust = bounds.high - bounds.low <= (before.high - before.low) / 2 ||
             bounds.top - bounds.bottom <= (before.top - before.bottom) / 2;
+    // A halving leaves the iteration where it was, unless the bounds now exclude that.
+    if (!iterated && next_u >= bounds.low && next_u < bounds.high && next_t >= bounds.bottom && next_t <= bounds.top) continue;
     // Where the sums' own equilibrium lies; out of range it is clamped by the next round.
     const double w = real(probe.width);
     if (probe.width > 0 && probe.left > 0) {
       const double price = floor(ieee_divide(real(probe.left), w)), threshold = floor(real(probe.surplus) / w * gain_scale);
-      u = 2 * static_cast<std::int64_t>(fmin(price, static_cast<double>(end_step)));
-      t = static_cast<std::int64_t>(fmax(fmin(threshold, static_cast<double>(most_slope)), static_cast<double>(-most_slope)));
+      const auto own_u = 2 * static_cast<std::int64_t>(fmin(price, static_cast<double>(end_step)));
+      const auto own_t =
+          static_cast<std::int64_t>(fmax(fmin(threshold, static_cast<double>(most_slope)), static_cast<double>(-most_slope)));
+      if (!proves && iterated) {
+        from = {own_u, own_t, true};
+        if (are_close(box, u, t, own_u, own_t)) return {Ending::close, 0, 0, 0};
+      }
+      const std::int64_t by_u = own_u - u, by_t = own_t - t;
+      const bool back = stepped && iterated && (by_u > 0) != (moved_u > 0) && (by_t > 0) != (moved_t > 0);
+      next_u = back ? u + by_u / 2 : own_u;
+      next_t = back ? t + by_t / 2 : own_t;
+      moved_u = next_u - u;
+      moved_t = next_t - t;
+      stepped = iterated;
     } else {
       trust = false;
     }

@@ -17,6 +17,7 @@ struct TeamScratch {
   std::int64_t count[2][team_warps], reaction[2][team_warps];
   uint128 width[2][team_warps];
   std::int64_t field[2][team_warps];
+  std::int64_t fields[sums_fields][team_warps];
   int place[2][team_warps];
   double real[2][team_warps];
 };
@@ -85,8 +86,20 @@ class Team {
     }
     std::int64_t fields[sums_fields];
     memcpy(fields, &own, sizeof fields);
+    const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
 #pragma unroll
-    for (int k = 0; k < sums_fields - 1; ++k) fields[k] = block_sum<team_threads>(fields[k], scratch_.field[turn()]);
+    for (int k = 0; k < sums_fields - 1; ++k) {
+      const std::int64_t sum = warp_sum(fields[k]);
+      if (lane == 0) scratch_.fields[k][warp] = sum;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < sums_fields - 1; ++k) {
+      fields[k] = scratch_.fields[k][lane % team_warps];
+#pragma unroll
+      for (int mask = team_warps / 2; mask > 0; mask /= 2) fields[k] += from_xor(fields[k], mask);
+    }
+    __syncthreads();  // they are written again by the next narrowing
     memcpy(&own, fields, sizeof fields);
     size_ = kept;
     own.undecided = kept;

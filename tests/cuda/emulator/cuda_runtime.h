@@ -141,13 +141,15 @@ void wait(const Ready& ready) {
   while (!ready()) yield();
 }
 
+// Waits until all lanes of the warp have left a value; where these are.
 template <class T>
-T exchange(T value, int from_lane) {
+const std::uint64_t* exchanged(T value) {
   static_assert(sizeof(T) <= 8, "as the hardware's");
   Block* mine = block;
   Warp& warp = mine->warps[mine->current / 32];
   const unsigned generation = warp.generation;
-  std::memcpy(&warp.value[generation & 1][mine->current % 32], &value, sizeof value);
+  std::uint64_t* left = warp.value[generation & 1];
+  std::memcpy(&left[mine->current % 32], &value, sizeof value);
   if (++warp.arrived == 32) {
     warp.arrived = 0;
     ++warp.generation;
@@ -155,8 +157,13 @@ T exchange(T value, int from_lane) {
   } else {
     wait([&] { return warp.generation != generation; });
   }
+  return left;
+}
+
+template <class T>
+T exchange(T value, int from_lane) {
   T result;
-  std::memcpy(&result, &warp.value[generation & 1][from_lane], sizeof result);
+  std::memcpy(&result, &exchanged(value)[from_lane], sizeof result);
   return result;
 }
 
@@ -193,13 +200,12 @@ T __shfl_sync(unsigned mask, T value, int lane) {
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
   if (mask != 0xffffffffu) emulator::fail("a vote of part of a warp");
+  const std::uint64_t* all = emulator::exchanged(static_cast<std::uint64_t>(predicate != 0));
   unsigned votes = 0;
-  for (int lane = 0; lane < 32; ++lane) {
-    const int mine = static_cast<int>(threadIdx.x % 32);
-    votes |= static_cast<unsigned>(emulator::exchange(static_cast<int>(predicate != 0), mine ^ lane)) << (mine ^ lane);
-  }
+  for (int lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(all[lane]) << lane;
   return votes;
 }
+inline void __syncwarp() { emulator::exchanged(0); }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
   return static_cast<unsigned>((static_cast<std::uint64_t>(high) << 32 | low) >> (shift & 31));
