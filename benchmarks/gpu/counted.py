@@ -175,7 +175,8 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     last_power = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 1), wide=("LDS.128", 0))
     copies = [loop for loop in loops if loop.path.matching("LDGSTS") and loop not in mine.inner]
     copy = min(len(loop.path) / loop.path.matching("LDGSTS") for loop in copies)
-    rows = 128 * max(1, min(8, (12 << 10) // (128 * row_bytes)))
+    pitch = row_bytes + (16 if wide and row_bytes % 32 == 0 else 0)
+    rows = 128 * max(1, min(8, (20 << 10) // (128 * pitch)))
     row = added(
         dict(path.units()),
         times(maxima.path.units(), whole),
@@ -185,7 +186,6 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
         {"alu": copy * row_bytes / 16 * 0.75, "lsu": row_bytes / 16, "imad": copy * row_bytes / 16 * 0.25},
         times(tree.path.units(), 128 / rows),
     )
-    pitch = row_bytes + (16 if wide and row_bytes % 32 == 0 else 0)
     flight = resident(kernel.registers, 128, rows * pitch) * rows * row_bytes
     return times(row, 1 / 32), flight
 

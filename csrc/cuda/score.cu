@@ -26,7 +26,7 @@ namespace {
 
 // ------------------------------------------------------------------------------------------------------------ launches
 
-constexpr int tile_bytes = 12 << 10;  // of rows that a block copies at once: 10 blocks, of 1,280 threads, have 120 KiB in flight
+constexpr int tile_bytes = 20 << 10;  // of rows that a block copies at once: 10 blocks, of 1,280 threads, have up to 200 KiB in flight
 
 Tile tile_of(const Task& task, std::int64_t bytes) {
   const auto row_bytes = static_cast<int>(task.classes * bytes);
