@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.gpu import sass
-from benchmarks.gpu.model import GPUS, LATENCY, MOST, USUAL, Cost, added, resident, times
-from benchmarks.gpu.sass import Kernel, Loop
+from benchmarks.gpu.model import GPUS, LATENCY, MOST, USUAL, Cost, Gpu, added, resident, times
+from benchmarks.gpu.sass import RATES, Kernel, Loop
 
 ROOT = Path(__file__).resolve().parents[2]
 CUDA = ROOT / "csrc" / "cuda"
@@ -32,9 +32,13 @@ CLASSES = (10, 32, 100, 1000, 4096, 32768, 50257, 131072)
 BYTES = {"float32": 4, "bfloat16": 2}
 CODES = {"float32": "f", "bfloat16": "8BFloat16", "float16": "7Float16", "float64": "d"}  # as C++ mangles them
 WRITTEN = 12  # bytes a row
+DIRECT, SAMPLE, FEW = 1 << 14, 1 << 13, 1 << 15  # as in csrc/cuda/game.cu and sample.cu
 SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 
-# Instructions of a warp a row (or a point) that the usual path may have: 3% above what it has.
+PASSES = ("reduce_points", "add_stretches", "take_indices")
+
+# Instructions of a thread an element of a row, or a point, that the usual path may have: some 4% above what it has with
+# nvcc 13.0 for sm_90.
 BOUNDS: dict[str, float] = {}
 
 
@@ -249,6 +253,56 @@ def scoring_triton(arch: int, classes: int, dtype: str) -> Row:
     return Row("triton", f"{classes} {dtype}", name, code.registers, flight, per_element, Cost(units, nbytes))
 
 
+# ------------------------------------------------------------------------------------------------- the game, the sample
+
+STEP = 256  # points that a warp reads at once
+WORKED = (0.07, 0.3)  # shares of points that are not screened out: usual, and of a large budget
+PROBES = 7  # of a search for an estimate, of which each level has two; a proof takes about as many as both
+CHAINED = 5  # clocks from an instruction to the next that needs its result
+
+
+def points_cost(kernels: dict[str, Kernel], name: str, share: float) -> Row:
+    """A pass over points: what all go through, and what those do that are not screened out."""
+    kernel = named(kernels, name)
+    loops = list(kernel.tree(work=r"LDG\S*\.128", rare=r"CALL|ATOM|RED").all())
+    step = loop_with(loops, loads=(r"LDG\S*\.128", 4))
+    work = max(step.inner, key=lambda loop: len(loop.path))
+    # Points of all kinds are in a warp: each kind's instructions are issued. The shortest way through has one kind's.
+    units = added(times(step.path.units(), 1 / STEP), times(work.path.units(), 2 * share / 32))
+    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 64
+    what = f"{name}, {share:.0%} worked on"
+    return Row("cuda", what, name, kernel.registers, flight, sum(units.values()) * 32, Cost(units, 8.0))
+
+
+def search_seconds(kernels: dict[str, Kernel], name: str, points: int, probes: int, clock: float) -> float:
+    """A search by one block of 512 threads: its probes one after the other, each a pass and a decision."""
+    loops = list(named(kernels, name).tree(work=r"SHFL", rare=r"CALL|ATOM|RED").all())
+    around = max((loop for loop in loops if loop.header != -1 and loop.inner), key=lambda loop: len(loop.path))
+    inner = around.inner[0]
+    each = len(inner.path) / 4  # four points at once
+    return probes * (points * each / 32 / RATES["issue"] + len(around.path) * CHAINED) / clock
+
+
+def games(kernels: dict[str, Kernel], gpu: Gpu, points: int) -> dict[str, float]:
+    """Predicted seconds of the game and the sample, with the usual share undecided on every level."""
+    share = WORKED[0]
+    reduce, mass, take = (
+        points_cost(kernels, name, share).cost for name in ("reduce_points", "add_stretches", "take_indices")
+    )
+    left, levels, passes = float(points), 0, 0.0
+    while left > DIRECT:
+        passes += reduce.seconds(gpu, left)
+        left, levels = left * share, levels + 1
+    gathered = 2 * SAMPLE / gpu.clock  # a sector of memory a clock, by one multiprocessor
+    estimates = levels * (gathered + search_seconds(kernels, "estimate", SAMPLE, 2 * PROBES, gpu.clock))
+    finish = search_seconds(kernels, "finish", min(points, int(left)) // 4, 2 * PROBES, gpu.clock)
+    launches = (2 * levels + 1 + (3 if points > FEW else 1)) * 2e-6
+    return {
+        "passes": passes, "estimates": estimates, "finish": finish, "launches": launches,
+        "sample": mass.seconds(gpu, points) + take.seconds(gpu, points),
+    }  # fmt: skip
+
+
 # ---------------------------------------------------------------------------------------------------------- the table
 
 
@@ -292,10 +346,37 @@ def assumptions() -> str:
     return "\n".join(lines)
 
 
+def game_table(kernels: dict[str, Kernel]) -> str:
+    lines = [
+        "| points | GPU | passes | estimates | finish | sample | launches | in all, ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for points in (10_000, 1_000_000, 100_000_000):
+        for gpu in GPUS:
+            found = games(kernels, gpu, points)
+            parts = " | ".join(
+                f"{1e3 * found[name]:.3f}" for name in ("passes", "estimates", "finish", "sample", "launches")
+            )
+            lines.append(f"| {points:,} | {gpu.name} | {parts} | {1e3 * sum(found.values()):.2f} |")
+    return "\n".join(lines)
+
+
+def check(kernels: dict[str, Kernel]) -> int:
+    """1, and what is wrong, where a kernel has more instructions than it may."""
+    found = {row.what: row.per_element for row in scoring(90, kernels, CLASSES, False)}
+    found |= {name: points_cost(kernels, name, WORKED[0]).per_element for name in PASSES}
+    passed = [
+        f"{name}: {found[name]:.1f} instructions, at most {most}" for name, most in BOUNDS.items() if found[name] > most
+    ]
+    print("\n".join(passed) or f"{len(BOUNDS)} kernels within their bounds")
+    return int(bool(passed))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.counted", description=__doc__.splitlines()[0])
     parser.add_argument("--arch", type=int, default=90, help="compute capability, 90 or 100")
     parser.add_argument("--out", type=Path, help="folder for counted.md and counted.json")
+    parser.add_argument("--check", action="store_true", help="the bounds alone, of the compiled kernels")
     parser.add_argument("--no-triton", action="store_true", help="the compiled kernels alone")
     given = parser.parse_args(arguments)
     try:
@@ -303,13 +384,17 @@ def main(arguments: list[str] | None = None) -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
+    if given.check:
+        return check(kernels)
     rows = scoring(given.arch, kernels, CLASSES, not given.no_triton)
-    text = f"{assumptions()}\n\n{table(rows)}\n"
+    rows += [points_cost(kernels, name, share) for name in PASSES for share in WORKED]
+    text = f"{assumptions()}\n\n{table(rows)}\n\n{game_table(kernels)}\n"
     print(text)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "counted.md").write_text(text)
-        (given.out / "counted.json").write_text(json.dumps([row.data() for row in rows], indent=1))
+        found = {"arch": given.arch, "rows": [row.data() for row in rows]}
+        (given.out / "counted.json").write_text(json.dumps(found, indent=1))
     return 0
 
 

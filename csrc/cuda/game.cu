@@ -213,11 +213,9 @@ __device__ __forceinline__ Bounds ended(const Found& found, const Iterate& at, c
   if (found.ending == Ending::between)
     return {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
   if (found.ending != Ending::close) return left;
-  // Two iterates were this close; the answer of the sample is hardly further from the second.
   const std::int64_t u = lesser(greater(at.step, start.low), start.high - 1);
   const std::int64_t t = lesser(greater(at.threshold, start.bottom), start.top);
-  const std::int64_t by_u = lesser(greater(u >> 9, std::int64_t{2}), ((start.high - start.low) >> 6) + 2);
-  const std::int64_t by_t = lesser(std::int64_t{1} << 37, ((start.top - start.bottom) >> 6) + 1);
+  const std::int64_t by_u = at.by_step + 2, by_t = at.by_threshold + 2;  // the answer is hardly further off than the last step
   return {u - by_u, u + by_u, t - by_t, t + by_t};
 }
 
@@ -239,7 +237,7 @@ __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int lev
   problem.take_off(known_before(s, level));
   problem = {scaled(problem.budget, pool.size), scaled(problem.spend, pool.size),
              static_cast<uint128>(scaled(static_cast<int128>(problem.width), pool.size))};
-  Iterate at{0, 0, false};
+  Iterate at{};
   Exact known;
   Bounds middle = start;
   {
@@ -323,7 +321,7 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
   Exact known = known_before(s, level);
   Problem problem{static_cast<int128>(s.budget) << 62, spend, 0};
   problem.take_off(known);
-  Iterate from{0, 0, false};
+  Iterate from{};
   const Found found = search<true>(team, problem, bounds, known, from);
   Solution answer{{0.0, 0.0, 0.0, 0.0}, Status::unfinished, pool.size, valid};
   // An end of the box that no probe has confirmed proves nothing, unless it is an end of all prices.

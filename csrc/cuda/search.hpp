@@ -176,6 +176,13 @@ struct Probe {
     rises = not_less(surplus, t, width);
   }
 
+  // Whether budget and reaction are met to half a point: in a sample, less than what sampling errs by.
+  RAD_FAST_BOTH bool is_close() const {
+    const double w = real(width) * 0x1p-38;
+    return fabs(real(left) * 0x1p-62 - w * (static_cast<double>(step) * 0x1p-25)) <= 0.5 &&
+           fabs(real(surplus) * 0x1p-62 - w * (static_cast<double>(threshold) * 0x1p-48)) <= 0.5;
+  }
+
   // Whether the price and threshold that these sums give are the ones that they were taken at: the equilibrium.
   RAD_FAST_BOTH bool is_fixed() const {
     return width > 0 && rises && !not_less(surplus, threshold + 1, width) && left > static_cast<int128>(width) * floor() &&
@@ -192,9 +199,9 @@ struct Found {
   std::int64_t threshold;  // sums are over the pieces that pay more
 };
 
-// Where the iteration begins, and where it has got to; what an estimate ends at.
+// Where the iteration begins, and where it has got to, by its last step.
 struct Iterate {
-  std::int64_t step, threshold;
+  std::int64_t step, threshold, by_step, by_threshold;
   bool known;
 };
 
@@ -202,20 +209,11 @@ constexpr int most_probes = 400;
 constexpr int probes_between_narrowings = 3;
 constexpr std::int64_t narrow_above = 256;  // fewer points cost next to nothing to sum
 
-// How near two iterates have to be for an estimate, in whose place a sample's error is far larger: a 2^-9 of the price, 2^-11
-// of the threshold, a 64th of the box.
-RAD_FAST_BOTH bool are_close(const Bounds& box, std::int64_t u, std::int64_t t, std::int64_t own_u, std::int64_t own_t) {
-  const std::int64_t by_u = own_u < u ? u - own_u : own_u - u, by_t = own_t < t ? t - own_t : own_t - t;
-  return by_u <= lesser(greater(u >> 9, std::int64_t{2}), ((box.high - box.low) >> 6) + 2) &&
-         by_t <= lesser(std::int64_t{1} << 37, ((box.top - box.bottom) >> 6) + 1);
-}
-
 // Narrows `bounds` until the answer is known. `team` sums over the points that are left: probe(cuts) -> Totals, narrow(cuts)
 // -> Sums of those that the cuts decide, which it drops; size(). All threads of a team take the same path. Without `proves`
-// it narrows no pool, and ends as soon as two iterates are close: `close`, the last of them in `from`.
+// it narrows no pool, and ends where budget and reaction are met to half a point: `close`, the iterate in `from`.
 template <bool proves, class Team>
 RAD_FAST_BOTH Found search(Team& team, Problem& problem, Bounds& bounds, Exact& known, Iterate& from) {
-  const Bounds box = bounds;
   bool trust = true, stepped = false;  // whether the next probe is the iteration's; whether that has moved yet
   if (problem.spend == 0 && known.count() == 0 && known.reaction() == 0) bounds.low = bounds.high - 1;
   std::int64_t next_u = (bounds.low + bounds.high) / 2, next_t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
@@ -287,8 +285,8 @@ RAD_FAST_BOTH Found search(Team& team, Problem& problem, Bounds& bounds, Exact& 
       const auto own_t =
           static_cast<std::int64_t>(fmax(fmin(threshold, static_cast<double>(most_slope)), static_cast<double>(-most_slope)));
       if (!proves && iterated) {
-        from = {own_u, own_t, true};
-        if (are_close(box, u, t, own_u, own_t)) return {Ending::close, 0, 0, 0};
+        from = {own_u, own_t, own_u < u ? u - own_u : own_u - u, own_t < t ? t - own_t : own_t - t, true};
+        if (probe.is_close()) return {Ending::close, 0, 0, 0};
       }
       const std::int64_t by_u = own_u - u, by_t = own_t - t;
       const bool back = stepped && iterated && (by_u > 0) != (moved_u > 0) && (by_t > 0) != (moved_t > 0);

@@ -77,7 +77,7 @@ py::tuple solve_here(const Floats& gain, const Floats& correctness, std::int64_t
   Problem problem{static_cast<int128>(budget) << 62, spend, 0};
   Bounds bounds;
   Exact known;
-  Iterate from{0, 0, false};
+  Iterate from{};
   const Found found = search<true>(team, problem, bounds, known, from);
   Equilibrium answer{};
   bool good = found.ending != Ending::unfinished;

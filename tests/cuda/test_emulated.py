@@ -213,6 +213,17 @@ def test_select(kind: int, size: int, share: float) -> None:
         assert cuda.mass(g, c, answer) == reference_sample.mass(gain, correctness, answer)
 
 
+def test_a_budget_far_below_the_mistakes_is_solved_on_the_device() -> None:
+    """In a sample the budget is then some 20 points: where the first step is small, it is not yet near the answer."""
+    rng = np.random.default_rng(9)
+    gain, correctness = points(2, 60_000, rng)
+    g, c = Memory.of(gain), Memory.of(correctness)
+    answer = cuda.equilibrium(cuda.solve(g, c, 120, 0.02 * 60_000))
+    assert answer is not None
+    host = solver.solve(cuda.DevicePool(g, c), 120, 0.02 * 60_000)
+    assert answer.value == pytest.approx(host.value, rel=1e-9, abs=1e-9)
+
+
 @pytest.mark.parametrize("rows", [300, 50_000])
 def test_whole_selection_with_mistakes_for_each_valid_point(rows: int) -> None:
     rng = np.random.default_rng(rows)
