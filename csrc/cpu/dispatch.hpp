@@ -39,6 +39,7 @@ RAD_FAST_LEVELS(RAD_FAST_DECLARE)
 #if !defined(RAD_FAST_LEVEL)  // the rest is for the baseline translation units alone
 
 #include <atomic>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -96,9 +97,24 @@ inline const std::vector<Level>& levels() {
   return all;
 }
 
-// The level in use: the best that the processor supports, unless a test has set another.
+// The level of that name, whole or short: x86-64-v3 or v3.
+inline const Level* level_named(const char* argument, const std::string& name) {
+  std::string usable;
+  for (const Level& candidate : levels()) {
+    if (!candidate.supported) continue;
+    const std::string whole = candidate.name;
+    if (name == whole || (!name.empty() && whole == "x86-64-" + name)) return &candidate;
+    usable += (usable.empty() ? "" : ", ") + whole;
+  }
+  throw std::invalid_argument(std::string(argument) + ": expected one that this processor supports (" + usable + "), got \"" +
+                              name + "\"");
+}
+
+// The level in use: the best that the processor supports, unless RAD_FAST_LEVEL or a test has set another.
 inline std::atomic<const Level*>& current_level() {
   static std::atomic<const Level*> current = [] {
+    const char* const asked = std::getenv("RAD_FAST_LEVEL");
+    if (asked && *asked) return level_named("RAD_FAST_LEVEL", asked);
     for (const Level& level : levels())
       if (level.supported) return &level;
     return static_cast<const Level*>(nullptr);
@@ -113,16 +129,7 @@ inline const Level& level() {
 }
 
 inline void set_level(const std::string& name) {
-  std::string usable;
-  for (const Level& candidate : levels()) {
-    if (!candidate.supported) continue;
-    if (name == candidate.name) {
-      current_level().store(&candidate, std::memory_order_relaxed);
-      return;
-    }
-    usable += (usable.empty() ? "" : ", ") + std::string(candidate.name);
-  }
-  throw std::invalid_argument("level: expected one that this processor supports (" + usable + "), got \"" + name + "\"");
+  current_level().store(level_named("level", name), std::memory_order_relaxed);
 }
 
 }  // namespace rad_fast

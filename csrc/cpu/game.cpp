@@ -2,11 +2,13 @@
 //
 // Bytes per point: 8 read; 8 written for each undecided point, some 1 to 20% of all. All sums are of integers. They are
 // kept in float64, where they are exact: numbers of more than 38 bits (d in units of 2^-48, 1/g in units of 2^-38) are cut
-// in two first, and a call adds no more than 2^14 of them. A vector takes some 45 operations, one of them a division.
+// in two first, and a call adds no more than 2^14 of them. Most points are sifted out by some 8 operations a vector; of those
+// left half a vector takes some 45, one of them a division.
 
 #include "game.hpp"
 
 #include "dispatch.hpp"
+#include "sift.hpp"
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
@@ -27,10 +29,8 @@ struct Split {
 
 RAD_FAST_INLINE int64_t integer(Double sums, double unit) { return static_cast<int64_t>(sum(sums) * unit); }
 
-// Moves the chosen lanes to the front of `to`; may write all lanes.
-RAD_FAST_INLINE void compress(float* to, const float* from, unsigned chosen) {
+RAD_FAST_INLINE void compress(float* to, const float* from, unsigned chosen) {  // half_lanes of them
 #if defined(__AVX512VL__)
-  // Into a register first: compressing straight to memory is microcoded on Zen 4.
   _mm256_storeu_ps(to, _mm256_maskz_compress_ps(static_cast<__mmask8>(chosen), _mm256_loadu_ps(from)));
 #else
   for (int k = 0; k < half_lanes; ++k) {
@@ -53,32 +53,36 @@ int64_t reduce(const float* gain, const float* correctness, int64_t count, const
   // arithmetic it saves.
   const bool some_full = box.threshold_high < 0, some_priced = box.price_high < 1;
 
-  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
-    const Terms t = terms(g, c);
-    const Mask inside = greater(t.effective, threshold_high);
-    const Mask saturated = without(inside, greater(t.gain, price_low));  // no NaN here: d > threshold is false for NaN
-    const Mask reacting = both(inside, greater(t.gain, price_high));
-    const Mask full = both(reacting, greater(-t.gain, threshold_high));
-    const Mask priced = both(reacting, greater(threshold_low, -t.gain));
-    const Mask playing = without(equal(t.gain, t.gain), greater(threshold_low, t.effective));
-    const Mask undecided = without(without(playing, saturated), either(full, priced));
+  Sifted sifted;
+  for (int64_t first = 0; first < count; first += sifted_points) {
+    const int64_t left = sift(gain, correctness, first, count, box.threshold_low, sifted);
+    for_points(sifted.gain, sifted.correctness, left, [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
+      const Terms t = terms(g, c);
+      const Mask inside = greater(t.effective, threshold_high);
+      const Mask saturated = without(inside, greater(t.gain, price_low));  // no NaN here: d > threshold is false for NaN
+      const Mask reacting = both(inside, greater(t.gain, price_high));
+      const Mask full = both(reacting, greater(-t.gain, threshold_high));
+      const Mask priced = both(reacting, greater(threshold_low, -t.gain));
+      const Mask playing = without(equal(t.gain, t.gain), greater(threshold_low, t.effective));  // NaN: past the last point
+      const Mask undecided = without(without(playing, saturated), either(full, priced));
 
-    saturated_count += __builtin_popcount(bits(saturated));
-    value.add(saturated, t.effective * 0x1p48);
-    if (some_full) {
-      full_count += __builtin_popcount(bits(full));
-      full_advantage += keep(full, t.advantage);
-      full_gain += keep(full, t.gain);
-    }
-    if (some_priced) {
-      advantage += keep(priced, t.advantage);
-      width.add(priced, width_units(t.gain));
-    }
-    const unsigned chosen = bits(undecided);
-    compress(undecided_gain + undecided_count, g, chosen);
-    compress(undecided_correctness + undecided_count, c, chosen);
-    undecided_count += __builtin_popcount(chosen);
-  });
+      saturated_count += __builtin_popcount(bits(saturated));
+      value.add(saturated, t.effective * 0x1p48);
+      if (some_full) {
+        full_count += __builtin_popcount(bits(full));
+        full_advantage += keep(full, t.advantage);
+        full_gain += keep(full, t.gain);
+      }
+      if (some_priced) {
+        advantage += keep(priced, t.advantage);
+        width.add(priced, width_units(t.gain));
+      }
+      const unsigned chosen = bits(undecided);
+      compress(undecided_gain + undecided_count, g, chosen);
+      compress(undecided_correctness + undecided_count, c, chosen);
+      undecided_count += __builtin_popcount(chosen);
+    });
+  }
 
   sums = {saturated_count, integer(value.high, 1), integer(value.low, 1), full_count, integer(full_advantage, 0x1p24),
             integer(full_gain, 0x1p24), integer(advantage, 0x1p24), integer(width.high, 1), integer(width.low, 1)};

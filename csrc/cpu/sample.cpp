@@ -8,6 +8,7 @@
 
 #include "chance.hpp"
 #include "dispatch.hpp"
+#include "sift.hpp"
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
@@ -23,34 +24,50 @@ void probabilities(const float* gain, const float* correctness, int64_t count, c
   });
 }
 
+// A piece that pays less than the threshold is not taken, and a second piece pays no more than the first.
 Mass mass(const float* gain, const float* correctness, int64_t count, const Equilibrium& at) {
+  Sifted sifted;
   Double high{}, low{};  // 2^14 numbers of 31 bits: exact
-  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
-    const Halves unit = halves(probability(terms(g, c), everywhere(at)));
-    high += unit.high;
-    low += unit.low;
-  });
+  for (int64_t first = 0; first < count; first += sifted_points) {
+    const int64_t left = sift(gain, correctness, first, count, at.threshold, sifted);
+    for_points(sifted.gain, sifted.correctness, left,
+               [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
+                 const Halves unit = halves(probability(terms(g, c), everywhere(at)));
+                 high += unit.high;
+                 low += unit.low;
+               });
+  }
   return {static_cast<int64_t>(sum(high)), static_cast<int64_t>(sum(low))};
 }
 
-Mass units(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, std::uint64_t* units) {
+int64_t units(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, std::uint64_t* units,
+              int32_t* place, Mass& mass) {
+  Sifted sifted;
   Double high{}, low{};
-  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int) __attribute__((always_inline)) {
-    const Halves unit = halves(probability(terms(g, c), everywhere(at)));
-    high += unit.high;
-    low += unit.low;
-    store(units + i, (integer(unit.high) << 31) + integer(unit.low));  // past `count`: zeros, of points left out
-  });
-  return {static_cast<int64_t>(sum(high)), static_cast<int64_t>(sum(low))};
+  int64_t found = 0;
+  for (int64_t first = 0; first < count; first += sifted_points) {
+    const int64_t left = sift(gain, correctness, first, count, at.threshold, sifted);
+    for_points(sifted.gain, sifted.correctness, left,
+               [&](const float* g, const float* c, int64_t i, int) __attribute__((always_inline)) {
+                 const Halves unit = halves(probability(terms(g, c), everywhere(at)));
+                 high += unit.high;
+                 low += unit.low;
+                 // Past the last: zeros, of points left out.
+                 store(units + found + i, (integer(unit.high) << 31) + integer(unit.low));
+               });
+    __builtin_memcpy(place + found, sifted.place, static_cast<std::uint64_t>(left) * sizeof(int32_t));
+    found += left;
+  }
+  mass = {static_cast<int64_t>(sum(high)), static_cast<int64_t>(sum(low))};
+  return found;
 }
 
-// Adds the steps of half_lanes points, from point `first` on, to the running sum; writes the points where it passes a whole
-// number and returns how many those are. May write half_lanes numbers: without branches, as who is taken cannot be foreseen.
+// Adds the steps of half_lanes points to the running sum; writes the points, `first` + place, where it passes a whole number and returns how many those are. May write half_lanes numbers: without branches, as who is taken cannot be foreseen.
 // A step is at most 1: where a whole number is passed it is one, and bit 62, which counts them, flips.
 #if defined(__AVX512F__)
 typedef Long Running;  // in every lane: through a general register the way from one vector to the next would be twice as long
 RAD_FAST_INLINE Running running_from(std::uint64_t start) { return (Long)_mm512_set1_epi64(static_cast<int64_t>(start)); }
-RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, int64_t* to) {
+RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, const int32_t* place, int64_t* to) {
   const __m512i none = _mm512_setzero_si512(), step = (__m512i)steps;
   __m512i after = _mm512_add_epi64(step, _mm512_alignr_epi64(step, none, 7));
   after = _mm512_add_epi64(after, _mm512_alignr_epi64(after, none, 6));
@@ -59,18 +76,18 @@ RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, 
   running = (Long)_mm512_permutexvar_epi64(_mm512_set1_epi64(half_lanes - 1), after);
   const __m512i flips = _mm512_xor_si512(after, _mm512_sub_epi64(after, step));
   const __mmask8 passed = _mm512_test_epi64_mask(flips, _mm512_set1_epi64(int64_t{1} << probability_bits));
-  const __m512i index = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+  const __m512i index = _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_cvtepi32_epi64((__m256i)load<NarrowInt>(place)));
   _mm512_storeu_si512(to, _mm512_maskz_compress_epi64(passed, index));
   return __builtin_popcount(passed);
 }
 #else
 typedef std::uint64_t Running;
 RAD_FAST_INLINE Running running_from(std::uint64_t start) { return start; }
-RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, int64_t* to) {
+RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, const int32_t* place, int64_t* to) {
   int64_t found = 0;
   for (int k = 0; k < half_lanes; ++k) {
     const std::uint64_t after = running + static_cast<std::uint64_t>(steps[k]);
-    to[found] = first + k;
+    to[found] = first + place[k];
     found += (after ^ running) >> probability_bits & 1;
     running = after;
   }
@@ -78,7 +95,8 @@ RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, 
 }
 #endif
 
-void scan(const std::uint64_t* units, int64_t count, std::uint64_t start, int64_t first, int64_t* out, int64_t room) {
+void scan(const std::uint64_t* units, const int32_t* place, int64_t count, std::uint64_t start, int64_t first, int64_t* out,
+          int64_t room) {
   constexpr int64_t piece = 512;
   int64_t indices[piece + half_lanes];  // what scan_lanes overshoots must not fall into the next block's part of `out`
   Running running = running_from(start);
@@ -86,7 +104,7 @@ void scan(const std::uint64_t* units, int64_t count, std::uint64_t start, int64_
     const int64_t end = count - begin < piece ? count : begin + piece;
     int64_t found = 0;
     for (int64_t i = begin; i < end; i += half_lanes)
-      found += scan_lanes(load<Long>(units + i), running, first + i, indices + found);
+      found += scan_lanes(load<Long>(units + i), running, first, place + i, indices + found);
     if (found > room) found = room;
     __builtin_memcpy(out, indices, static_cast<std::uint64_t>(found) * sizeof(int64_t));
     out += found;

@@ -23,13 +23,14 @@ struct SampleKernels {
   void (*probabilities)(const float* gain, const float* correctness, std::int64_t count, const Equilibrium& equilibrium,
                         double* out);
   Mass (*mass)(const float* gain, const float* correctness, std::int64_t count, const Equilibrium& equilibrium);
-  // The mass, and the probabilities in units of 2^-62; `units` has room for game_points + 16 numbers.
-  Mass (*units)(const float* gain, const float* correctness, std::int64_t count, const Equilibrium& equilibrium,
-                std::uint64_t* units);
-  // Writes the indices, counted from `first`, of the points where the running sum passes a whole number. There are `room` of
-  // them: what the mass says.
-  void (*scan)(const std::uint64_t* units, std::int64_t count, std::uint64_t running, std::int64_t first, std::int64_t* out,
-               std::int64_t room);
+  // The points that may be taken, by their place, and their probabilities in units of 2^-62; returns how many those are, and
+  // the mass. `units` and `place` have room for game_points + 16 numbers.
+  std::int64_t (*units)(const float* gain, const float* correctness, std::int64_t count, const Equilibrium& equilibrium,
+                        std::uint64_t* units, std::int32_t* place, Mass& mass);
+  // Writes the indices, `first` + place, of the points where the running sum passes a whole number. There are `room` of them:
+  // what the mass says. Units past the last are 0.
+  void (*scan)(const std::uint64_t* units, const std::int32_t* place, std::int64_t count, std::uint64_t running,
+               std::int64_t first, std::int64_t* out, std::int64_t room);
 };
 
 }  // namespace rad_fast
@@ -86,19 +87,26 @@ inline Position sample_all(int threads, const float* gain, const float* correctn
   const SampleKernels& kernels = *level().sample;
   const std::int64_t blocks = game_blocks(points);
   threads = useful_threads(threads, blocks, points * 8);
-  std::vector<std::vector<std::uint64_t>> buffers(static_cast<std::size_t>(threads),
-                                                  std::vector<std::uint64_t>(game_points + 16));
+  struct Worker {
+    std::vector<std::uint64_t> units = std::vector<std::uint64_t>(game_points + 16);
+    std::vector<std::int32_t> place = std::vector<std::int32_t>(game_points + 16);
+  };
+  std::vector<Worker> workers(static_cast<std::size_t>(threads));
   std::atomic<std::int64_t> turn{0};
   Position position{running, 0};  // after blocks 0 .. turn - 1; belongs to the thread whose turn it is
   for_each_block(threads, blocks, [&](int thread, std::int64_t block) {
-    std::uint64_t* const units = buffers[static_cast<std::size_t>(thread)].data();
-    const std::int64_t first = block * game_points, count = std::min(game_points, points - first);
-    const Mass mass = kernels.units(gain + first, correctness + first, count, equilibrium, units);
+    Worker& worker = workers[static_cast<std::size_t>(thread)];
+    std::uint64_t* const units = worker.units.data();
+    std::int32_t* const place = worker.place.data();
+    const std::int64_t first = block * game_points;
+    Mass mass;
+    const std::int64_t count = kernels.units(gain + first, correctness + first, std::min(game_points, points - first),
+                                             equilibrium, units, place, mass);
     wait_for(turn, block);
     const Position before = position;
     const std::int64_t taken = (position = after(before, mass)).taken;
     turn.store(block + 1, std::memory_order_release);
-    if (taken > before.taken) kernels.scan(units, count, before.running, first, out + before.taken, taken - before.taken);
+    if (taken > before.taken) kernels.scan(units, place, count, before.running, first, out + before.taken, taken - before.taken);
   });
   return position;
 }

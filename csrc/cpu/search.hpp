@@ -37,7 +37,7 @@ struct SearchKernels {
 #if !defined(RAD_FAST_LEVEL)  // the rest is for the baseline translation units alone
 
 #include <algorithm>
-#include <vector>
+#include <memory>
 
 #include "dispatch.hpp"
 #include "wide.hpp"
@@ -69,18 +69,34 @@ inline Demand left_of(const Demand& demand, const Taken& taken) {
           demand.width + width_of(taken)};
 }
 
-// Arrays of points, grown as needed and kept from one game to the next.
+// Numbers that are not set to begin with, in memory that is kept from one use to the next: the first touch of fresh pages
+// takes longer than a search.
+template <class T>
+class Kept {
+ public:
+  T* at_least(std::int64_t count) {
+    if (count > room_) {
+      numbers_.reset(new T[static_cast<std::size_t>(count)]);
+      room_ = count;
+    }
+    return numbers_.get();
+  }
+
+ private:
+  std::unique_ptr<T[]> numbers_;
+  std::int64_t room_ = 0;
+};
+
 class Room {
  public:
   Units at_least(std::int64_t count) {
     const std::int64_t each = count + 8;
-    if (static_cast<std::int64_t>(numbers_.size()) < 4 * each) numbers_.resize(static_cast<std::size_t>(4 * each));
-    std::int64_t* const first = numbers_.data();
+    std::int64_t* const first = numbers_.at_least(4 * each);
     return {first, first + each, first + 2 * each, first + 3 * each};
   }
 
  private:
-  std::vector<std::int64_t> numbers_;
+  Kept<std::int64_t> numbers_;
 };
 
 struct Spot {
@@ -118,8 +134,14 @@ struct Found {
 class Search {
  public:
   // `points` stay as they are; what the bounds leave of them goes to `room`.
-  Search(const Units& points, std::int64_t count, const Demand& demand, Room& room)
-      : kernels_(*level().search), points_(points), count_(count), demand_(demand), room_(room.at_least(count)) {}
+  Search(const Units& points, std::int64_t count, const Demand& demand, Room& room, Kept<std::int64_t>& some)
+      : kernels_(*level().search),
+        points_(points),
+        count_(count),
+        demand_(demand),
+        room_(room.at_least(count)),
+        some_(some.at_least(3 * count + 2)),
+        paid_(some_ + count + 1) {}
 
   Found run(const Bounds& limits, std::int64_t enough = 0) {
     bounds_ = limits;
@@ -133,19 +155,19 @@ class Search {
       const Bounds before = bounds_;
       auto& [low, high, bottom, top] = bounds_;
       const bool pinned = before.pinned();
-      const bool between = !pinned && low >= 0 && (high & 1) && gains().empty();
+      const bool between = !pinned && low >= 0 && (high & 1) && gains() == 0;
       if (top - bottom == 1 && (pinned || between))
         return {true, {pinned, before.floor(), before.ceiling(), pinned ? top : bottom}, bounds_};
       std::int64_t u = step, t = threshold;
       if (pinned || by_medians) {
-        const std::vector<std::int64_t>& paid = slopes();
-        if (pinned && paid.empty()) {
+        const std::int64_t paid = slopes();
+        if (pinned && paid == 0) {
           bottom = top - 1;
           continue;
         }
-        t = paid.empty() ? (bottom + top) >> 1 : median(paid);
-        const std::vector<std::int64_t>& some = gains();
-        u = some.empty() ? (low >= 0 ? high - 1 : 0) : 2 * median(some);
+        t = paid ? median(paid_, paid) : (bottom + top) >> 1;
+        const std::int64_t some = gains();
+        u = some ? 2 * median(some_, some) : low >= 0 ? high - 1 : 0;
         if (u >= high) --u;
       }
       if (pinned) u = high;
@@ -190,31 +212,35 @@ class Search {
     demand_ = left_of(demand_, decided);
   }
 
-  // Gains between the bounds of the price.
-  const std::vector<std::int64_t>& gains() {
-    some_.clear();
-    for (std::int64_t i = 0; i < count_; ++i)
-      if (2 * points_.gain[i] > bounds_.low && 2 * points_.gain[i] <= bounds_.high) some_.push_back(points_.gain[i]);
-    return some_;
+  // Gains between the bounds of the price, into some_.
+  std::int64_t gains() {
+    std::int64_t found = 0;
+    for (std::int64_t i = 0; i < count_; ++i) {
+      const std::int64_t step = 2 * points_.gain[i];
+      some_[found] = points_.gain[i];
+      found += static_cast<int>(step > bounds_.low) & static_cast<int>(step <= bounds_.high);
+    }
+    return found;
   }
 
-  // What first and second pieces pay, between the bounds of the threshold.
-  const std::vector<std::int64_t>& slopes() {
-    paid_.clear();
+  // What first and second pieces pay, between the bounds of the threshold, into paid_.
+  std::int64_t slopes() {
+    std::int64_t found = 0;
     const auto add = [&](std::int64_t slope) {
-      if (slope > bounds_.bottom && slope < bounds_.top) paid_.push_back(slope);
+      paid_[found] = slope;
+      found += static_cast<int>(slope > bounds_.bottom) & static_cast<int>(slope < bounds_.top);
     };
     for (std::int64_t i = 0; i < count_; ++i) add(points_.effective[i]);
     for (std::int64_t i = 0; i < count_; ++i) add(-(points_.gain[i] * (std::int64_t{1} << 24)));
-    return paid_;
+    return found;
   }
 
   // About the median: that of at most 63 of them, spread over all.
-  std::int64_t median(const std::vector<std::int64_t>& values) {
-    const std::int64_t count = static_cast<std::int64_t>(values.size()), stride = (count + 62) / 63;
+  static std::int64_t median(const std::int64_t* values, std::int64_t count) {
+    const std::int64_t stride = (count + 62) / 63;
     std::int64_t few[63];
     int size = 0;
-    for (std::int64_t i = count - 1; i >= 0; i -= stride) few[size++] = values[static_cast<std::size_t>(i)];
+    for (std::int64_t i = count - 1; i >= 0; i -= stride) few[size++] = values[i];
     std::nth_element(few, few + size / 2, few + size);
     return few[size / 2];
   }
@@ -225,7 +251,7 @@ class Search {
   Demand demand_;
   Bounds bounds_;
   Units room_;
-  std::vector<std::int64_t> some_, paid_;
+  std::int64_t *some_, *paid_;  // `count` and twice as many, and one more: what is written before it is left out
 };
 
 }  // namespace rad_fast

@@ -79,14 +79,32 @@ inline Box box_of(const Bounds& bounds) {
           static_cast<double>(bounds.bottom + 1) * 0x1p-48, static_cast<double>(bounds.top) * 0x1p-48};
 }
 
+constexpr int kept_levels = 3;
+constexpr std::int64_t kept_points = std::int64_t{1} << 23;  // of larger pools what is undecided goes back to the system
+
+// What a thread keeps between games: some 100 bytes for each of the points that are searched or sampled at a time, and the
+// points that boxes leave undecided.
+struct Scratch {
+  Room points, left;
+  Kept<std::int64_t> some;
+  Kept<float> gain, correctness;
+  Kept<double> q, reaction;
+  Kept<float> rest_gain[kept_levels], rest_correctness[kept_levels];
+
+  static Scratch& mine() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+};
+
 // The game on a few points, in whole units.
 class SmallGame {
  public:
-  SmallGame(const Units& points, std::int64_t count, const Stakes& stakes, Room& room)
-      : points_(points), count_(count), stakes_(stakes), room_(room) {}
+  SmallGame(const Units& points, std::int64_t count, const Stakes& stakes, Scratch& scratch)
+      : points_(points), count_(count), stakes_(stakes), scratch_(scratch) {}
 
   Found search(const Demand& demand, const Bounds& limits, std::int64_t enough = 0) {
-    return Search(points_, count_, demand, room_).run(limits, enough);
+    return Search(points_, count_, demand, scratch_.left, scratch_.some).run(limits, enough);
   }
 
   // The equilibrium, from exact sums over the sets that the search found; none where it is not in the bounds.
@@ -108,16 +126,15 @@ class SmallGame {
         (spot.at_gain || probe.width == 0 ? static_cast<double>(spot.ceiling) : ratio(Wide(probe.left), Wide(probe.width), 0)) *
         0x1p-24;
     const double threshold = static_cast<double>(spot.threshold) * 0x1p-48;
-    std::vector<double> q(static_cast<std::size_t>(count_)), reaction(q.size());
+    double *const q = scratch_.q.at_least(count_), *const reaction = scratch_.reaction.at_least(count_);
     for (std::int64_t i = 0; i < count_; ++i) {
       const Part part = part_of(i, spot);
       const double advantage = static_cast<double>(points_.advantage[i]) * 0x1p-24;
       const double width = static_cast<double>(points_.width[i]) * 0x1p-38;
-      const auto at = static_cast<std::size_t>(i);
-      q[at] = part == Part::priced ? price * width : part == Part::out ? 0.0 : 1.0;
-      reaction[at] = part == Part::priced ? advantage - threshold * width : part == Part::full ? advantage + 1.0 : 0.0;
+      q[i] = part == Part::priced ? price * width : part == Part::out ? 0.0 : 1.0;
+      reaction[i] = part == Part::priced ? advantage - threshold * width : part == Part::full ? advantage + 1.0 : 0.0;
     }
-    return {error_of_sum(q), error_of_sum(reaction)};
+    return {error_of_sum(q, count_), error_of_sum(reaction, count_)};
   }
 
  private:
@@ -130,11 +147,11 @@ class SmallGame {
   }
   std::int64_t second(std::int64_t i) const { return -(points_.gain[i] * (std::int64_t{1} << 24)); }
 
-  static double error_of_sum(const std::vector<double>& values) {
+  static double error_of_sum(const double* values, std::int64_t count) {
     double sum = 0, squares = 0;
-    for (const double x : values) sum += x;
-    const double mean = sum / static_cast<double>(values.size());
-    for (const double x : values) squares += (x - mean) * (x - mean);
+    for (std::int64_t i = 0; i < count; ++i) sum += values[i];
+    const double mean = sum / static_cast<double>(count);
+    for (std::int64_t i = 0; i < count; ++i) squares += (values[i] - mean) * (values[i] - mean);
     return std::sqrt(squares) + 1.0;
   }
 
@@ -208,7 +225,7 @@ class SmallGame {
   Units points_;
   std::int64_t count_;
   const Stakes& stakes_;
-  Room& room_;
+  Scratch& scratch_;
 };
 
 // Points in one or more arrays.
@@ -226,35 +243,37 @@ class Solver {
   // None where points are alike, so that they had better be counted, or where bounds were wrong too often.
   std::optional<Answer> solve(const std::vector<Chunk>& chunks) {
     Box everywhere{0.0, 1.0, -1.0, 1.0};
-    return narrow(chunks, Known(), everywhere, true);
+    return narrow(chunks, Known(), everywhere, 0);
   }
 
  private:
-  std::optional<Answer> narrow(const std::vector<Chunk>& chunks, const Known& known, Box box, bool everywhere) {
+  std::optional<Answer> narrow(const std::vector<Chunk>& chunks, const Known& known, Box box, int depth) {
     if (stakes_.without_mistakes) box.price_low = 1.0;
     std::int64_t size = 0;
     for (const Chunk& chunk : chunks) size += chunk.count;
     if (size <= steps_.direct) {
-      const Units points = points_.at_least(size);
+      const Units points = scratch_.points.at_least(size);
       std::int64_t count = 0;
       for (const Chunk& chunk : chunks) count += widen(chunk, points, count);
-      return SmallGame(points, count, stakes_, room_).solve(known, bounds_of(box), everywhere);
+      return SmallGame(points, count, stakes_, scratch_).solve(known, bounds_of(box), depth == 0);
     }
     for (const double deviations : steps_.deviations) {
       const Box smaller = estimate(chunks, size, known, box, deviations);
       Known sums = known;
-      // Not zeroed, and never backed by the system where it is never written.
-      const std::unique_ptr<float[]> gain(new float[static_cast<std::size_t>(size)]);
-      const std::unique_ptr<float[]> correctness(new float[static_cast<std::size_t>(size)]);
+      // Room for all, of which only what is written is ever backed by the system.
+      Kept<float> own_gain, own_correctness;
+      const bool keeps = depth < kept_levels && size <= kept_points;
+      float* const gain = (keeps ? scratch_.rest_gain[depth] : own_gain).at_least(size);
+      float* const correctness = (keeps ? scratch_.rest_correctness[depth] : own_correctness).at_least(size);
       std::int64_t kept = 0;
       for (const Chunk& chunk : chunks) {
         Sums decided{};
-        kept += reduce_all(threads_, chunk.gain, chunk.correctness, chunk.count, smaller, decided, gain.get() + kept,
-                           correctness.get() + kept);
+        kept += reduce_all(threads_, chunk.gain, chunk.correctness, chunk.count, smaller, decided, gain + kept,
+                           correctness + kept);
         sums.add(decided);
       }
       if (static_cast<double>(kept) > steps_.shrinks * static_cast<double>(size)) return {};
-      const std::optional<Answer> answer = narrow({{gain.get(), correctness.get(), kept}}, sums, smaller, false);
+      const std::optional<Answer> answer = narrow({{gain, correctness, kept}}, sums, smaller, depth + 1);
       if (answer) return answer;
     }
     return {};
@@ -264,13 +283,13 @@ class Solver {
   Box estimate(const std::vector<Chunk>& chunks, std::int64_t size, const Known& known, const Box& box, double deviations) {
     const std::int64_t wanted = std::max(steps_.sample, std::min(size / steps_.spared, steps_.most_sampled));
     const std::int64_t sampled = std::min(wanted, size);
-    const Units points = points_.at_least(sampled);
+    const Units points = scratch_.points.at_least(sampled);
     const std::int64_t count = peek(chunks, size, sampled, points);
     if (count == 0) return box;  // nearly all points are left out: adding up within the same box drops them
     const Bounds limits = bounds_of(box);
     const double part = static_cast<double>(sampled) / static_cast<double>(size);
     const Demand left = stakes_.left(known), middle{scaled(left.budget, part), scaled(left.spend, part), scaled(left.width, part)};
-    SmallGame game(points, count, stakes_, room_);
+    SmallGame game(points, count, stakes_, scratch_);
     const Spot spot = game.search(middle, limits).spot;
     const std::pair<double, double> errors = game.spread(middle, spot);
     const auto fill = static_cast<int128>(deviations * errors.first * 0x1p62);
@@ -302,8 +321,7 @@ class Solver {
 
   // Points at places spread over all, one from each of as many equal stretches; returns how many are not left out.
   std::int64_t peek(const std::vector<Chunk>& chunks, std::int64_t size, std::int64_t count, const Units& points) {
-    gain_.resize(static_cast<std::size_t>(count));
-    correctness_.resize(static_cast<std::size_t>(count));
+    float *const gain = scratch_.gain.at_least(count), *const correctness = scratch_.correctness.at_least(count);
     const double stretch = static_cast<double>(size) / static_cast<double>(count);
     std::size_t chunk = 0;
     std::int64_t begin = 0;
@@ -312,18 +330,17 @@ class Solver {
           count == size ? i
                         : std::min(static_cast<std::int64_t>((static_cast<double>(i) + random_[i]) * stretch), size - 1);
       while (place >= begin + chunks[chunk].count) begin += chunks[chunk++].count;
-      gain_[static_cast<std::size_t>(i)] = chunks[chunk].gain[place - begin];
-      correctness_[static_cast<std::size_t>(i)] = chunks[chunk].correctness[place - begin];
+      gain[i] = chunks[chunk].gain[place - begin];
+      correctness[i] = chunks[chunk].correctness[place - begin];
     }
-    return widen({gain_.data(), correctness_.data(), count}, points, 0);
+    return widen({gain, correctness, count}, points, 0);
   }
 
   const Steps& steps_;
   const double* random_;
   Stakes stakes_;
   int threads_;
-  Room points_, room_;
-  std::vector<float> gain_, correctness_;
+  Scratch& scratch_ = Scratch::mine();
 };
 
 }  // namespace rad_fast
