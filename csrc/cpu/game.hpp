@@ -38,6 +38,7 @@ struct GameKernels {
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -77,12 +78,17 @@ inline std::int64_t reduce_all(int threads, const float* gain, const float* corr
                                Sums& sums, float* undecided_gain, float* undecided_correctness) {
   struct Worker {
     Sums sums{};
-    std::vector<float> gain = std::vector<float>(game_points + 16), correctness = std::vector<float>(game_points + 16);
+    std::unique_ptr<float[]> gain, correctness;
   };
   const GameKernels& kernels = *level().game;
   const std::int64_t blocks = game_blocks(points);
   threads = useful_threads(threads, blocks, points * 8);
+  const auto most = static_cast<std::size_t>(std::min(game_points, points) + 16);
   std::vector<Worker> workers(static_cast<std::size_t>(threads));
+  for (Worker& worker : workers) {
+    worker.gain.reset(new float[most]);  // not set: zeros would take as long as a small block
+    worker.correctness.reset(new float[most]);
+  }
   std::atomic<std::int64_t> turn{0};
   std::int64_t end = 0;  // of the undecided points of blocks 0 .. turn - 1; belongs to the thread whose turn it is
   for_each_block(threads, blocks, [&](int thread, std::int64_t block) {
@@ -90,14 +96,14 @@ inline std::int64_t reduce_all(int threads, const float* gain, const float* corr
     const std::int64_t first = block * game_points;
     Sums decided;
     const std::int64_t count = kernels.reduce(gain + first, correctness + first, std::min(game_points, points - first), box,
-                                              decided, worker.gain.data(), worker.correctness.data());
+                                              decided, worker.gain.get(), worker.correctness.get());
     add(worker.sums, decided);
     wait_for(turn, block);
     const std::int64_t at = end;
     end += count;
     turn.store(block + 1, std::memory_order_release);
-    std::memcpy(undecided_gain + at, worker.gain.data(), static_cast<std::size_t>(count) * sizeof(float));
-    std::memcpy(undecided_correctness + at, worker.correctness.data(), static_cast<std::size_t>(count) * sizeof(float));
+    std::memcpy(undecided_gain + at, worker.gain.get(), static_cast<std::size_t>(count) * sizeof(float));
+    std::memcpy(undecided_correctness + at, worker.correctness.get(), static_cast<std::size_t>(count) * sizeof(float));
   });
   for (const Worker& worker : workers) add(sums, worker.sums);
   return end;

@@ -37,6 +37,8 @@ struct SampleKernels {
 
 #if !defined(RAD_FAST_LEVEL)  // the rest is for the baseline translation units alone
 
+#include <memory>
+
 namespace rad_fast {
 
 inline void probabilities_all(int threads, const float* gain, const float* correctness, std::int64_t points,
@@ -87,17 +89,22 @@ inline Position sample_all(int threads, const float* gain, const float* correctn
   const SampleKernels& kernels = *level().sample;
   const std::int64_t blocks = game_blocks(points);
   threads = useful_threads(threads, blocks, points * 8);
+  const auto most = static_cast<std::size_t>(std::min(game_points, points) + 16);
   struct Worker {
-    std::vector<std::uint64_t> units = std::vector<std::uint64_t>(game_points + 16);
-    std::vector<std::int32_t> place = std::vector<std::int32_t>(game_points + 16);
+    std::unique_ptr<std::uint64_t[]> units;
+    std::unique_ptr<std::int32_t[]> place;
   };
   std::vector<Worker> workers(static_cast<std::size_t>(threads));
+  for (Worker& worker : workers) {
+    worker.units.reset(new std::uint64_t[most]);  // not set: zeros would take as long as a small block
+    worker.place.reset(new std::int32_t[most]);
+  }
   std::atomic<std::int64_t> turn{0};
   Position position{running, 0};  // after blocks 0 .. turn - 1; belongs to the thread whose turn it is
   for_each_block(threads, blocks, [&](int thread, std::int64_t block) {
     Worker& worker = workers[static_cast<std::size_t>(thread)];
-    std::uint64_t* const units = worker.units.data();
-    std::int32_t* const place = worker.place.data();
+    std::uint64_t* const units = worker.units.get();
+    std::int32_t* const place = worker.place.get();
     const std::int64_t first = block * game_points;
     Mass mass;
     const std::int64_t count = kernels.units(gain + first, correctness + first, std::min(game_points, points - first),

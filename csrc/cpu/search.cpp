@@ -52,26 +52,79 @@ Taken probe(const Units& points, int64_t count, int64_t floor, int64_t threshold
   return sums;
 }
 
+// Bit k: lane k of a mask of all bits or none.
+RAD_FAST_INLINE unsigned chosen_lanes(Long mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi64_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_pd((__m256d)mask));
+#elif defined(__SSE4_1__)
+  return static_cast<unsigned>(_mm_movemask_pd((__m128d)mask));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < half_lanes; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
+  return bits;
+#endif
+}
+
+// Moves the chosen lanes to the front of `to`; may write all lanes.
+RAD_FAST_INLINE void pack(int64_t* to, Long x, unsigned chosen) {
+#if defined(__AVX512F__)
+  store(to, (Long)_mm512_maskz_compress_epi64(static_cast<__mmask8>(chosen), (__m512i)x));
+#elif defined(__AVX2__)
+  alignas(32) static constexpr int32_t orders[16][8] = {
+      {0, 1, 2, 3, 4, 5, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7}, {2, 3, 0, 1, 4, 5, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7},
+      {4, 5, 0, 1, 2, 3, 6, 7}, {0, 1, 4, 5, 2, 3, 6, 7}, {2, 3, 4, 5, 0, 1, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7},
+      {6, 7, 0, 1, 2, 3, 4, 5}, {0, 1, 6, 7, 2, 3, 4, 5}, {2, 3, 6, 7, 0, 1, 4, 5}, {0, 1, 2, 3, 6, 7, 4, 5},
+      {4, 5, 6, 7, 0, 1, 2, 3}, {0, 1, 4, 5, 6, 7, 2, 3}, {2, 3, 4, 5, 6, 7, 0, 1}, {0, 1, 2, 3, 4, 5, 6, 7}};
+  store(to, _mm256_permutevar8x32_epi32((__m256i)x, _mm256_load_si256(reinterpret_cast<const __m256i*>(orders[chosen]))));
+#else
+  for (int k = 0; k < half_lanes; ++k) {
+    *to = x[k];
+    to += chosen >> k & 1;
+  }
+#endif
+}
+
 int64_t narrow(const Units& points, int64_t count, const Cuts& cuts, const Units& out, Taken& decided) {
-  const int64_t floor = cuts.floor, ceiling = cuts.ceiling, bottom = cuts.bottom, top = cuts.top;
-  int64_t kept = 0, taken = 0, reaction = 0, high = 0, low = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t g = points.gain[i], a = points.advantage[i], d = points.effective[i], w = points.width[i];
-    const int64_t second = -(g * grid);
-    const int64_t inside = -int64_t{d > top}, reacting = inside & -int64_t{g > ceiling};
-    const int64_t saturated = inside & -int64_t{g <= floor};
-    const int64_t full = reacting & -int64_t{second > top}, priced = reacting & -int64_t{second <= bottom};
+  const Long floor = cuts.floor - Long{}, ceiling = cuts.ceiling - Long{};
+  const Long bottom = cuts.bottom - Long{}, top = cuts.top - Long{};
+  int64_t kept = 0;
+  Long taken{}, reaction{}, high{}, low{};
+  const auto step = [&](Long g, Long a, Long d, Long w, Long here) __attribute__((always_inline)) {
+    const Long second = -(g << 24);
+    const Long inside = here & (d > top), reacting = inside & (g > ceiling);
+    const Long saturated = inside & (g <= floor), full = reacting & (second > top), priced = reacting & (second <= bottom);
     taken -= saturated | full;
     reaction += (a & (priced | full)) + (grid & full);
     high += (w >> 32) & priced;
     low += (w & (half - 1)) & priced;
-    out.gain[kept] = g;
-    out.advantage[kept] = a;
-    out.effective[kept] = d;
-    out.width[kept] = w;
-    kept += int64_t{d > bottom} & ~(saturated | full | priced);
+    const unsigned chosen = chosen_lanes(here & (d > bottom) & ~(saturated | full | priced));
+    pack(out.gain + kept, g, chosen);
+    pack(out.advantage + kept, a, chosen);
+    pack(out.effective + kept, d, chosen);
+    pack(out.width + kept, w, chosen);
+    kept += __builtin_popcount(chosen);
+  };
+  int64_t i = 0;
+  for (; i + half_lanes <= count; i += half_lanes)
+    step(load<Long>(points.gain + i), load<Long>(points.advantage + i), load<Long>(points.effective + i),
+         load<Long>(points.width + i), ~Long{});
+  if (i < count) {
+    Long last[4]{}, here{};
+    const int64_t* const fields[] = {points.gain, points.advantage, points.effective, points.width};
+    for (int field = 0; field < 4; ++field)
+      for (int k = 0; k < count - i; ++k) last[field][k] = fields[field][i + k];
+    for (int k = 0; k < count - i; ++k) here[k] = -1;
+    step(last[0], last[1], last[2], last[3], here);
   }
-  decided = {taken, reaction, high, low};
+  decided = {};
+  for (int k = 0; k < half_lanes; ++k) {
+    decided.count += taken[k];
+    decided.reaction += reaction[k];
+    decided.width_high += high[k];
+    decided.width_low += low[k];
+  }
   return kept;
 }
 

@@ -25,7 +25,7 @@ struct Cuts {
 
 struct SearchKernels {
   // Points that are not left out, in their order; returns how many, or -1 where a gain is no multiple of 2^-24 in [0, 1].
-  // All outputs here have room for `count` + 8 numbers.
+  // All outputs have room for `count` + 8 numbers.
   std::int64_t (*widen)(const float* gain, const float* correctness, std::int64_t count, const Units& out);
   Taken (*probe)(const Units& points, std::int64_t count, std::int64_t floor, std::int64_t threshold);
   // The points that the cuts leave undecided, in their order (`out` may be `points`), and what the decided ones add.
@@ -38,6 +38,7 @@ struct SearchKernels {
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "dispatch.hpp"
 #include "wide.hpp"
@@ -45,6 +46,7 @@ struct SearchKernels {
 namespace rad_fast {
 
 constexpr std::int64_t end_step = std::int64_t{1} << 25, most_slope = std::int64_t{1} << 48;
+constexpr std::int64_t looked_at = 64;  // points that a median is taken of
 constexpr int narrowed_every = 3;  // probes: a look for points that the bounds decide costs as much as two
 
 struct Bounds {  // low <= u* < high; pieces that pay more than top are taken, those that pay bottom or less are not
@@ -140,8 +142,7 @@ class Search {
         count_(count),
         demand_(demand),
         room_(room.at_least(count)),
-        some_(some.at_least(3 * count + 2)),
-        paid_(some_ + count + 1) {}
+        some_(some.at_least(2 * count)) {}
 
   Found run(const Bounds& limits, std::int64_t enough = 0) {
     bounds_ = limits;
@@ -155,19 +156,18 @@ class Search {
       const Bounds before = bounds_;
       auto& [low, high, bottom, top] = bounds_;
       const bool pinned = before.pinned();
-      const bool between = !pinned && low >= 0 && (high & 1) && gains() == 0;
+      const bool between = !pinned && low >= 0 && (high & 1) && !gain_within();
       if (top - bottom == 1 && (pinned || between))
         return {true, {pinned, before.floor(), before.ceiling(), pinned ? top : bottom}, bounds_};
       std::int64_t u = step, t = threshold;
       if (pinned || by_medians) {
-        const std::int64_t paid = slopes();
-        if (pinned && paid == 0) {
+        const std::optional<std::int64_t> paid = slope_within(), some = gain_within();
+        if (pinned && !paid) {
           bottom = top - 1;
           continue;
         }
-        t = paid ? median(paid_, paid) : (bottom + top) >> 1;
-        const std::int64_t some = gains();
-        u = some ? 2 * median(some_, some) : low >= 0 ? high - 1 : 0;
+        t = paid ? *paid : (bottom + top) >> 1;
+        u = some ? 2 * *some : low >= 0 ? high - 1 : 0;
         if (u >= high) --u;
       }
       if (pinned) u = high;
@@ -206,43 +206,41 @@ class Search {
   }
 
   void narrow() {
+    const Bounds anywhere;
+    if (bounds_.bottom == anywhere.bottom && bounds_.top == anywhere.top) return;  // no point is decided
     Taken decided;
     count_ = kernels_.narrow(points_, count_, bounds_.cuts(), room_, decided);
     points_ = room_;
     demand_ = left_of(demand_, decided);
   }
 
-  // Gains between the bounds of the price, into some_.
-  std::int64_t gains() {
-    std::int64_t found = 0;
-    for (std::int64_t i = 0; i < count_; ++i) {
+  // About the median of the gains, and of what pieces pay, between the bounds; none where there is none.
+  std::optional<std::int64_t> gain_within() {
+    return middle([this](std::int64_t i, const auto& add) {
       const std::int64_t step = 2 * points_.gain[i];
-      some_[found] = points_.gain[i];
-      found += static_cast<int>(step > bounds_.low) & static_cast<int>(step <= bounds_.high);
-    }
-    return found;
+      if (step > bounds_.low && step <= bounds_.high) add(points_.gain[i]);
+    });
+  }
+  std::optional<std::int64_t> slope_within() {
+    return middle([this](std::int64_t i, const auto& add) {
+      const std::int64_t first = points_.effective[i], second = -(points_.gain[i] * (std::int64_t{1} << 24));
+      if (first > bounds_.bottom && first < bounds_.top) add(first);
+      if (second > bounds_.bottom && second < bounds_.top) add(second);
+    });
   }
 
-  // What first and second pieces pay, between the bounds of the threshold, into paid_.
-  std::int64_t slopes() {
+  // The median of what at most 64 points, spread over all, give; of what all give, where those give nothing.
+  template <class Give>
+  std::optional<std::int64_t> middle(const Give& give) {
     std::int64_t found = 0;
-    const auto add = [&](std::int64_t slope) {
-      paid_[found] = slope;
-      found += static_cast<int>(slope > bounds_.bottom) & static_cast<int>(slope < bounds_.top);
-    };
-    for (std::int64_t i = 0; i < count_; ++i) add(points_.effective[i]);
-    for (std::int64_t i = 0; i < count_; ++i) add(-(points_.gain[i] * (std::int64_t{1} << 24)));
-    return found;
-  }
-
-  // About the median: that of at most 63 of them, spread over all.
-  static std::int64_t median(const std::int64_t* values, std::int64_t count) {
-    const std::int64_t stride = (count + 62) / 63;
-    std::int64_t few[63];
-    int size = 0;
-    for (std::int64_t i = count - 1; i >= 0; i -= stride) few[size++] = values[i];
-    std::nth_element(few, few + size / 2, few + size);
-    return few[size / 2];
+    const auto add = [&](std::int64_t x) { some_[found++] = x; };
+    const std::int64_t stride = (count_ + looked_at - 1) / looked_at;
+    for (std::int64_t i = 0; i < count_; i += stride) give(i, add);
+    if (found == 0 && stride > 1)
+      for (std::int64_t i = 0; i < count_; ++i) give(i, add);
+    if (found == 0) return {};
+    std::nth_element(some_, some_ + found / 2, some_ + found);
+    return some_[found / 2];
   }
 
   const SearchKernels& kernels_;
@@ -251,7 +249,7 @@ class Search {
   Demand demand_;
   Bounds bounds_;
   Units room_;
-  std::int64_t *some_, *paid_;  // `count` and twice as many, and one more: what is written before it is left out
+  std::int64_t* some_;
 };
 
 }  // namespace rad_fast

@@ -29,6 +29,7 @@ CPU = ("cpp", "numba", "reference")
 DEVICE = ("triton", "cuda")
 NAMES = ("auto", *CPU, *DEVICE)
 DTYPE_CODES = {"float64": 0, "float32": 1, "float16": 2, "uint16": 3}  # uint16: the bits of bfloat16
+CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items()}  # a dtype's name is put together at every look
 COPY_BYTES = 4 << 20  # rows that the kernels cannot read in place are copied in blocks of this size, within L3
 
 
@@ -134,7 +135,7 @@ class Compiled:
             labels = None if given is None else np.ascontiguousarray(given[part], dtype=np.int32)
             self.module.score(
                 address(block),
-                DTYPE_CODES[block.dtype.name],
+                CODES[block.dtype],
                 len(block),
                 classes,
                 row_stride(block),
@@ -380,7 +381,7 @@ def parameters_of(rule: Rule) -> tuple[Any, ...]:
 
 
 def address(array: Array | None) -> int:
-    return 0 if array is None else int(array.ctypes.data)
+    return 0 if array is None else int(array.__array_interface__["data"][0])  # half the time of array.ctypes.data
 
 
 def row_stride(block: Array) -> int:
@@ -389,7 +390,7 @@ def row_stride(block: Array) -> int:
 
 
 def layout(block: Array) -> tuple[int, int, int, int]:
-    return address(block), DTYPE_CODES[block.dtype.name], int(block.shape[1]), row_stride(block)
+    return address(block), CODES[block.dtype], int(block.shape[1]), row_stride(block)
 
 
 def in_place(logits: Array) -> bool:

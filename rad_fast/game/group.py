@@ -135,4 +135,6 @@ def place(group: Group, mass: Callable[[], int], start: int) -> int:
 
 
 def totals(group: Group, counts: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(group, Alone):
+        return counts
     return tuple(int(total) for total in np.array(group.exchange(lambda: counts), dtype=object).sum(axis=0))

@@ -35,6 +35,7 @@ SPEND_BITS = WIDTH_BITS  # from the unit of advantages to that of budget and spe
 
 END = 1 << (GRID_BITS + 1)  # the step of the price 1 seen from above: every u* is below
 MOST = 1 << SLOPE_BITS  # no piece pays more
+LOOKED_AT = 64  # points that a median is taken of
 NARROWED = 3  # probes between two looks for points that the bounds decide: such a look costs as much as two probes
 
 Integers = npt.NDArray[np.int64]
@@ -173,21 +174,18 @@ def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> S
                 return now
         probes += 1
         pinned = now.pinned  # to a gain: its fill is left
-        gains = points.gain[(2 * points.gain > low) & (2 * points.gain <= high)]
-        between = not pinned and len(gains) == 0 and low >= 0 and high % 2 == 1  # two gains: only the threshold is left
+        apart = not pinned and low >= 0 and high % 2 == 1  # from gains, if there is none in between
+        between = apart and middle(low, high + 1, 2 * points.gain) is None  # then the threshold alone is left
         if top - bottom == 1 and (pinned or between):
             return Spot(pinned, now.floor, now.ceiling, top if pinned else bottom)
-        slopes = np.empty(0, np.int64)
-        if pinned or by_medians:
-            slopes = np.concatenate([points.effective, points.second])
-            slopes = slopes[(slopes > bottom) & (slopes < top)]
-        if pinned and len(slopes) == 0:
-            bottom = top - 1
-            continue
         u, t = step, threshold
         if pinned or by_medians:
-            t = median(slopes) if len(slopes) else (bottom + top) // 2
-            u = 2 * median(gains) if len(gains) else (high - 1 if low >= 0 else 0)
+            slope, gain = middle(bottom, top, points.effective, points.second), middle(low, high + 1, 2 * points.gain)
+            if pinned and slope is None:
+                bottom = top - 1
+                continue
+            t = (bottom + top) // 2 if slope is None else slope
+            u = gain if gain is not None else (high - 1 if low >= 0 else 0)
             u = u if u < high else u - 1
         if pinned or between:
             u = high if pinned else high - 1
@@ -214,10 +212,17 @@ def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> S
         by_medians = not halved and not by_medians
 
 
-def median(values: Integers) -> int:
-    """About the median: that of at most 63 of them, spread over all."""
-    some = np.sort(values[:: -(-len(values) // 63)])
-    return int(some[len(some) // 2])
+def middle(low: int, high: int, *fields: Integers) -> int | None:
+    """The median of the numbers between two others that at most 64 points, spread over all, have.
+
+    Of those that all points have where these have none; None where all have none.
+    """
+    for stride in (max(1, -(-len(fields[0]) // LOOKED_AT)), 1):
+        values = np.concatenate([field[::stride] for field in fields])
+        values = np.sort(values[(values > low) & (values < high)])
+        if len(values):
+            return int(values[len(values) // 2])
+    return None
 
 
 def probed(points: Points, demand: Demand, step: int, threshold: int) -> Probe:

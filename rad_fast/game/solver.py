@@ -21,8 +21,9 @@ Game: Baykal, Trinh, Iliopoulos, Menghani, Vee, Robust Active Distillation, ICLR
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -87,24 +88,16 @@ class Steps(NamedTuple):
     shrinks: float
 
 
-@runtime_checkable
-class Solving(Protocol):
-    """A pool that may find the answer by itself, with the steps of this module."""
-
-    def solved(self, budget: float, mistakes: float, steps: Steps) -> Equilibrium | None:
-        """The answer, or None where it has to be found here."""
-
-
 def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
     """The equilibrium of the game on the points of ``pool``.
 
     ``budget`` is above 0 and at most the number of points whose gain is not NaN; ``mistakes`` is at least 0.
     """
-    if isinstance(pool, Solving):
-        steps = Steps(SAMPLE, DIRECT, SPARED, MOST_SAMPLED, ENOUGH, DEVIATIONS, SHRINKS)
-        answer = pool.solved(budget, mistakes, steps)
-        if answer is not None:
-            return answer
+    solved: Callable[[float, float, Steps], Equilibrium | None] | None = getattr(pool, "solved", None)
+    if solved is not None:  # points in memory, whose backend may have the solver, too
+        found = solved(budget, mistakes, Steps(SAMPLE, DIRECT, SPARED, MOST_SAMPLED, ENOUGH, DEVIATIONS, SHRINKS))
+        if found is not None:
+            return found
     answer = narrow(pool, Sums(), Box(), budget, mistakes)
     if answer is None:
         raise RuntimeError("the game has no equilibrium within its bounds: gains or correctness are outside [0, 1]")

@@ -17,6 +17,8 @@ import numpy as np
 
 def is_number(value: Any) -> bool:
     """Whether a value is one real number (and no truth value)."""
+    if type(value) in (int, float):  # asking the abstract class takes a microsecond
+        return True
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 

@@ -101,10 +101,16 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name}: expected an array, got {type(value).__name__} ({error})") from error
-    dtype = array.dtype.name
+    dtype = dtype_name(array.dtype)
     if dtype == "bfloat16":  # of the package ml_dtypes
         array = array.view(np.uint16)
     return array, dtype, same
+
+
+@functools.lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Kept: NumPy puts the name together at every look."""
+    return dtype.name
 
 
 NO_CUDA = "give arrays of one call on one device, moved with .cpu() or .get() where the other is not to be had"
