@@ -16,8 +16,8 @@ LOGITS = np.random.default_rng(0).normal(0, 4, (200, 5)).astype("f4")
     ("value", "words"),
     [
         (Path("logits.npy"), "open_shards"),
-        ((row for row in LOGITS), "generator, not numbers; for batches .* Selector.partial_fit"),
-        (np.array([[1.0, None], [2.0, "x"]], dtype=object), r"ndarray, not numbers; numpy.stack\(rows\)"),
+        ((row for row in LOGITS), "generator: object, not numbers; for batches .* Selector.partial_fit"),
+        (np.array([[1.0, None], [2.0, "x"]], dtype=object), r"ndarray: object, not numbers; numpy.stack\(rows\)"),
     ],
 )
 @pytest.mark.parametrize("argument", ["logits", "student_logits"])
