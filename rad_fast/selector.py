@@ -201,7 +201,8 @@ class Selector(Parameters):
         excluded = 0 if mask is None else int(np.count_nonzero(mask))
         if mask is not None:
             invalid &= ~mask
-            points.gain[mask] = np.nan
+            if not self._state.store.whole:
+                points.gain[mask] = np.nan
         if before is not None:
             label = points.label[before]
             elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)

@@ -163,7 +163,9 @@ def of_objects(name: str, value: Any) -> TypeError:
         hint = "give one of its columns, for a Hugging Face dataset as dataset.with_format('numpy')['logits'][:]"
     else:
         hint = "numpy.stack(rows) makes an array of rows of one length"
-    return TypeError(f"{name}: expected an array of numbers, got {kind.removeprefix('builtins.')}: object, not numbers; {hint}")
+    return TypeError(
+        f"{name}: expected an array of numbers, got {kind.removeprefix('builtins.')}: object, not numbers; {hint}"
+    )
 
 
 def same_rows(teacher: Matrix, student: Matrix) -> None:

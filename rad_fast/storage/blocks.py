@@ -21,6 +21,8 @@ class ScoreBlocks:
     block takes no memory.
     """
 
+    whole = False  # whether gains of excluded points are kept, too
+
     def __init__(self) -> None:
         self.before = Pieces([])
         self.blocks: list[Points] = []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -118,7 +119,7 @@ def write_together(writers: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:
         for path, write in writers.items():
             place = Path(os.path.realpath(path))  # a link stays one: its target is replaced
             beside[place] = unused(place)
-            with open(beside[place], "xb") as file:
+            with naming(path), open(beside[place], "xb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -126,6 +127,17 @@ def write_together(writers: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:
     finally:
         for leftover in beside.values():
             leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of writing, a full disk say, with the name of the file: the system tells none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(path)):
+            raise
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
 def rename_together(beside: Mapping[Path, Path]) -> None:

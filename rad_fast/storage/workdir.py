@@ -7,17 +7,22 @@ import errno
 import io
 import json
 import os
+import warnings
 import weakref
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib import format as npy
 
+from rad_fast import inputs
 from rad_fast.kernels.reference.score import Points, empty_points
 
 from .blocks import Pieces, part
-from .npy import open_npy, write_text, write_together
+from .npy import naming, open_npy, write_text, write_together
 
 DTYPES: dict[str, Any] = {
     "gain": np.dtype("<f4"),
@@ -26,6 +31,8 @@ DTYPES: dict[str, Any] = {
     "other": np.dtype("u1"),
 }
 MANIFEST = "manifest.json"
+VERSION = 2  # of the manifest
+MOST_SUMS = 1000  # in a manifest, which is written after every chunk
 LEFTOVERS = ".rad-fast-*.tmp"  # of a writer that was killed
 MOST_AHEAD = 16 << 20  # rows made room for at once, beyond those that are needed
 
@@ -53,20 +60,31 @@ class ScoreFiles:
     there is none; it must hold nothing but such files, and is used by one process at a time.
     """
 
-    def __init__(self, folder: Path, *, rows: int | None = None, also: frozenset[str] = frozenset()) -> None:
-        """``rows``: go on with the files of a folder, of which so many are kept; None: begin anew."""
+    whole = False  # whether gains of excluded points are kept, too
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        rows: Callable[[], int | None] = lambda: None,
+        also: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        """``rows``: go on with the files of a folder, of which so many are kept; None: begin anew. It is asked, and so
+        is which other files may stand there, when nobody else can change the folder any more."""
         self.folder = folder
+        self.mask: npt.NDArray[np.bool_] | None = None  # of points that are left out of what is settled
         self.rows = 0
         self.capacity = 0
         self.maps = empty_points(0, other=True)
         folder.mkdir(exist_ok=True)
         self.unlock = weakref.finalize(self, os.close, locked(folder))
         try:
-            self.check(also)
-            if rows is None:
+            self.check(also())
+            kept = rows()
+            if kept is None:
                 self.restart()
             else:
-                self.rows, self.capacity = rows, self.held(rows)
+                self.rows, self.capacity = kept, self.held(kept)
                 self.map()
         except BaseException:
             self.unlock()
@@ -92,7 +110,8 @@ class ScoreFiles:
         self.maps = empty_points(0, other=True)
         for name, head in header(0).items():
             self.path(name).unlink(missing_ok=True)
-            self.path(name).write_bytes(head)
+            with naming(self.path(name)):
+                self.path(name).write_bytes(head)
 
     def held(self, rows: int) -> int:
         """How many rows the files have room for, which must be those that are kept at least."""
@@ -146,6 +165,11 @@ class ScoreFiles:
         self.capacity = capacity
         self.map()
 
+    def sums(self, begin: int, end: int, before: Sequence[int]) -> list[int]:
+        """Checksums of each field up to a row, from those up to an earlier one."""
+        fields = [field.view(np.uint8).data for field in part(self.maps, begin, end) if field is not None]
+        return [zlib.crc32(field, old) for field, old in zip(fields, before, strict=True)]
+
     def flush(self) -> None:
         """Have what was written reach the disk."""
         for field in self.maps:
@@ -160,7 +184,12 @@ class ScoreFiles:
                 file.truncate(OFFSET + self.rows * DTYPES[name].itemsize)
         self.maps = part(self.maps, 0, self.rows)
         self.capacity = self.rows
-        return Pieces([self.maps])
+        if self.mask is None or not self.rows:
+            return Pieces([self.maps])
+        # A private copy of the pages that change: the files keep the gains, for a selection that leaves out others.
+        gain = np.memmap(self.path("gain"), DTYPES["gain"], "c", OFFSET, (self.rows,))
+        gain[self.mask] = np.nan
+        return Pieces([self.maps._replace(gain=gain)])
 
 
 def allocate(file: int, before: int, size: int) -> None:
@@ -195,29 +224,36 @@ class Workdir:
     """The folder of a command that may be killed at any moment: the scores of finished chunks, and what they are of.
 
     The manifest is replaced in one step when a chunk's scores are on the disk; what a later, unfinished chunk wrote is
-    written again. ``job`` says what the scores depend on; a folder of another job is refused.
+    written again. ``job`` says what the scores depend on; a folder of another job is refused. Scores whose checksums
+    are not those in the manifest are computed again, and that is said. Which points are excluded is no part of the job:
+    their scores are kept, and they are left out when all are there.
     """
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
         self.folder = folder
-        self.job = json.loads(json.dumps(job))  # as it will be read again
+        self.job = json.loads(json.dumps({"manifest": VERSION, **job}))  # as it will be read again
         self.manifest = folder / MANIFEST
-        self.done = {"rows": 0, "excluded": 0, "invalid": 0}
-        before = self.earlier()
-        if before is not None:
-            self.done = before
+        self.sums: list[list[int]] = []  # after a chunk: how many rows are finished, and their checksums
+        self.earlier()  # another job is refused before anything is touched
         if not folder.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "expected a place for a folder, nothing is there", str(folder))
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "expected a folder, got a file", str(folder))
-        self.files = ScoreFiles(folder, rows=None if before is None else before["rows"], also=also(folder))
-        if before is None:
+        self.files = ScoreFiles(folder, rows=self.earlier, also=lambda: also(folder))
+        self.files.whole = True
+        if not self.manifest.exists():
             self.write()
         for name in DTYPES:
             open_npy(self.files.path(name))  # raises where it is none of ours
+        self.verify()
         self.files.reserve(int(job["rows"]))  # a full disk is noticed now, and not after hours
 
-    def earlier(self) -> dict[str, int] | None:
+    @property
+    def rows(self) -> int:
+        """How many rows are finished."""
+        return self.sums[-1][0] if self.sums else 0
+
+    def earlier(self) -> int | None:
         """How far an earlier run of this job came; None where there was none."""
         try:
             text = self.manifest.read_text()
@@ -225,13 +261,31 @@ class Workdir:
             return None
         try:
             known = json.loads(text)
-            job, done = known["job"], {name: int(known["done"][name]) for name in self.done}
-            if not isinstance(job, dict) or min(done.values()) < 0:
+            job, sums = known["job"], [[int(number) for number in numbers] for numbers in known["done"]]
+            if not isinstance(job, dict) or any(len(numbers) != 1 + len(DTYPES) for numbers in sums):
                 raise ValueError("not a job")
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.manifest}: expected the state of an earlier run, it cannot be read") from error
         self.compare(job)
-        return done
+        self.sums = sums
+        return self.rows
+
+    def verify(self) -> None:
+        """Scores that are not what was written are computed again, and all after them."""
+        begin, before = 0, [0] * len(DTYPES)
+        for number, (rows, *sums) in enumerate(self.sums):
+            before = self.files.sums(begin, rows, before)
+            if before != sums:
+                warnings.warn(
+                    f"{self.folder}: the scores of points {begin} to {self.rows - 1} are not what was written there; "
+                    "they are computed again",
+                    stacklevel=2,
+                )
+                self.sums = self.sums[:number]
+                self.files.rows = begin
+                self.write()
+                return
+            begin = rows
 
     def compare(self, job: dict[str, Any]) -> None:
         for name in sorted({*job, *self.job}):
@@ -243,17 +297,35 @@ class Workdir:
 
     def unchanged(self, job: dict[str, Any]) -> None:
         """Raise where the inputs have been changed while they were read."""
-        before, self.job = self.job, json.loads(json.dumps(job))
+        before, self.job = self.job, json.loads(json.dumps({"manifest": VERSION, **job}))
         self.compare(before)
 
-    def finished(self, rows: int, excluded: int, invalid: int) -> None:
+    def finished(self, rows: int) -> None:
         """The scores of the first ``rows`` points are there."""
-        self.done = {"rows": rows, "excluded": excluded, "invalid": invalid}
         self.files.flush()
+        before = self.sums[-1] if self.sums else [0] * (1 + len(DTYPES))
+        self.sums.append([rows, *self.files.sums(before[0], rows, before[1:])])
+        if len(self.sums) > MOST_SUMS:  # each sum is of all rows up to its own: any may go but the last
+            self.sums = [*self.sums[1:-1:2], self.sums[-1]]
         self.write()
 
+    def leave_out(self, mask: npt.NDArray[np.bool_] | None, *, refuse_invalid: str | None) -> tuple[int, int]:
+        """Leave points out of what is settled; returns how many that are, and how many others are invalid.
+
+        ``refuse_invalid``: what to call the logits of invalid points in an error; None: these are left out as well.
+        """
+        wrong = np.isnan(self.files.maps.gain[: self.files.rows])
+        if mask is not None:
+            wrong &= ~mask
+        count = int(np.count_nonzero(wrong))
+        if count and refuse_invalid is not None:
+            raise inputs.invalid_rows(refuse_invalid, count, int(wrong.argmax()))
+        self.files.mask = mask
+        return 0 if mask is None else int(np.count_nonzero(mask)), count
+
     def write(self) -> None:
-        text = json.dumps({"job": self.job, "done": self.done}, indent=1) + "\n"
+        lines = ",\n  ".join(json.dumps(numbers) for numbers in self.sums)
+        text = f'{{"job": {json.dumps(self.job, indent=1)},\n "done": [\n  {lines}\n ]}}\n'
         write_together({self.manifest: write_text(text)})
 
 
@@ -275,7 +347,7 @@ def difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
         old, new = old.get(name), new.get(name)
         if isinstance(old, list) or isinstance(new, list):
             changed = {
-                (True, True): "has been changed since, by its size or time of modification",
+                (True, True): "has been changed since, by its size, its time or a sample of what is in it",
                 (True, False): "is not among the inputs any more",
             }
             return f"{name} {changed.get(inside, 'is a new input')}"

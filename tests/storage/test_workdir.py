@@ -68,7 +68,7 @@ def test_it_goes_on_from_the_last_finished_chunk(shards, monkeypatch, capsys):
         stop_after(patch, 4)
         assert cli.main(command(shards)) == 130
     done = json.loads((shards.parent / "w" / "manifest.json").read_text())["done"]
-    assert done == {"rows": 4 * STEP, "excluded": 0, "invalid": 0}
+    assert [rows for rows, *_ in done] == [STEP, 2 * STEP, 3 * STEP, 4 * STEP]
     with monkeypatch.context() as patch:
         seen = stop_after(patch, 100)
         assert cli.main(command(shards)) == 0
@@ -190,15 +190,15 @@ def test_changed_inputs_are_refused(shards, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("more", "part"),
     [
-        (("--invalid", "exclude"), "--invalid was 'raise' and is 'exclude'"),
         (("--correctness", "0.9"), "--correctness was None and is 0.9"),
         (("--backend", "reference"), "backend was"),
-        (("--exclude", "x.npy"), "x.npy is a new input"),
+        (("--labelled-logits", "x.npy", "--labels", "y.npy"), "file 0 x.npy is a new input"),
     ],
 )
 def test_changed_arguments_are_refused(shards, capsys, monkeypatch, more, part):
     monkeypatch.chdir(shards.parent)
-    np.save("x.npy", np.array([1, 2]))
+    np.save("x.npy", LOGITS[:50])
+    np.save("y.npy", (LOGITS[:50].argmax(axis=1) + (np.arange(50) % 4 == 0)) % C)
     assert cli.main(command(shards, "--backend", "cpp" if backend_there("cpp") else "numba")) == 0
     capsys.readouterr()
     usual = () if more[0] == "--backend" else ("--backend", "cpp" if backend_there("cpp") else "numba")

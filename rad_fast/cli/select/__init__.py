@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
         table.check_parquet()
 
     with said_of(options(arguments)):
-        selection, about = selected(arguments, (out, report_path))
+        # The folder is locked until its results are in place: who came sooner would take them for leftovers.
+        selection, about, workdir = selected(arguments, (out, report_path))
     report = {
         **selection.report(),
         **about,
@@ -54,12 +55,16 @@ def run(arguments: argparse.Namespace) -> None:
     bare = out.suffix == ".npy"
     write = write_npy(selection.on_host()[0]) if bare else table.writer(out, selection._columns)
     write_together({report_path: write_text(text), out: write})
+    if workdir is not None:
+        workdir.files.unlock()
     print(selection.summary())
     print(f"{'indices' if bare else 'the selected points'} in {out}, the report in {report_path}")
 
 
-def selected(arguments: argparse.Namespace, outputs: tuple[Path, Path]) -> tuple[rad_fast.Selection, dict[str, Any]]:
-    """The selection from the files, and what the report says about them."""
+def selected(
+    arguments: argparse.Namespace, outputs: tuple[Path, Path]
+) -> tuple[rad_fast.Selection, dict[str, Any], Workdir | None]:
+    """The selection from the files, what the report says about them, and the folder that holds the scores."""
     selector = rad_fast.Selector(
         arguments.budget,
         mistakes=arguments.mistakes,
@@ -97,20 +102,22 @@ def selected(arguments: argparse.Namespace, outputs: tuple[Path, Path]) -> tuple
 
     def job() -> dict[str, Any]:
         number = None if isinstance(arguments.correctness, Path) else arguments.correctness
-        settings = {"--invalid": arguments.invalid, "--column": arguments.column, "--correctness": number}
+        settings = {"--column": arguments.column, "--correctness": number}
         settings |= {} if top_k is None else {"--classes": top_k.n_classes}
         settings |= {} if not any(probabilities) else {"--probabilities": probabilities}
-        return job_of(selector, teacher, files, {**settings, "--student-column": arguments.student_column})
+        scored_from = {name: paths for name, paths in files.items() if name != "--exclude"}
+        return job_of(selector, teacher, scored_from, {**settings, "--student-column": arguments.student_column})
 
     workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
-    with progress(rows, workdir.done["rows"] if workdir else 0) as advance:
+    with progress(rows, workdir.rows if workdir else 0) as advance:
         given = (selector, teacher, student, correctness, mask, workdir)
         score(*given, CHUNK_BYTES, advance, top_k=top_k, probabilities=probabilities, upload=upload)
     if workdir is not None:
         workdir.unchanged(job())
-    return selector.finalize(), {
+    about = {
         "classes": teacher.classes if top_k is None else top_k.n_classes,
         "dtype": teacher.dtype,
         "correctness_from": source(correctness),
         **({"shards": teacher.described()} if len(teacher.paths) > 1 else {}),
     }
+    return selector.finalize(), about, workdir

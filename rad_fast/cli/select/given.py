@@ -45,7 +45,10 @@ def given_correctness(arguments: argparse.Namespace, rows: int, mask: npt.NDArra
         with said_of({name: option(arguments, value) for name, value in said.items()}):
             return calibrator.fit(teacher, labels, student)
     if isinstance(arguments.correctness, Path):
-        return inputs.correctness_array(open_npy(arguments.correctness), rows, mask)
+        correctness = inputs.correctness_array(open_npy(arguments.correctness), rows, mask)
+        if mask is not None:  # what is excluded may hold anything, and is scored with --workdir all the same
+            correctness = np.where(mask & ~((correctness >= 0) & (correctness <= 1)), np.float32(0), correctness)
+        return correctness
     return arguments.correctness
 
 

@@ -37,8 +37,16 @@ def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> Non
             if path.is_dir() and Path(os.path.realpath(output)).is_relative_to(os.path.realpath(path)):
                 raise ValueError(f"{output}: expected a place outside of {path}, choose one with --out or --workdir")
         refuse_inputs(output, given)
+        if arguments.workdir is not None and output.stem != "selected" and among(output, arguments.workdir):
+            raise ValueError(
+                f"{output}: expected a place outside of --workdir {arguments.workdir}, which holds its own files alone"
+            )
         if arguments.workdir is None or arguments.workdir.is_dir() or output.parent != arguments.workdir:
             check_writable(output)
+
+
+def among(output: Path, folder: Path) -> bool:
+    return os.path.realpath(output.absolute().parent) == os.path.realpath(folder)
 
 
 def refuse_inputs(output: Path, given: Iterable[Path]) -> None:

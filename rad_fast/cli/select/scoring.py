@@ -66,8 +66,8 @@ def score(
     fit(slice(0, 0), read(slice(0, 0)))  # what does not go together is refused before anything is read
     begin = 0
     if workdir is not None:
-        begin = workdir.done["rows"]
-        selector._resume(workdir.files, workdir.done["excluded"], workdir.done["invalid"])
+        begin = workdir.rows
+        selector._resume(workdir.files, 0, 0)
     step = max(1, chunk_bytes // (teacher.row_bytes + (0 if student is None else student.row_bytes)))
     plans = (slice(at, min(teacher.rows, at + step)) for at in range(begin, teacher.rows, step))
     chunks = read_ahead(plans, read)
@@ -75,10 +75,15 @@ def score(
         for part, chunk in chunks:
             fit(part, chunk)
             if workdir is not None:
-                workdir.finished(part.stop, selector._state.excluded, selector._state.invalid)
+                workdir.finished(part.stop)
             advance(part.stop - part.start)
     finally:
         chunks.close()
+    if workdir is not None:
+        name = "logits" if student is None else "logits, or student_logits"
+        name_of_invalid = name if selector.invalid == "raise" else None
+        counts = workdir.leave_out(mask, refuse_invalid=name_of_invalid)
+        selector._state.excluded, selector._state.invalid = counts
 
 
 class TopKFiles(NamedTuple):
