@@ -220,8 +220,8 @@ def warn_unreliable(value: float, mistakes: float, budget: int) -> None:
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
         frame, level = frame.f_back, level + 1
     text = (
-        f"the value of the game is {value:.6g}: with {mistakes:.6g} more labels wrong than correctness admits, no "
-        f"choice of {budget} points can promise a gain; the points are selected all the same. A Calibrator, fewer "
-        "mistakes or a smaller budget may help"
+        f"the value of the game is {value:.6g}: if {mistakes:.6g} more labels are wrong than expected, no choice of "
+        f"{budget} points can promise a gain. The points are selected all the same. A Calibrator, fewer mistakes or a "
+        "smaller budget may help"
     )
     warnings.warn(text, UnreliableTeacherWarning, stacklevel=level)

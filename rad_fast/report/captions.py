@@ -30,43 +30,41 @@ def alternative(name: str, numbers: Numbers, figures: Figures) -> str:
 
 def of_plane(numbers: Numbers, figures: Figures) -> str:
     shown, below = len(figures["plane"]["selected"]), figures["plane"]["below"]
-    some = "" if shown == numbers["budget"] else f", {shown:,} of the {numbers['budget']:,}"
+    some = "" if shown == numbers["budget"] else f" ({shown:,} of {numbers['budget']:,})"
     text = (
-        "Each point of the pool by what the student would learn from it and how likely its label is right: the "
-        f"stronger the shade, the more points. The red dots are selected points{some}. "
+        "Every point by how much the student would learn from it (further right: more) and how likely its label is "
+        f"right (further up: more). Darker cells hold more points. The red dots are selected points{some}. "
     )
-    beyond = (f" {below:,} points lie below the frame." if below else "") + drawn_from(numbers, figures)
+    same = "so that an adversary gains the same wherever it spoils a label."
     if numbers["threshold"] is None:
-        return text + "Every class has a game of its own, with its own threshold." + beyond
-    text += "Above the solid curve a point is worth a query. "
-    if 0.0 < numbers["price"] <= numbers["threshold"]:
-        text += (
-            f"There it is taken with probability {numbers['price']:.3g} / gain: the adversary gains as much anywhere."
-        )
+        text += "Every class has a game, and so a curve, of its own."
+    elif 0.0 < numbers["price"] <= numbers["threshold"]:
+        chance = f"{numbers['price']:.3g} / gain"
+        text += f"Points above the curve are worth a query. Each is picked with probability {chance}, {same}"
     elif numbers["price"] < 1.0:
         text += (
-            "There it is taken for sure left of the dashed line, and the less often the more its gain is beyond it: "
+            "Points above the curve are worth a query. Left of the dashed line all of them are picked. Right of it, "
+            f"those with more gain are picked less often, {same}"
         )
-        text += "the adversary gains as much anywhere."
     else:
-        text += "There it is taken for sure: no adversary is feared."
-    return text + beyond
+        text += "Points above the curve are worth a query. All of them are picked, as no mistakes are expected."
+    return text + (f" {below:,} points lie below the frame." if below else "") + drawn_from(numbers, figures)
 
 
 def of_margin(numbers: Numbers, figures: Figures) -> str:
     return (
-        "How sure the student is of its answer, in the pool and among the selected points. To the left is what it does "
-        "not know yet; where labels are too often wrong there, the selection keeps to the right."
+        "How sure the student is of its answers, for all points and for the selected ones. On the left are points that "
+        "it does not know yet. Where labels are often wrong, fewer of them are selected."
     ) + drawn_from(numbers, figures)
 
 
 def of_probability(numbers: Numbers, figures: Figures) -> str:
     zero = percent(figures["probability"]["zero"] / max(figures["counted"], 1))
-    text = f"How likely each point is to be taken. {zero} of the points never are and are not drawn. "
+    text = f"Each point's chance of being picked. {zero} of the points have none and are not drawn. "
     text += (
-        "Those at 1 are taken for sure, the others"
+        "Those at 1 are always picked, the others"
         if figures["probability"]["upper"] == 1.0
-        else "The others are taken"
+        else "The others are picked"
     )
     return f"{text} by chance, so that an adversary cannot know which labels to spoil." + drawn_from(numbers, figures)
 
@@ -74,8 +72,9 @@ def of_probability(numbers: Numbers, figures: Figures) -> str:
 def of_calibration(_: Numbers, figures: Figures) -> str:
     on = "both models' scores" if figures["calibration"]["both"] else "the teacher's margin"
     return (
-        f"How often the teacher was right on labelled points, against the correctness calibrated on {on} without these "
-        "points; bars are 95% intervals. On the diagonal correctness says what is so; below it, it promises too much."
+        f"How often the teacher was right on labelled points, against the correctness predicted from {on} (fitted "
+        "without these points). Bars are 95% intervals. On the diagonal the prediction is correct; below it, it is too "
+        "high."
     )
 
 
@@ -92,16 +91,16 @@ def of_classes(_: Numbers, figures: Figures) -> str:
 
 def of_mistakes(numbers: Numbers, figures: Figures) -> str:
     return (
-        "The best guarantee for so many labels (solid), the more of them are wrong: what falls from the left end to "
-        "the marked selection is the price of robustness. The dashed line is what the points of highest effective gain "
-        "bring at worst."
+        "The best guarantee for this many labels (solid line). It falls as more of them are wrong. The drop from the "
+        "left end to the selection (marked) is the price of robustness. Dashed: the worst case for the points of "
+        "highest effective gain."
     ) + solved_on(numbers, figures)
 
 
 def of_budget(numbers: Numbers, figures: Figures) -> str:
     best = figures["curves"]["stops_paying"]
-    where = f"past the dotted line, at {rough(best)} labels, one more lowers it." if best else "no budget pays."
-    return f"The guarantee for other budgets with the same mistakes: {where}" + solved_on(numbers, figures)
+    where = f"Past the dotted line, at {rough(best)} labels, one more lowers it." if best else "No budget pays."
+    return f"The guarantee for other budgets, with the same mistakes. {where}" + solved_on(numbers, figures)
 
 
 def drawn_from(numbers: Numbers, figures: Figures) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import time
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,12 @@ ROWS = {
     "excluded": "excluded",
     "invalid": "invalid",
     "budget": "budget: points selected",
-    "mistakes": "mistakes: labels wrong beyond correctness",
-    "value": "value of the game: gain at worst",
-    "value_per_query": "the same per query",
+    "mistakes": "mistakes allowed for: wrong labels beyond those expected",
+    "value": "value of the game: the guaranteed gain",
+    "value_per_query": "the same per label",
     "worth_querying": "points worth a query",
     "threshold": "threshold of the effective gain",
-    "price": "price: taken for sure up to this gain",
+    "price": "price: always picked up to this gain",
     "share": "share of points on the threshold",
     "selected_mean_gain": "mean gain of the selected",
     "selected_mean_correctness": "mean correctness of the selected",
@@ -60,8 +62,16 @@ def html(numbers: Numbers, figures: Figures, title: str) -> str:
         for name, picture in pictures(numbers, figures).items()
     ]
     lines = [line[0].upper() + line[1:] + "." for line in sentences(numbers, figures)]
-    page: str = template.render(title=title, lead=lines[:4], more=lines[4:], figures=shown, rows=table(numbers))
+    made = {"made": numbers.get("made") or today(), "command": numbers.get("command")}
+    made["version"] = numbers.get("versions", {}).get("rad_fast") or version("rad_fast")
+    page: str = template.render(title=title, lead=lines[:4], more=lines[4:], figures=shown, rows=table(numbers), **made)
     return page
+
+
+def today() -> str:
+    """The date, in UTC; SOURCE_DATE_EPOCH sets another, for pages that are compared."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return time.strftime("%Y-%m-%d", time.gmtime(int(seconds) if seconds.isdigit() else None))
 
 
 def table(numbers: Numbers) -> list[tuple[str, str]]:

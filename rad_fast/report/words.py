@@ -25,9 +25,9 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
         f"{numbers['budget']:,} of {numbers['points']:,} points selected{excluded}",
         f"{worth} points are worth a query: their effective gain exceeds {threshold}",
         f"selected: mean gain {gain:.3f}, mean correctness {correctness:.3f}, {classes} different labels",
-        f"if {wrong} more labels are wrong than correctness admits, the expected gain is at least {value}",
+        f"even if {wrong} more labels are wrong than expected, the gain is at least {value} on average",
     ]
-    lines[-1] += f" ({each} per query)"
+    lines[-1] += f" ({each} per label)"
     if figures is not None:
         lines += robustness(numbers, figures)
     if numbers.get("quotas_without_points"):
@@ -38,28 +38,28 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
         labelled, error = figures["calibration"]["labelled"], figures["calibration"]["error"]
         lines.append(f"the teacher was wrong on {percent(error)} of {labelled:,} labelled points")
     if numbers["value"] <= 0:
-        lines.append("that is no promise: the teacher is too unreliable for this budget and so many mistakes")
+        lines.append("that is no promise: the teacher is too unreliable for this budget and that many mistakes")
     return lines
 
 
 def robustness(numbers: Numbers, figures: Figures) -> list[str]:
     """What the guarantee costs, and what another label would bring."""
     curves = figures["curves"]
-    lines = [f"if none is, the expected gain is {amount(figures['expected'])}"]
+    lines = [f"with no more wrong labels than expected, it is {amount(figures['expected'])}"]
     if curves is None:
         return lines
     said = amount if curves["points"] == possible(numbers) else rough
     best, worst = curves["greedy"][0], curves["greedy"][curves["mistakes"].index(numbers["mistakes"])]
     if numbers["mistakes"] > 0:
         highest = f"the {numbers['budget']:,} points of highest effective gain"
-        lines[0] += f"; {highest} would have {said(best)}, but at worst {said(worst)}"
+        lines[0] += f"; {highest} would bring {said(best)}, but only {said(worst)} at worst"
     stops, threshold = curves["stops_paying"], numbers["threshold"]
     if threshold > 0:
         lines.append(f"one more label adds {threshold:.4g}; more labels stop paying at {rough(stops)}")
     elif stops > 0:
         lines.append(f"more labels stop paying at {rough(stops)}: with {numbers['budget']:,} the value is lower")
     else:
-        lines.append("no number of labels pays with so many mistakes")
+        lines.append("with that many mistakes no number of labels pays")
     return lines
 
 

@@ -204,7 +204,7 @@ def test_a_selection_by_a_calibrator_has_its_curve(logits, calibrator):
 # ------------------------------------------------------------------------------------------------------- the words
 
 
-VALUE = "12,346 (0.2058 per query)"
+VALUE = "12,346 on average (0.2058 per label)"
 NUMBERS = {
     "points": 10_000_000,
     "excluded": 300,
@@ -232,13 +232,13 @@ FIGURES = {
 
 
 def test_the_numbers_in_words():
-    greedy = "the 60,000 points of highest effective gain would have 20,000, but at worst -4,321"
+    greedy = "the 60,000 points of highest effective gain would bring 20,000, but only -4,321 at worst"
     assert sentences(NUMBERS, FIGURES) == [
         "60,000 of 10,000,000 points selected (300 left out: 300 excluded, 0 invalid)",
         "412,000 points are worth a query: their effective gain exceeds 0.2011",
         "selected: mean gain 0.750, mean correctness 0.900, 2 different labels",
-        f"if 50,000 more labels are wrong than correctness admits, the expected gain is at least {VALUE}",
-        f"if none is, the expected gain is 15,000; {greedy}",
+        f"even if 50,000 more labels are wrong than expected, the gain is at least {VALUE}",
+        f"with no more wrong labels than expected, it is 15,000; {greedy}",
         "one more label adds 0.2011; more labels stop paying at about 399,000",
         "the teacher was wrong on 5.67% of 1,200 labelled points",
     ]
@@ -246,15 +246,15 @@ def test_the_numbers_in_words():
 
 def test_words_say_what_is_a_sample_and_what_does_not_pay():
     sampled = {**FIGURES, "calibration": None, "curves": {**FIGURES["curves"], "points": 100_000}}
-    assert "would have about 20,000, but at worst about -4,320" in sentences(NUMBERS, sampled)[4]
+    assert "would bring about 20,000, but only about -4,320 at worst" in sentences(NUMBERS, sampled)[4]
     late = sentences({**NUMBERS, "threshold": -0.1}, FIGURES)[5]
     assert late == "more labels stop paying at about 399,000: with 60,000 the value is lower"
     hopeless = {**FIGURES, "curves": {**FIGURES["curves"], "stops_paying": 0}}
     lines = sentences({**NUMBERS, "threshold": -0.1, "value": -1.0}, hopeless)
-    assert lines[5] == "no number of labels pays with so many mistakes"
+    assert lines[5] == "with that many mistakes no number of labels pays"
     assert "no promise" in lines[-1]
     without = sentences(NUMBERS, {**FIGURES, "curves": None})
-    assert without[4] == "if none is, the expected gain is 15,000"
+    assert without[4] == "with no more wrong labels than expected, it is 15,000"
 
 
 @pytest.mark.parametrize(

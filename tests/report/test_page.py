@@ -293,3 +293,28 @@ def test_the_calibration_reaches_the_page(logits, tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "logits.selected.npy")]) == 0
     assert "of 300 labelled points" in capsys.readouterr().out
     assert Page((tmp_path / "logits.selected.html").read_text()).tags.count("svg") == 7
+
+
+def test_the_page_says_when_and_with_which_version_it_was_made(selection, tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    selection.save_report(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"Made on 1970-01-02 with rad_fast {rad_fast.__version__}." in page
+    assert "<pre>" not in page, "there was no command"
+
+
+def test_the_page_of_a_command_repeats_it_without_folders(tmp_path, monkeypatch):
+    pytest.importorskip("jinja2")
+    monkeypatch.chdir(tmp_path)
+    np.save("logits.npy", np.random.default_rng(0).normal(0, 3, (2000, 5)))
+    given = ["select", str(tmp_path / "logits.npy"), "--budget", "2%", "--seed", "3", "--out", "the picks.npy"]
+    assert cli.main(given) == 0
+    assert cli.main(["report", "the picks.npy"]) == 0
+    page = (tmp_path / "the picks.html").read_text(encoding="utf-8")
+    command = re.search("<pre>(.*)</pre>", page)[1].replace("&#39;", "'")
+    assert command.startswith("rad-fast select logits.npy --budget 0.02")
+    assert command.endswith("--seed 3")
+    assert "--out 'the picks.npy'" in command
+    assert "--backend" not in command, "defaults are left out"
+    assert str(tmp_path) not in page

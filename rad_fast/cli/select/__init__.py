@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rad_fast.storage.workdir import Workdir
 
 from .given import given_correctness, given_top_k, source
 from .options import add_arguments, check_combinations, options, said_of
-from .outcome import check_outputs, output, plain, progress, refuse_inputs
+from .outcome import check_outputs, command, output, plain, progress, refuse_inputs
 from .scoring import job_of, score
 
 __all__ = ["add_arguments", "run"]
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
         **selection.report(),
         **about,
         "indices": out.name,
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "command": command(arguments),
         "arguments": plain(arguments),
         "versions": {"rad_fast": rad_fast.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,19 @@ def plain(arguments: argparse.Namespace) -> dict[str, Any]:
         if isinstance(value, list):
             kept[name] = value[0] if len(value) == 1 else [path.name for path in value]
     return {name: value.name if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """The command line again, of files the names alone."""
+    words = ["rad-fast", "select"]
+    words += [path.name for path in arguments.logits]
+    for name, value in vars(arguments).items():
+        if name in ("run", "parser", "logits") or value is None or value == arguments.parser.get_default(name):
+            continue
+        words.append("--" + name.replace("_", "-"))
+        every = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
+        words += [each.name if isinstance(each, Path) else str(each) for each in every]
+    return shlex.join(words)
 
 
 @contextlib.contextmanager
