@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from . import inputs
+from .rows import by_position, first_of, items
 
 
 def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
@@ -38,17 +39,13 @@ def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
     return torch.softmax(values / inputs.positive("temperature", temperature), dim=1)
 
 
-def first_of(item: Any) -> Any:
-    """The input of a data set's item: its first part where it has parts."""
-    return item[0] if isinstance(item, (tuple, list)) else item
-
-
 class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
     """Points of a data set with a teacher's labels: items (input, target (C,), weight ()), both float32.
 
     Parameters
     ----------
-    data : a data set, tensor or array of N points; of items that are tuples the first part is the input.
+    data : a data set, tensor, array, pandas column or table of N points, taken by position; of items that are
+        tuples the first part is the input.
     targets : (n, C) probabilities, or (n,) integer labels with ``n_classes``: one a selected point, in their order.
     indices : (n,) the selected points; None: all of them.
     weights : (n,) how much each point counts, at least 0; None: 1.
@@ -78,8 +75,9 @@ class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
         n_classes: int | None = None,
         input_of: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.data = data
-        self.indices = np.arange(len(data)) if indices is None else inputs.indices("indices", indices, len(data))
+        self.data = by_position("data", data)
+        points = len(self.data)
+        self.indices = np.arange(points) if indices is None else inputs.indices("indices", indices, points)
         self.targets = inputs.soft_or_hard("targets", targets, len(self.indices), n_classes)
         self.weights = inputs.row_weights("weights", weights, len(self.indices))
         inputs.callable_or_none("input_of", input_of, "of one item")
@@ -90,6 +88,13 @@ class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
 
     def __getitem__(self, at: int) -> tuple[Any, Tensor, Tensor]:
         return self.input_of(self.data[int(self.indices[at])]), self.targets[at], self.weights[at]
+
+    def __getitems__(self, at: list[int]) -> list[tuple[Any, Tensor, Tensor]]:
+        """Several items, which the data are asked for together: torch's loaders call this."""
+        if type(self).__getitem__ is not SoftLabelDataset.__getitem__:  # a subclass makes its items in its own way
+            return [self[place] for place in at]
+        found = items(self.data, self.indices[at])
+        return [(self.input_of(item), self.targets[i], self.weights[i]) for i, item in zip(at, found, strict=True)]
 
 
 class SelectionSampler(Sampler[int]):
@@ -105,9 +110,12 @@ class SelectionSampler(Sampler[int]):
 
     Notes
     -----
-    ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch.
-    ``state_dict`` and ``load_state_dict`` hold the epoch and the place in it, so that a loader can resume in the
-    middle. With worker processes the sampler is ahead of the loop by the batches that the loader has asked for.
+    ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch. Every
+    ``iter()`` starts at the beginning, or where ``load_state_dict`` put it. A run that is broken off is not counted the
+    first time, so that a look at one batch changes nothing; the same epoch broken off again counts, so that loops of
+    fewer steps than there are batches come round to all points. ``state_dict`` and ``load_state_dict`` hold the epoch
+    and the place in it, so that a loader can resume in the middle. With worker processes the sampler is ahead of the
+    loop by the batches that the loader has asked for.
 
     Examples
     --------
@@ -125,7 +133,7 @@ class SelectionSampler(Sampler[int]):
     def __init__(
         self, selection: Any, *, shuffle: bool = True, seed: int = 0, replicas: int = 1, rank: int = 0
     ) -> None:
-        chosen = getattr(selection, "indices", selection)
+        chosen = selection if isinstance(selection, Tensor) else getattr(selection, "indices", selection)
         if not isinstance(chosen, Sized):
             raise TypeError(f"selection: expected a Selection or indices, got {type(selection).__name__}")
         self.indices = inputs.indices("selection", chosen, None)
@@ -136,26 +144,38 @@ class SelectionSampler(Sampler[int]):
         if self.rank >= self.replicas:
             raise ValueError(f"rank: expected less than the {replicas} replicas, got {rank}")
         self.epoch = self.place = 0
+        self._begin = 0  # the place where a run through this epoch begins
+        self._looked = False  # whether a run through this epoch was broken off before
+        self._run = 0  # of several runs at once only the last one counts
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.replicas)
 
     def __iter__(self) -> Iterator[int]:
-        order = self.indices
+        if self.place > self._begin and (self._looked or self.place >= len(self)):
+            self._start(self.epoch + 1)
+        self._looked = self.place > self._begin
+        self.place = self._begin
+        self._run += 1
+        run, epoch, order = self._run, self.epoch, self.indices
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
         if len(order):
             order = np.resize(order, len(self) * self.replicas)[self.rank :: self.replicas]
-        while self.place < len(order):
-            self.place += 1
-            yield int(order[self.place - 1])
-        self.epoch, self.place = self.epoch + 1, 0
+        for at in range(self.place, len(order)):
+            if (run, epoch) == (self._run, self.epoch):
+                self.place = at + 1
+            yield int(order[at])
+        if (run, epoch) == (self._run, self.epoch):
+            self._start(epoch + 1)
+
+    def _start(self, epoch: int, place: int = 0) -> None:
+        self.epoch, self.place, self._begin, self._looked = epoch, place, place, False
 
     def set_epoch(self, epoch: int) -> None:
-        """Start that epoch from its beginning, unless the sampler is in the middle of it (after load_state_dict)."""
+        """Start that epoch from its beginning, or where ``load_state_dict`` put it."""
         epoch = inputs.positive_int("epoch", epoch, 0)
-        if epoch != self.epoch:
-            self.epoch, self.place = epoch, 0
+        self._start(epoch, self._begin if epoch == self.epoch else 0)
 
     def state_dict(self) -> dict[str, int]:
         """The epoch and the place in it, with what tells another sampler apart."""
@@ -167,4 +187,4 @@ class SelectionSampler(Sampler[int]):
             raise ValueError(
                 f"state: expected that of a sampler over {len(self.indices)} points with seed {self.seed}, got {state}"
             )
-        self.epoch, self.place = int(state["epoch"]), int(state["place"])
+        self._start(int(state["epoch"]), int(state["place"]))

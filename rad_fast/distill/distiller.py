@@ -20,13 +20,15 @@ import rad_fast.inputs
 from rad_fast.calibration import Calibrator
 from rad_fast.inputs.shown import card
 
-from . import inputs
+from . import errors, inputs
 from .estimators import SklearnStudent, prepared
+from .identity import digest_of, digest_of_array
 from .ledger import Ledger, bar
 from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
+from .rows import first_of
 from .strategies import Round, Strategy, strategy
-from .training import Fit, logits_of, predict
+from .training import Fit, Items, logits_of, predict
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -79,7 +81,8 @@ class ActiveDistiller:
     teacher : a callable on a batch of inputs that returns logits (rows, C); only asked for chosen points and, once, for
         the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
-    pool : a data set, tensor or array of inputs; of items that are tuples the first part is the input.
+    pool : a data set, tensor, array, pandas column or table of inputs, taken by position; of items that are tuples the
+        first part is the input.
     budget : points a round: an int, or a float in (0, 1], that fraction of the pool. The last round takes what is left,
         with a ``BudgetWarning``.
     rounds : how many; fewer where the pool is used up.
@@ -97,10 +100,12 @@ class ActiveDistiller:
     evaluate : a callable (student) to a dictionary of numbers, kept in each round's report.
     call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
     collate : a list of inputs to a batch.
-    journal : a path. Every choice and answer is appended to it as it comes, and the student is kept beside it. None
-        keeps them in memory alone.
+    journal : a path. Every choice and answer is appended to it as it comes, and the student is kept beside it. What the
+        run is, with a digest of its points, is written first: other points, or the same in another order, are refused.
+        One run at a time has it. None keeps all in memory alone.
     query_batch, retries, backoff : points a teacher call; how often a call that raises is repeated; the first wait in
-        seconds, doubled every time.
+        seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or NotImplementedError is a
+        mistake in the callable, and not repeated.
     invalid : what to do with answers of NaN: "raise", or "skip" those points.
     batch_size : for the student's logits.
     sleep : waits between retries.
@@ -180,11 +185,11 @@ class ActiveDistiller:
             ("evaluate", evaluate, "(student)"),
         ):
             inputs.callable_or_none(name, value, what)
-        inputs.pool_size(len(pool))
         self.pool = Mixed(pool)
+        inputs.pool_size(len(self.pool))
         whole = isinstance(budget, numbers.Integral)
         rad_fast.inputs.budget_alone(budget)
-        self.budget = int(budget) if whole else rad_fast.inputs.budget(budget, len(pool), 0)
+        self.budget = int(budget) if whole else rad_fast.inputs.budget(budget, len(self.pool), 0)
         self.rounds = inputs.positive_int("rounds", rounds)
         self.seed = inputs.seed(seed)
         self.call, self.collate = call, collate
@@ -193,16 +198,16 @@ class ActiveDistiller:
         self.holdout: Pairs | Part = self._hold_out() if holdout is None else Pairs("holdout", holdout)
         student = prepared(student, self._classes_known(pool_logits))
         self._initial, self.student = copy.deepcopy(student), student
-        self.classes = predict(student, [self.labelled[0][0]], call=call, collate=collate).shape[1]
+        self.features = features
+        self.classes = self._try_student(student)
         self.labelled.check("labelled", self.classes)
         self.holdout.check("holdout", self.classes)
         self.strategy, self._strategy_name = self._strategy(strategy)
-        own = SklearnStudent.learn if isinstance(student, SklearnStudent) else None
-        self.train = train or own or Fit(holdout=self.holdout, seed=self.seed, collate=collate)
+        self.train = self._trainer(train)
         self.labels = inputs.choice("labels", labels, ("soft", "hard"))
         self.temperature = inputs.positive("temperature", temperature)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
-        self.features, self.restart, self.evaluate = features, restart, evaluate
+        self.restart, self.evaluate = restart, evaluate
         self.progress = progress
         self._asker = Asker(
             teacher,
@@ -213,12 +218,12 @@ class ActiveDistiller:
             sleep=sleep,
             collate=collate,
         )
-        self.pool_logits = self._given("pool_logits", pool_logits, len(pool))
+        self.pool_logits = self._given("pool_logits", pool_logits, len(self.pool))
         self.holdout_logits = self._given("holdout_logits", holdout_logits, len(self.holdout))
         if teacher is None and (self.pool_logits is None or self.holdout_logits is None):
             raise TypeError("teacher: expected a callable on a batch; None needs both pool_logits= and holdout_logits=")
         run = {
-            "version": 1,
+            "version": 2,
             "pool": len(self.pool),
             "holdout": len(self.holdout),
             "classes": self.classes,
@@ -226,22 +231,28 @@ class ActiveDistiller:
             "strategy": self._strategy_name,
             "seed": self.seed,
         }
+        if journal is not None:
+            run |= self._digests()
         self._ledger = Ledger(journal, run, self.pool, self.pool_logits)
         self._memory: dict[str, Any] = {}
         self.history: list[RoundReport] = []
-        self._restore()
+        try:
+            self._restore()
+        finally:
+            self._ledger.journal.release()
 
     # What a user calls.
 
     def run(self) -> Any:
         """Run the rounds that are not done yet; returns the trained student."""
-        if not self.history:
-            self._teacher_on_holdout()
-            self._train(0)
-        with bar("rounds", self.rounds, self.progress, stays=True) as step:
-            step(len(self.history) - 1)
-            while len(self.history) <= self.rounds and self._round(len(self.history)):
-                step(1)
+        with self._ledger.journal.held():
+            if not self.history:
+                self._teacher_on_holdout()
+                self._train(0)
+            with bar("rounds", self.rounds, self.progress, stays=True) as step:
+                step(len(self.history) - 1)
+                while len(self.history) <= self.rounds and self._round(len(self.history)):
+                    step(1)
         return self.student
 
     def dataset(self) -> ConcatDataset[Any]:
@@ -368,8 +379,8 @@ class ActiveDistiller:
             measured={} if self.evaluate is None else inputs.measured(self.evaluate(self.student)),
         )
         self._ledger.keep_student(self.student, asdict(report))
-        self.history.append(report)
         self._ledger.journal.append("trained", report=asdict(report))
+        self.history.append(report)
 
     def _trained(self, student: Any, number: int) -> Any:
         with torch.random.fork_rng():
@@ -385,15 +396,14 @@ class ActiveDistiller:
     def _restore(self) -> None:
         journal = self._ledger.journal
         self.history = [RoundReport(**record["report"]) for record in journal.of("trained")]
-        student = copy.deepcopy(self._initial)
-        report = self._ledger.kept_student(student)
-        if report is not None:
-            self.student = student
+        kept = self._ledger.kept_student(self._initial, len(self.history))
+        if kept is not None:
+            self.student, report = kept
             if report["number"] == len(self.history):  # killed after the student was kept, before the journal said so
-                self.history.append(RoundReport(**report))
                 journal.append("trained", report=report)
+                self.history.append(RoundReport(**report))
         elif self.history:  # the student was not kept: train it again on what was paid for
-            self.student = self._trained(student, len(self.history) - 1)
+            self.student = self._trained(copy.deepcopy(self._initial), len(self.history) - 1)
 
     def _classes_known(self, pool_logits: Any) -> int:
         """How many classes the teacher has, or else the labels."""
@@ -426,7 +436,7 @@ class ActiveDistiller:
 
     def _predict(self, data: Any, title: str | None = None, call: Callable[[Any, Any], Any] | None = None) -> Float32s:
         with bar(title, len(data), self.progress) as step:
-            return predict(
+            found = predict(
                 self.student,
                 data,
                 batch_size=self.batch_size,
@@ -434,3 +444,50 @@ class ActiveDistiller:
                 collate=self.collate,
                 progress=step,
             )
+        bad = inputs.invalid(found)
+        if bad.any():
+            raise errors.diverged("logits" if call is None else "features", bad)
+        return found
+
+    def _try_student(self, student: Any) -> int:
+        """How many classes it has. That it takes the inputs of all three data sets is found out now, and not after the
+        teacher was paid."""
+        places = np.zeros(1, np.int64)
+        given = {"labelled": self.labelled, "holdout": self.holdout, "pool": self.pool}
+        first = {name: Rows(data, places) for name, data in given.items()}
+        if self.collate is default_collate and not inputs.alike(
+            {name: first_of(row[0]) for name, row in first.items()}
+        ):
+            for data in given.values():
+                data.make_tensors()
+        classes = {}
+        for name, rows in first.items():
+            try:
+                classes[name] = predict(student, rows, call=self.call, collate=self.collate).shape[1]
+                if self.features is not None:
+                    predict(student, rows, call=self.features, collate=self.collate)
+            except Exception as error:
+                raise errors.not_taken(name, error) from error
+        return int(classes["labelled"])
+
+    def _trainer(self, train: Callable[[Any, Any], Any] | None) -> Callable[[Any, Any], Any]:
+        """The default trainer; where one was given, it calls the student as this distiller does."""
+        if train is None and isinstance(self._initial, SklearnStudent):
+            return SklearnStudent.learn
+        if train is None:
+            collate = self.collate if self.collate is default_collate else Items(self.collate)
+            return Fit(holdout=self.holdout, seed=self.seed, collate=collate, call=self.call)
+        if type(train) is Fit and train.call is logits_of:
+            train = copy.copy(train)
+            train.call = self.call
+        return train
+
+    def _digests(self) -> dict[str, str | None]:
+        """What the data sets are recognised by when the run goes on."""
+        given = {"pool_logits": self.pool_logits, "holdout_logits": self.holdout_logits}
+        return {
+            "points of the pool": digest_of(self.pool.pool),
+            "points of the hold-out": digest_of(self.holdout) + digest_of_array(self.holdout.labels),
+            "labelled points": digest_of(self.labelled) + digest_of_array(self.labelled.labels),
+            **{name: None if logits is None else digest_of_array(logits) for name, logits in given.items()},
+        }

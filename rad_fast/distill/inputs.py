@@ -125,9 +125,33 @@ def host_array(name: str, value: Any) -> npt.NDArray[Any]:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected an array of logits, got {type(value).__name__} ({error})") from error
+    if array.dtype.hasobject and array.ndim == 1 and len(array):  # a column of rows, as pandas and Arrow hand them over
+        rows = [np.asarray(row) for row in array]
+        if all(row.ndim == 1 and row.shape == rows[0].shape and row.dtype.kind in "fiu" for row in rows):
+            return np.stack(rows)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
     return array
+
+
+def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An array that torch can share: writable, in this machine's byte order, no dimension backwards."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    # NumPy calls one row contiguous whatever its stride is; torch refuses a negative one.
+    return native if native.flags.writeable and min(native.strides, default=0) >= 0 else native.copy()
+
+
+def tensor_of(name: str, value: Any) -> torch.Tensor:
+    """What is given of every row, by position, as a tensor on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected an array, got {type(value).__name__} ({error})") from error
+    if array.dtype.kind != "b":
+        array = host_array(name, value)
+    return torch.from_numpy(plain(array))
 
 
 def matrix(name: str, value: Any, rows: int | None, columns: int | None) -> npt.NDArray[np.float32]:
@@ -139,7 +163,7 @@ def matrix(name: str, value: Any, rows: int | None, columns: int | None) -> npt.
         raise ValueError(f"{name}: expected a row a point, {rows}, got {len(array)}")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{name}: expected {columns} classes, as the student has, got {array.shape[1]}")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return plain(np.ascontiguousarray(array, dtype=np.float32))
 
 
 def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
@@ -160,7 +184,7 @@ def invalid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 def soft_or_hard(name: str, value: Any, rows: int, classes: int | None) -> torch.Tensor:
     """Checked targets of a data set as (rows, C) float32 probabilities; labels become one-hot rows."""
-    tensor = torch.as_tensor(value)
+    tensor = tensor_of(name, value)
     if not tensor.is_floating_point():
         if tensor.ndim != 1 or tensor.dtype == torch.bool:
             raise TypeError(
@@ -188,7 +212,7 @@ def soft_or_hard(name: str, value: Any, rows: int, classes: int | None) -> torch
 def row_weights(name: str, value: Any, rows: int) -> torch.Tensor:
     if value is None:
         return torch.ones(rows)
-    tensor = torch.as_tensor(value).float()
+    tensor = tensor_of(name, value).float()
     if tensor.shape != (rows,):
         raise ValueError(f"{name}: expected one weight a row, shape ({rows},), got {tuple(tensor.shape)}")
     wrong = ~(torch.isfinite(tensor) & (tensor >= 0))
@@ -202,9 +226,17 @@ def row_weights(name: str, value: Any, rows: int) -> torch.Tensor:
 
 
 def indices(name: str, value: Any, points: int | None) -> npt.NDArray[np.int64]:
-    array = host_array(name, value) if len(value) else np.empty(0, np.int64)
+    array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+    array = array if array.size else np.empty(0, np.int64)
+    if array.dtype.kind == "b":
+        raise TypeError(f"{name}: expected indices, got a boolean mask; give np.flatnonzero(mask)")
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers of shape (n,), got {array.dtype} of shape {array.shape}")
+    if len(array) > 2 and array.min() == 0 and array.max() == 1:
+        raise ValueError(
+            f"{name}: expected indices, got {len(array)} numbers that are all 0 or 1, as a mask has them; give "
+            "np.flatnonzero(mask)"
+        )
     most = np.inf if points is None else points
     wrong = (array < 0) | (array >= most)
     if wrong.any():
@@ -220,13 +252,110 @@ def pool_size(points: int) -> None:
         raise ValueError("pool: expected at least one point to select from, got an empty pool")
 
 
-def data_pair(name: str, value: Any) -> None:
-    if isinstance(value, tuple) and (len(value) != 2 or len(value[0]) != len(value[1])):
-        raise ValueError(f"{name}: expected a data set of (input, label), or a pair (inputs, labels) of equal length")
-    if not hasattr(value, "__len__"):
-        raise TypeError(f"{name}: expected a data set with a length, got {type(value).__name__}")
-    if len(value[0] if isinstance(value, tuple) else value) == 0:
+PAIR = "expected a data set of (input, label), or a pair (inputs, labels) of equal length"
+
+
+def data_pair(name: str, value: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Inputs and labels; those of pandas with one index in two orders would be paired otherwise than by position."""
+    if len(value) != 2:
+        raise ValueError(f"{name}: {PAIR}; got a tuple of {len(value)}")
+    one, other = (getattr(part, "index", None) for part in value)
+    both: bool = hasattr(one, "equals") and hasattr(other, "equals")
+    if both and reordered(one, other):
+        raise ValueError(
+            f"{name}: inputs and labels have the same index in another order, and rows are paired by position; give "
+            "labels.loc[inputs.index], or .to_numpy() of both where the order is right as it is"
+        )
+    if not hasattr(value[1], "__len__"):
+        raise TypeError(f"{name}: {PAIR}; got labels of {type(value[1]).__name__}")
+    return value[0], value[1]
+
+
+def reordered(one: Any, other: Any) -> bool:
+    """Whether two indexes of pandas hold the same labels in another order."""
+    return not one.equals(other) and len(one) == len(other) and one.sort_values().equals(other.sort_values())
+
+
+def labelled_rows(name: str, rows: int, of_labels: int | None = None) -> None:
+    if of_labels is not None and rows != of_labels:
+        raise ValueError(f"{name}: {PAIR}; got {rows} inputs and {of_labels} labels")
+    if rows == 0:
         raise ValueError(f"{name}: expected at least one labelled point, got none")
+
+
+ROWS = "expected a data set, tensor, array, pandas column or table, or list of inputs"
+
+
+def no_rows(name: str, value: Any) -> TypeError:
+    return TypeError(f"{name}: {ROWS}, got {type(value).__name__}")
+
+
+def no_positions(name: str, value: Any) -> TypeError:
+    return TypeError(
+        f"{name}: {ROWS}, with a length and [i]; got {type(value).__name__}, whose items can only be had in turn: give "
+        "list(...) of it, or write them to a data set first"
+    )
+
+
+def arrow_rows(name: str, value: Any) -> TypeError:
+    return TypeError(
+        f"{name}: {ROWS}, got pyarrow's {type(value).__name__}, whose items are no inputs; give "
+        "datasets.Dataset(table), table.to_pandas(), or np.stack(column.to_numpy(zero_copy_only=False))"
+    )
+
+
+def no_table_of_numbers(name: str, frame: Any) -> TypeError:
+    return TypeError(
+        f"{name}: expected a table of numbers, or one column; got a table with the columns {list(frame.columns)}, not "
+        "all of numbers: choose the columns, or give a data set whose items are inputs"
+    )
+
+
+def dense_rows(name: str, value: Any) -> Any:
+    """A tensor, array or list whose rows are as they look."""
+    if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {value.layout}; call .to_dense()")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected a plain array, got a masked array, whose mask would be lost")
+    if isinstance(value, (torch.Tensor, np.ndarray)) and value.ndim == 0:
+        raise TypeError(f"{name}: {ROWS}, got a single number")
+    return np.asarray(value) if isinstance(value, np.matrix) else value
+
+
+def with_tensors(item: Any) -> Any:
+    """An input with tensors in the place of NumPy's arrays of numbers."""
+    if isinstance(item, np.ndarray) and item.dtype.kind in "fiub":
+        return torch.from_numpy(plain(item))
+    if isinstance(item, dict):
+        return {name: with_tensors(value) for name, value in item.items()}
+    return item
+
+
+def alike(first: dict[str, Any]) -> bool:
+    """Inputs that are to share batches are of one kind: torch does not mix number formats. False where they are so only
+    once NumPy's arrays are made tensors: torch does not mix these either."""
+    kinds = {name: kind_of(item) for name, item in first.items()}
+    if len(set(kinds.values())) == 1:
+        return True
+    kinds = {name: kind_of(with_tensors(item)) for name, item in first.items()}
+    if len(set(kinds.values())) == 1:
+        return False
+    name = next(name for name, kind in kinds.items() if kind != kinds["labelled"])
+    raise TypeError(
+        f"{name}: expected inputs like those of labelled, {kinds['labelled']}, got {kinds[name]}: they cannot share a "
+        "batch; convert one of both, as with torch.as_tensor(x, dtype=torch.float32)"
+    )
+
+
+def kind_of(item: Any) -> str:
+    """In words; of containers with the kinds of what they hold."""
+    if isinstance(item, torch.Tensor):
+        return f"torch tensors of {str(item.dtype).removeprefix('torch.')}"
+    if isinstance(item, (np.ndarray, np.generic)):
+        return f"NumPy arrays of {item.dtype}" if item.dtype.kind in "fiub" else "NumPy arrays"
+    if isinstance(item, dict):
+        return "dictionaries of " + ", ".join(f"{name!r}: {kind_of(value)}" for name, value in sorted(item.items()))
+    return type(item).__name__
 
 
 def item_label(name: str, item: Any, at: int) -> int:
@@ -239,48 +368,9 @@ def item_label(name: str, item: Any, at: int) -> int:
     return int(label)
 
 
-def answer_rows(got: int, expected: int, kept: str) -> TeacherError:
-    return TeacherError(
-        f"teacher: expected a row of logits for each of the {expected} points of a batch, got {got}: which row belongs "
-        f"to which point cannot be told. {kept}"
-    )
-
-
-def answer_classes(shape: tuple[int, ...], expected: int, kept: str) -> TeacherError:
-    return TeacherError(
-        f"teacher: expected logits of {expected} classes, as the student and the labelled set have, got shape {shape}; "
-        f"map the teacher's classes to the student's in the callable. {kept}"
-    )
-
-
-def answer_invalid(count: int, expected: int, first: int, where: str, kept: str) -> TeacherError:
-    return TeacherError(
-        f"teacher: {count} of {expected} rows have NaN, +inf or nothing finite, the first for point {first} of the "
-        f'{where}; the others are kept. Mend the teacher, or leave such points out with invalid="skip". {kept}'
-    )
-
-
-def answer_type(error: TypeError, kept: str) -> TeacherError:
-    return TeacherError(f"teacher: {error}. {kept}")
-
-
-def teacher_failed(times: int, rows: int, error: BaseException, kept: str) -> TeacherError:
-    return TeacherError(
-        f"teacher: failed {times} times in a row on a batch of {rows} points, the last time with "
-        f"{type(error).__name__}: {error}. {kept}"
-    )
-
-
 def fewer_left(number: int, budget: int, left: int) -> BudgetWarning:
     return BudgetWarning(
         f"round {number}: the budget is {budget}, but only {left} points are left: all of them are taken"
-    )
-
-
-def other_run(path: Any, name: str, before: Any, now: Any) -> ValueError:
-    return ValueError(
-        f"journal: {path} belongs to another run: its {name} is {before!r}, here it is {now!r}; give another path, or "
-        "the arguments of the run that is to be resumed"
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,9 @@ import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 
+from rad_fast.storage.npy import write_together
+
+from . import errors
 from .data import SoftLabelDataset, soft_targets
 from .journal import Journal, packed, unpacked
 from .pairs import Mixed, Pairs, Part
@@ -34,14 +39,18 @@ class Ledger:
         pool: Mixed,
         pool_logits: Float32s | None,
     ) -> None:
-        self.journal = Journal(path)
-        self.journal.begin(run)
         self.pool = pool
         self.pool_logits = pool_logits
-        self.answers = Answers("pool", run["pool"], run["classes"], self.journal)
-        self.of_holdout = Answers("holdout", run["holdout"], run["classes"], self.journal)
-        for choice in self.choices:
-            self._take(choice)
+        self.journal = Journal(path)
+        try:
+            self.journal.begin(run)
+            self.answers = Answers("pool", run["pool"], run["classes"], self.journal)
+            self.of_holdout = Answers("holdout", run["holdout"], run["classes"], self.journal)
+            for choice in self.choices:
+                self._take(choice)
+        except BaseException:
+            self.journal.release()
+            raise
 
     @property
     def choices(self) -> list[dict[str, Any]]:
@@ -121,19 +130,30 @@ class Ledger:
         path = self._beside
         if path is None or not isinstance(student, nn.Module):
             return
-        part = path.with_name(path.name + ".part")
-        torch.save({"report": report, "weights": student.state_dict()}, part)
-        part.replace(path)
+        state = {"run": self.journal.id, "report": report, "weights": student.state_dict()}
+        write_together({path: lambda file: torch.save(state, file)})
 
-    def kept_student(self, student: Any) -> dict[str, Any] | None:
-        """Loads the kept weights into a student and returns the report of their round; None where there are none."""
+    def kept_student(self, student: Any, rounds: int) -> tuple[Any, dict[str, Any]] | None:
+        """A copy of a student with the kept weights, and the report of their round, the last of so many or the one
+        after it. None where there are none, or, with a warning, where they cannot be used."""
         path = self._beside
         if path is None or not path.exists() or not isinstance(student, nn.Module):
             return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        student.load_state_dict(state["weights"])
-        report: dict[str, Any] = state["report"]
-        return report
+        found = copy.deepcopy(student)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            report: dict[str, Any] = state["report"]
+            if state.get("run") != self.journal.id:
+                why = "it is of another run"
+            elif report["number"] not in (rounds - 1, rounds):
+                why = f"it is of round {report['number']}, and the journal has {rounds} rounds"
+            else:
+                found.load_state_dict(state["weights"])
+                return found, report
+        except Exception as error:  # noqa: BLE001 - a damaged file may raise anything
+            why = f"{type(error).__name__}: {error}"
+        warnings.warn(errors.student_not_used(path, why), stacklevel=5)
+        return None
 
 
 def as_it_is(item: Any) -> Any:

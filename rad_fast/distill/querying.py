@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import default_collate
 
-from . import inputs
-from .data import first_of
+from . import errors, inputs
 from .journal import Journal, packed, unpacked
+from .rows import first_of, items
 
 Float32s = npt.NDArray[np.float32]
+LOG = logging.getLogger("rad_fast")
+# Mistakes in the callable itself: to wait and call it again brings the same.
+MISTAKES = (AttributeError, ImportError, NameError, NotImplementedError, SyntaxError, TypeError)
 
 
 class Answers:
@@ -97,7 +101,7 @@ class Asker:
         for begin in range(0, len(wanted), self.batch):
             part = wanted[begin : begin + self.batch]
             kept = self._kept(answers, points)
-            answer = self._call(self.collate([first_of(data[int(at)]) for at in part]), len(part), kept)
+            answer = self._call(self.collate([first_of(item) for item in items(data, part)]), len(part), kept)
             self.asked += len(part)
             self._record(answer, part, answers, kept)
             progress(len(part))
@@ -110,9 +114,12 @@ class Asker:
             try:
                 with torch.no_grad():
                     return self.teacher(batch)
+            except MISTAKES as error:
+                raise errors.teacher_mistaken(rows, error, kept) from error
             except Exception as error:  # a remote call may raise anything
                 if attempt == self.retries:
-                    raise inputs.teacher_failed(attempt + 1, rows, error, kept) from error
+                    raise errors.teacher_failed(attempt + 1, rows, error, kept) from error
+                LOG.warning(errors.teacher_repeated(error, min(wait, self.longest), attempt + 1, self.retries))
                 self.sleep(min(wait, self.longest))
                 wait *= 2.0
         raise RuntimeError("retries: expected at least 0")  # the loop has returned or raised before
@@ -122,13 +129,13 @@ class Asker:
             array = inputs.host_array("its answer", answer)
         except TypeError as error:
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=repr(answer)[:10_000])
-            raise inputs.answer_type(error, kept) from error
+            raise errors.answer_type(error, kept) from error
         classes = answers.logits.shape[1]
         if array.ndim != 2 or array.shape != (len(part), classes):
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
             if array.ndim == 2 and array.shape[1] == classes:
-                raise inputs.answer_rows(len(array), len(part), kept)
-            raise inputs.answer_classes(array.shape, classes, kept)
+                raise errors.answer_rows(len(array), len(part), kept)
+            raise errors.answer_classes(array.shape, classes, kept)
         logits = np.ascontiguousarray(array, dtype=np.float32)
         bad = inputs.invalid(logits)
         if not bad.all():
@@ -140,7 +147,7 @@ class Asker:
                 answers.journal.append(
                     "rejected", where=answers.where, points=part[bad].tolist(), answer=packed(logits[bad])
                 )
-                raise inputs.answer_invalid(int(bad.sum()), len(part), int(part[bad][0]), answers.where, kept)
+                raise errors.answer_invalid(int(bad.sum()), len(part), int(part[bad][0]), answers.where, kept)
 
     @staticmethod
     def _kept(answers: Answers, points: npt.NDArray[np.int64]) -> str:

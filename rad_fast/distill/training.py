@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 
-from . import inputs
-from .data import first_of
+from . import errors, inputs
 from .losses import soft_cross_entropy
+from .pairs import Pairs
+from .rows import batches, by_position
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -46,19 +47,6 @@ def logits_of(student: Any, batch: Any) -> Tensor:
     return answer if isinstance(answer, Tensor) else torch.as_tensor(inputs.host_array("student", answer))
 
 
-class Inputs(Dataset[Any]):
-    """The inputs of a data set, without its labels."""
-
-    def __init__(self, data: Any) -> None:
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, at: int) -> Any:
-        return first_of(self.data[at])
-
-
 def predict(
     student: Any,
     data: Any,
@@ -73,7 +61,8 @@ def predict(
     Parameters
     ----------
     student : a torch module, on its device, or anything that ``call`` understands.
-    data : a data set, tensor or array of N inputs; of items that are tuples the first part is the input.
+    data : a data set, tensor, array, pandas column or table of N inputs, taken by position; of items that are
+        tuples the first part is the input.
     batch_size : inputs a call.
     call : a callable (student, batch) to logits or features (rows, D).
     collate : a list of inputs to a batch.
@@ -90,18 +79,25 @@ def predict(
     array([[1., 2.],
            [3., 4.]], dtype=float32)
     """
+    data = by_position("data", data)
+    size = inputs.positive_int("batch_size", batch_size)
     device, training = device_of(student), getattr(student, "training", False)
     if isinstance(student, nn.Module):
         student.eval()
     found = []
-    with torch.no_grad():
-        for batch in DataLoader(Inputs(data), batch_size=batch_size, collate_fn=collate):
-            answer = inputs.host_array("student", call(student, moved(batch, device)))
-            found.append(answer.reshape(len(answer), -1).astype(np.float32))
-            progress(len(answer))
-    if isinstance(student, nn.Module):
-        student.train(training)
-    return np.concatenate(found)
+    try:
+        with torch.no_grad():
+            for batch in batches(data, size, collate):
+                answer = inputs.host_array("student", call(student, moved(batch, device)))
+                found.append(answer.reshape(len(answer), -1).astype(np.float32))
+                progress(len(answer))
+    finally:
+        if isinstance(student, nn.Module):
+            student.train(training)
+    answers = np.concatenate(found) if found else np.empty((0, 0), np.float32)
+    if len(answers) != len(data):
+        raise errors.student_rows(len(answers), len(data))
+    return answers
 
 
 class Fit:
@@ -113,13 +109,14 @@ class Fit:
 
     Parameters
     ----------
-    holdout : a data set of (input, label), or None: all epochs are run.
+    holdout : a data set of (input, label), a pair (inputs, labels), or None: all epochs are run.
     epochs, batch_size : ints, at least 1.
     lr, weight_decay : floats, of AdamW.
     patience : epochs without improvement on the hold-out before training stops.
     seed : of the order of the minibatches.
     loss : loss(logits, targets, weight); None is the weighted soft cross-entropy.
     collate : a list of items to a batch.
+    call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
 
     Examples
     --------
@@ -144,8 +141,9 @@ class Fit:
         seed: int = 0,
         loss: Loss | None = None,
         collate: Callable[[list[Any]], Any] = default_collate,
+        call: Callable[[Any, Any], Any] = logits_of,
     ) -> None:
-        self.holdout = holdout
+        self.holdout = Pairs("holdout", holdout) if isinstance(holdout, tuple) else holdout
         self.epochs = inputs.positive_int("epochs", epochs)
         self.batch_size = inputs.positive_int("batch_size", batch_size)
         self.lr = inputs.positive("lr", lr)
@@ -154,6 +152,7 @@ class Fit:
         self.seed = inputs.seed(seed)
         self.loss = loss or weighted
         self.collate = collate
+        self.call = call
 
     def __call__(self, student: nn.Module, dataset: Any) -> nn.Module:
         device = device_of(student)
@@ -178,7 +177,7 @@ class Fit:
             student.train()
             for batch, targets, weight in loader:
                 with torch.autocast(device.type, dtype=kind, enabled=half):
-                    logits = logits_of(student, moved(batch, device))
+                    logits = self.call(student, moved(batch, device))
                 loss = self.loss(logits.float(), targets.to(device), weight.to(device))
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(scaler.scale(loss))
@@ -203,9 +202,20 @@ class Fit:
         total = 0.0
         with torch.no_grad():
             for batch, labels in DataLoader(self.holdout, batch_size=256, collate_fn=self.collate):
-                logits = logits_of(student, moved(batch, device)).float()
+                logits = self.call(student, moved(batch, device)).float()
                 total += float(nn.functional.cross_entropy(logits, labels.long().to(device), reduction="sum"))
         return total / len(self.holdout)
+
+
+class Items:
+    """Collates items (input, ...) where only the inputs need a collation of their own."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: list[Any]) -> tuple[Any, ...]:
+        given, *others = zip(*items, strict=True)
+        return self.collate(list(given)), *(default_collate(list(other)) for other in others)
 
 
 def weighted(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:

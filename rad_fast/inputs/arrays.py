@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -91,6 +92,11 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
         )
     if not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__"):
         raise ValueError(f"{name}: expected an array in host memory, got one on a CUDA device; {NO_CUDA}")
+    if type(value).__module__.startswith("datasets.") and type(value).__name__ == "Column":
+        return host_array(
+            name, value[:]
+        )  # read in one go: row by row, as NumPy would, it takes a hundred times as long
+    back = library_of(value)
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         # bfloat16, or a device NumPy cannot see, is refused here; np.asarray copies it, or says why not.
         with contextlib.suppress(BufferError, RuntimeError, TypeError, ValueError):
@@ -104,7 +110,24 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     dtype = dtype_name(array.dtype)
     if dtype == "bfloat16":  # of the package ml_dtypes
         array = array.view(np.uint16)
-    return array, dtype, same
+    return array, dtype, back
+
+
+def library_of(value: Any) -> Callable[[Array], Any]:
+    """How to hand arrays back in the library of an array that follows the array API, such as JAX's."""
+    if isinstance(value, np.ndarray) or not hasattr(value, "__array_namespace__"):
+        return same
+    return functools.partial(in_library, value.__array_namespace__().__name__)
+
+
+def in_library(library: str, array: Array) -> Any:
+    made = importlib.import_module(library).asarray(array)
+    if array.dtype.kind == "i" and array.size and int(array.max()) > np.iinfo(np.asarray(made[:0]).dtype).max:
+        raise ValueError(
+            f"logits: expected at most 2**31 points of {library} where it holds integers in 32 bits; allow it 64 (in "
+            "JAX jax_enable_x64), or give the logits as a NumPy array"
+        )
+    return made
 
 
 @functools.lru_cache(maxsize=64)

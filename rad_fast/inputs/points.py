@@ -189,12 +189,15 @@ def same_source(before: Source | None, now: Source) -> None:
     )
 
 
-def invalid_rows(name: str, count: int, first: int) -> ValueError:
+LEAVE_OUT = 'mend them, or leave them out with invalid="exclude"'
+
+
+def invalid_rows(name: str, count: int, first: int, cure: str = LEAVE_OUT) -> ValueError:
     """The error for rows that hold no distribution."""
     rows = "1 row has" if count == 1 else f"{count} rows have"
     return ValueError(
         f"{name}: expected rows of finite numbers or -inf; {rows} NaN, +inf or nothing finite, the first is row "
-        f'{first}; mend them, or leave them out with invalid="exclude"'
+        f"{first}; {cure}"
     )
 
 

@@ -1,0 +1,127 @@
+"""What is said while a run is on: of the teacher's answers, of the student, of the journal.
+
+A message names what failed, what was expected, what came, what is kept, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .inputs import TeacherError
+
+
+def answer_rows(got: int, expected: int, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: expected a row of logits for each of the {expected} points of a batch, got {got}: which row belongs "
+        f"to which point cannot be told. {kept}"
+    )
+
+
+def answer_classes(shape: tuple[int, ...], expected: int, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: expected logits of {expected} classes, as the student and the labelled set have, got shape {shape}; "
+        f"map the teacher's classes to the student's in the callable. {kept}"
+    )
+
+
+def answer_invalid(count: int, expected: int, first: int, where: str, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: {count} of {expected} rows have NaN, +inf or nothing finite, the first for point {first} of the "
+        f'{where}; the others are kept. Mend the teacher, or leave such points out with invalid="skip". {kept}'
+    )
+
+
+def answer_type(error: TypeError, kept: str) -> TeacherError:
+    return TeacherError(f"teacher: {error}. {kept}")
+
+
+def teacher_mistaken(rows: int, error: Exception, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: a mistake in the callable, found on a batch of {rows} points and not repeated: "
+        f"{type(error).__name__}: {error}. {kept}"
+    )
+
+
+def teacher_repeated(error: Exception, wait: float, times: int, retries: int) -> str:
+    return f"teacher: {type(error).__name__}: {error}; trying again in {wait:g} s ({times} of {retries})"
+
+
+def teacher_failed(times: int, rows: int, error: BaseException, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: failed {times} times in a row on a batch of {rows} points, the last time with "
+        f"{type(error).__name__}: {error}. {kept}"
+    )
+
+
+def other_run(path: Any, name: str, before: Any, now: Any, content: bool) -> ValueError:
+    what = f"its {name} is {before!r}, here it is {now!r}"
+    if content:
+        what = f"its {name} are not those given here, or not in this order"
+    return ValueError(
+        f"journal: {path} belongs to another run: {what}; give another path, or the arguments of the run that is to be "
+        "resumed"
+    )
+
+
+def old_journal(path: Any) -> str:
+    return f"journal: {path} is of a version that did not note which points it is about; see that they are the same"
+
+
+def no_journal(path: Any) -> ValueError:
+    return ValueError(f"journal: {path} is there and is no journal; it is left as it is, give another path")
+
+
+def no_file(name: str, path: Any) -> ValueError:
+    return ValueError(f"{name}: expected the path of a file, {path} is none")
+
+
+def damaged_journal(path: Any, line: int) -> ValueError:
+    return ValueError(
+        f"journal: {path} is damaged after line {line - 1}: the check sum of line {line} is wrong. Nothing was "
+        "changed: what it holds may have been paid for. Put back a copy, or cut the line out yourself"
+    )
+
+
+def journal_in_use(path: Any) -> ValueError:
+    return ValueError(f"journal: {path} is in use by another run; wait for it, or give another path")
+
+
+def run_in_progress() -> RuntimeError:
+    return RuntimeError("run: this distiller is running already, in another thread; wait for it")
+
+
+def journal_changed(path: Any) -> ValueError:
+    return ValueError(
+        f"journal: {path} was changed since it was read, by another run it seems; make the ActiveDistiller anew, and "
+        "it goes on from there"
+    )
+
+
+def not_written(error: OSError) -> str:
+    return f"journal: the record could not be written ({error.strerror}); all before it is kept"
+
+
+def student_not_used(path: Any, why: str) -> str:
+    return f"journal: {path} is not used ({why}); the student is trained again on what the journal holds"
+
+
+def diverged(what: str, bad: npt.NDArray[np.bool_]) -> RuntimeError:
+    return RuntimeError(
+        f"student: its {what} have NaN, +inf or nothing finite for {int(bad.sum())} of {len(bad)} inputs, the first at "
+        f"{int(bad.argmax())}: the training diverged, or these inputs are no numbers. Train with a smaller lr, or mend "
+        "the inputs; answers of the teacher are kept"
+    )
+
+
+def student_rows(got: int, expected: int) -> ValueError:
+    return ValueError(f"student: expected a row of logits for each of {expected} inputs, got {got}")
+
+
+def not_taken(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{name}: the student cannot be asked for its first input: {type(error).__name__}: {error}; see collate= and "
+        "call= where inputs need their own"
+    )

@@ -1,0 +1,79 @@
+"""What a data set is recognised by: a digest of some of its items, the same ones every time.
+
+Two data sets of one length that hold other points, or the same in another order, get different digests, unless they
+differ only at places that are not looked at. Items that are not the same when they are read twice (random crops, say)
+count by their type alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .rows import first_of, items
+
+SAMPLE = 128  # items looked at
+DIGITS = 16  # of the digest, hexadecimal
+
+
+def digest_of(data: Any) -> str:
+    """Of the inputs of a data set."""
+    at = places(len(data))
+    first, second = read(data, at, seed=1), read(data, at, seed=2)
+    same = [one == other for one, other in zip(first, second, strict=True)]
+    kept = first if all(same) else [kind for kind, _ in first]
+    return combined([(len(data), kept)])
+
+
+def digest_of_array(values: npt.NDArray[Any]) -> str:
+    """Of labels: all of them. Of logits: some rows."""
+    whole = values if values.ndim == 1 else values[places(len(values))]
+    return combined([values.shape, fingerprint(whole)])
+
+
+def places(count: int) -> npt.NDArray[np.int64]:
+    """The first and last item, and others at even distances."""
+    return np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).round().astype(np.int64))
+
+
+def read(data: Any, at: npt.NDArray[np.int64], seed: int) -> list[tuple[str, str]]:
+    """Type and fingerprint of some inputs; the random generators are seeded, and left as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what a data set may draw from
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            found = [first_of(item) for item in items(data, at)]
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+    return [(type(item).__name__, fingerprint(item)) for item in found]
+
+
+def fingerprint(item: Any) -> str:
+    """A digest of what an item holds; of an unknown kind that is its type."""
+    if isinstance(item, torch.Tensor):
+        item = item.detach().cpu()
+        item = item.float().numpy() if item.dtype == torch.bfloat16 else item.numpy()
+    if isinstance(item, (str, bytes, int, float, bool, complex, type(None))):
+        return combined([type(item).__name__, item])
+    if isinstance(item, Mapping):
+        return combined(sorted((str(key), fingerprint(value)) for key, value in item.items()))
+    if isinstance(item, (list, tuple)):
+        return combined([fingerprint(part) for part in item])
+    if hasattr(item, "__array__"):  # arrays, NumPy's numbers, images
+        array = np.asarray(item)
+        if not array.dtype.hasobject:
+            return combined([array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).hexdigest()])
+    return combined([type(item).__name__])
+
+
+def combined(parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:DIGITS]
