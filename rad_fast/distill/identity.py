@@ -27,7 +27,7 @@ def digest_of(data: Any) -> str:
     at = places(len(data))
     first, second = read(data, at, seed=1), read(data, at, seed=2)
     same = [one == other for one, other in zip(first, second, strict=True)]
-    kept = first if all(same) else [kind for kind, _ in first]
+    kept = [content if all(same) else kind for kind, content in first]
     return combined([(len(data), kept)])
 
 
