@@ -77,7 +77,8 @@ class ActiveDistiller:
     Parameters
     ----------
     student : a torch module, a ``SklearnStudent``, or anything that ``train`` and ``call`` understand. It is copied,
-        never modified.
+        never modified. It gives logits; where all that it says of the pool are probabilities, their logarithms are
+        taken.
     teacher : a callable on a batch of inputs that returns logits (rows, C); only asked for chosen points and, once, for
         the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
@@ -198,6 +199,7 @@ class ActiveDistiller:
         self.holdout: Pairs | Part = self._hold_out() if holdout is None else Pairs("holdout", holdout)
         student = prepared(student, self._classes_known(pool_logits))
         self._initial, self.student = copy.deepcopy(student), student
+        self._says_probabilities = False  # what it says of the pool are probabilities and no logits
         self.features = features
         self.classes = self._try_student(student)
         self.labelled.check("labelled", self.classes)
@@ -315,7 +317,10 @@ class ActiveDistiller:
         self._ledger.choose(number, choice, seconds)
 
     def _what_is_known(self, number: int, available: npt.NDArray[np.bool_], budget: int) -> Round:
-        logits, known = self._predict(self.pool.pool, "pool"), self._predict(self.labelled)
+        self._says_probabilities = False
+        logits = self._predict(self.pool.pool, "pool")
+        self._says_probabilities = inputs.are_probabilities(logits)
+        logits, known = inputs.logarithms(logits, self._says_probabilities), self._predict(self.labelled)
         known_logits = np.concatenate([known, logits[self.selected]])
         features, known_features = logits, known_logits
         if self.features is not None:
@@ -447,7 +452,7 @@ class ActiveDistiller:
         bad = inputs.invalid(found)
         if bad.any():
             raise errors.diverged("logits" if call is None else "features", bad)
-        return found
+        return inputs.logarithms(found, self._says_probabilities and call is None)
 
     def _try_student(self, student: Any) -> int:
         """How many classes it has. That it takes the inputs of all three data sets is found out now, and not after the

@@ -27,6 +27,13 @@ def answer_classes(shape: tuple[int, ...], expected: int, kept: str) -> TeacherE
     )
 
 
+def answer_probabilities(rows: int, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: expected logits, got probabilities: all {rows} rows of a batch are in [0, 1] and sum to 1; return "
+        f"their logarithm, log(p). {kept}"
+    )
+
+
 def answer_invalid(count: int, expected: int, first: int, where: str, kept: str) -> TeacherError:
     return TeacherError(
         f"teacher: {count} of {expected} rows have NaN, +inf or nothing finite, the first for point {first} of the "

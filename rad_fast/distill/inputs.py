@@ -166,7 +166,36 @@ def matrix(name: str, value: Any, rows: int | None, columns: int | None) -> npt.
     return plain(np.ascontiguousarray(array, dtype=np.float32))
 
 
+ENOUGH = 8  # rows that are all probabilities: they were meant so
+
+
+def are_probabilities(values: npt.NDArray[np.float32]) -> bool:
+    """Whether all rows, of enough, are in [0, 1] and sum to 1."""
+    few = values[:ENOUGH]
+    if len(few) < ENOUGH or not fractions(few):
+        return False
+    return fractions(values)
+
+
+def fractions(values: npt.NDArray[np.float32]) -> bool:
+    sums = values.sum(axis=1, dtype=np.float64)
+    return bool(((values >= 0) & (values <= 1)).all() and (np.abs(sums - 1.0) <= SUM_TOLERANCE).all())
+
+
+def logarithms(values: npt.NDArray[np.float32], wanted: bool) -> npt.NDArray[np.float32]:
+    """Logits of probabilities, where they are wanted: finite ones. Votes, 0 and 1 alone, say which class and not how
+    surely: as logits they stay as far apart as they are."""
+    if not wanted:
+        return values
+    votes = ((values == 0) | (values == 1)).all()
+    return values - np.float32(1) if votes else np.log(np.maximum(values, np.finfo(np.float32).tiny))
+
+
 def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
+    if are_probabilities(values):
+        raise ValueError(
+            f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give their logarithm"
+        )
     bad = invalid(values)
     if bad.any():
         raise ValueError(

@@ -137,6 +137,9 @@ class Asker:
                 raise errors.answer_rows(len(array), len(part), kept)
             raise errors.answer_classes(array.shape, classes, kept)
         logits = np.ascontiguousarray(array, dtype=np.float32)
+        if inputs.are_probabilities(logits):
+            answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
+            raise errors.answer_probabilities(len(part), kept)
         bad = inputs.invalid(logits)
         if not bad.all():
             answers.keep(part[~bad], logits[~bad])
