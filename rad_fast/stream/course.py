@@ -6,6 +6,7 @@ budget with points by falling effective gain, so a larger budget is the same fil
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from rad_fast.game.pool import ArrayPool
 from rad_fast.game.quotas import ClassPools, Shares, class_counts, shares, solve_by_class
 from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.arrival import LEVELS, Course
-from rad_fast.kernels.reference.game import Equilibria, Equilibrium, terms
+from rad_fast.kernels.reference.game import GRID_BITS, WIDTH_BITS, Box, Equilibria, Equilibrium, terms
 from rad_fast.kernels.reference.score import Points
 
 from .window import some
@@ -55,10 +56,14 @@ class Wanted(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """The game on a window: one equilibrium a class, or one for all, and the quotas that they fill."""
+    """The game on a window: one equilibrium a class, or one for all, and the quotas that they fill.
+
+    ``spread``: how far chance moves the sum of q and the slope on as many other points, a standard error of each.
+    """
 
     equilibria: Equilibria
     quotas: Float64s
+    spread: tuple[float, float] = (0.0, 0.0)
 
 
 def solved(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> Solution:
@@ -68,9 +73,12 @@ def solved(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> 
     if wanted.quotas is None:
         budget = wanted.rate * count
         answer = solve(ArrayPool.of([points], kernels), budget, on_grid(mistakes))
-        return Solution(Equilibria(*np.array(answer)[:, None]), np.array([budget]))
-    found = shared(points, wanted, chosen, kernels)
-    return Solution(solve_by_class(ClassPools([points], len(chosen), kernels), found, mistakes), found.quotas)
+        answers, quotas = Equilibria(*np.array(answer)[:, None]), np.array([budget])
+    else:
+        found = shared(points, wanted, chosen, kernels)
+        answers, quotas = solve_by_class(ClassPools([points], len(chosen), kernels), found, mistakes), found.quotas
+    q, reaction = parts(points, answers, kernels)
+    return Solution(answers, quotas, (float(q.std()) * count**0.5, float(reaction.std()) * count**0.5))
 
 
 def shared(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> Shares:
@@ -82,7 +90,7 @@ def shared(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> 
 
 def course_of(points: Points, solution: Solution, wanted: Wanted) -> Course:
     """The ladders around the equilibria, one a class."""
-    answers, quotas = solution
+    answers, quotas, _ = solution
     factors = boosts(wanted.slack)
     course = unknown(len(quotas))
     course.price[:] = answers.price
@@ -100,24 +108,42 @@ def moved(points: Points, solution: Solution, wanted: Wanted, chosen: Int64s, ke
     An equilibrium fills its quota, and the value's slope in the price is zero. On other points of the same kind both
     come out by chance about a standard error off; only beyond that is there something to solve for.
     """
-    answers, quotas = solution
+    count, spread = len(points.gain), solution.spread
+    mistakes = 2.0 * wanted.mistakes * count
     if wanted.quotas is None:
-        at, label, due = Equilibrium(*(float(field[0]) for field in answers)), None, wanted.rate * len(points.gain)
-        q = kernels.probabilities(points.gain, points.correctness, at)
-        off = np.array([q.sum() - due])
+        off, slope = residuals(points, solution, kernels)
+        filled, slope = abs(off - wanted.rate * count), slope - mistakes
     else:
-        at, label = answers.of(points.label), points.label
-        q = kernels.class_probabilities(points, answers)
-        off = np.bincount(label, q, len(quotas)) - shared(points, wanted, chosen, kernels).quotas
-    if float(off @ off) > len(q) * float(q.var()) + 1.0:
-        return True
+        q, reaction = parts(points, solution.equilibria, kernels)
+        lacking = np.bincount(points.label, q, len(chosen)) - shared(points, wanted, chosen, kernels).quotas
+        filled, slope = float(lacking @ lacking) ** 0.5, float(reaction.sum()) - mistakes
+    # At a price of 1, the highest, the slope is any number of at least zero.
+    beyond = abs(min(slope, 0.0)) if solution.equilibria.price.max() >= 1.0 else abs(slope)
+    return filled > spread[0] + 1.0 or beyond > spread[1] + 1.0
+
+
+def residuals(points: Points, solution: Solution, kernels: Backend) -> tuple[float, float]:
+    """The sum of q, and the slope but for the mistakes, of the one game on other points: in one pass of a kernel."""
+    answer = Equilibrium(*(float(field[0]) for field in solution.equilibria))
+    box = Box(answer.price, answer.price, answer.threshold, answer.threshold)
+    sums, *on_the_threshold = kernels.reduce(points.gain, points.correctness, box)
+    width = math.ldexp(sums.priced_width, -WIDTH_BITS)
+    filled = sums.saturated + sums.full + answer.price * width
+    filled += float(kernels.probabilities(on_the_threshold[0], on_the_threshold[1], answer).sum())
+    advantage = math.ldexp(sums.priced_advantage + sums.full_advantage, -GRID_BITS) + sums.full
+    return filled, advantage - answer.threshold * width
+
+
+def parts(points: Points, answers: Equilibria, kernels: Backend) -> tuple[Float64s, Float64s]:
+    """What each point adds to the sum of q, and to the slope."""
+    if len(answers.price) == 1:
+        at = Equilibrium(*(float(field[0]) for field in answers))
+        q = kernels.probabilities(points.gain, points.correctness, at)
+    else:
+        at, q = answers.of(points.label), kernels.class_probabilities(points, answers)
     t = terms(points.gain, points.correctness)
     reacting = (t.effective > at.threshold) & (t.gain > at.price)
-    reaction = np.where(reacting, t.advantage - np.maximum(at.threshold * t.width, -1.0), 0.0)
-    slope = float(reaction.sum()) - 2.0 * wanted.mistakes * len(q)
-    # At a price of 1, the highest, the slope is any number of at least zero.
-    beyond = abs(min(slope, 0.0)) if np.max(at.price) >= 1.0 else abs(slope)
-    return bool(beyond > float(reaction.std()) * len(q) ** 0.5 + 1.0)
+    return q, np.where(reacting, t.advantage - np.maximum(at.threshold * t.width, -1.0), 0.0)
 
 
 def ladder(points: Points, price: float, wanted: Float64s) -> tuple[Float64s, Float64s]:

@@ -95,6 +95,7 @@ class Decider:
             "course": {name: values.copy() for name, values in self.course._asdict().items()},
             "equilibria": [field.copy() for field in self.solution.equilibria],
             "quotas": self.solution.quotas.copy(),
+            "spread": list(self.solution.spread),
             "counts": self.standing.counts.copy(),
             "phase": self.standing.phase.copy(),
             "chosen": self.chosen.copy(),
@@ -104,9 +105,8 @@ class Decider:
     def load(self, state: dict[str, Any]) -> None:
         self.window.load(state["window"])
         self.course = Course(*(np.array(state["course"][name]) for name in Course._fields))
-        self.solution = Solution(
-            Equilibria(*(np.array(field) for field in state["equilibria"])), np.array(state["quotas"])
-        )
+        answers = Equilibria(*(np.array(field) for field in state["equilibria"]))
+        self.solution = Solution(answers, np.array(state["quotas"]), (state["spread"][0], state["spread"][1]))
         self.standing = Standing(np.array(state["counts"]), np.array(state["phase"]))
         self.chosen = np.array(state["chosen"])
         self.said_used, self.said_doubt = (bool(said) for said in state["said"])

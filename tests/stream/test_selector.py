@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rad_fast
+from benchmarks.streams.hindsight import beside
 from rad_fast.stream import BudgetUsedWarning, StreamSelector
-
-from .hindsight import beside
 
 # Random logits are no good teacher; that this is said has a test of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
