@@ -17,7 +17,7 @@ from . import inputs
 from .calibration import Calibrator
 from .inputs.lists import matrix_of
 from .inputs.typed import BackendName, Budget, InvalidRows
-from .kernels.reference.score import Points, empty_points
+from .kernels.reference.score import Points
 from .selector import Selector
 
 SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label", "__rad_fast_other")
@@ -87,10 +87,13 @@ def select(
     if not hasattr(dataset, "map_batches"):
         raise TypeError(f"dataset: expected a ray.data.Dataset, got {type(dataset).__name__}")
     scorer = Scorer(logits, student_logits, gain, correctness, chosen, exclude, backend)
-    scorer.check(dataset.columns() or [])
+    columns = dataset.columns()
+    scorer.check(columns)
     blocks = materialized(dataset, scorer)
 
     def scores(table: Any) -> Any:
+        if not len(table):  # what is left of a block of which every row was filtered out has no columns
+            return None, [], [()] * len(SCORES)
         errors = table[ERROR].drop_null()
         if len(errors):
             return errors[0].as_py(), [], ()
@@ -183,7 +186,8 @@ class Scorer:
         self.logits, self.student_logits, self.exclude, self.backend = logits, student_logits, exclude, backend
         self.gain, self.correctness, self.chosen = gain, correctness, chosen
 
-    def check(self, columns: list[str]) -> None:
+    def check(self, columns: list[str] | None) -> None:
+        """Check the arguments, and the columns where the dataset knows them before it runs."""
         asked = {"logits": self.logits, "student_logits": self.student_logits, "exclude": self.exclude}
         if self.gain not in GAINS:
             asked["gain"] = self.gain
@@ -198,7 +202,7 @@ class Scorer:
                 f"got {type(given).__name__}"
             )
         for argument, name in asked.items():
-            if name is not None and (not isinstance(name, str) or name not in columns):
+            if name is not None and (not isinstance(name, str) or (columns and name not in columns)):
                 raise ValueError(f"{argument}: expected the name of a column of the dataset, {columns}, got {name!r}")
 
     def source(self, classes: int, student_classes: int) -> inputs.Source:
@@ -208,8 +212,11 @@ class Scorer:
 
     def __call__(self, table: Any) -> Any:
         pyarrow = importlib.import_module("pyarrow")
+        if not len(table):
+            return table
         error = None
         try:
+            self.check(table.column_names)
             classes, points = self.scored(table)
         except (TypeError, ValueError) as failure:  # in Ray's own report it would be lost in a traceback
             error, classes = " ".join(str(failure).split()), (0, 0)
@@ -233,8 +240,6 @@ class Scorer:
         mask, before = flags(table, self.exclude), None
         if not isinstance(self.chosen, Mapping):
             before = flags(table, self.chosen)
-        if not len(table):
-            return (0, 0), empty_points(0, other=True)
         # With quotas, so that the likeliest other classes are kept.
         selector = Selector(1, quotas="equal", invalid="exclude", backend=self.backend)
         of_points = {"gain": gain, "correctness": correctness, "chosen": before, "exclude": mask}
@@ -254,6 +259,8 @@ class Scorer:
 def flags(table: Any, column: str | None) -> npt.NDArray[np.bool_] | None:
     """A column of truth values."""
     mask = None if column is None else np.asarray(table[column])
+    if mask is not None and mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all():
+        return mask.astype(bool)
     if mask is not None and mask.dtype != bool:
         raise TypeError(f"column {column!r}: expected truth values without nulls, got {mask.dtype}")
     return mask

@@ -103,3 +103,36 @@ def test_messages(ray):
     uneven = dataset(ray, 100, logits=LOGITS[:100]).union(dataset(ray, 100, logits=LOGITS[:100, :4]))
     with pytest.raises(ValueError, match="column 'logits': expected rows of one length, got 4 and 6"):
         rad_fast.ray.select(uneven, 5)
+
+
+def test_blocks_of_which_nothing_is_left(ray):
+    data = ray.data.range(600, override_num_blocks=4).map_batches(lambda b: {"id": b["id"], "logits": LOGITS[b["id"]]})
+    selected = rad_fast.ray.select(data.filter(lambda row: row["id"] >= 300), 30)
+    np.testing.assert_array_equal(ids(selected), 300 + rad_fast.select(LOGITS[300:600], 30))
+    with pytest.raises(ValueError, match="expected at least one row, got none"):
+        rad_fast.ray.select(data.filter(lambda row: row["id"] < 0), 30)
+
+
+def test_masks_of_0_and_1_missing_rows_and_probabilities(ray):
+    mask = np.arange(N) % 3 == 0
+    selected = rad_fast.ray.select(dataset(ray, logits=LOGITS, out=mask.astype(np.int8)), BUDGET, exclude="out")
+    np.testing.assert_array_equal(ids(selected), rad_fast.select(LOGITS, BUDGET, exclude=mask))
+    with pytest.raises(ValueError, match="column 'out': expected truth values"):
+        rad_fast.ray.select(dataset(ray, logits=LOGITS, out=np.arange(N)), BUDGET, exclude="out")
+    import pyarrow as pa
+
+    rows = LOGITS[:200].tolist()
+    rows[7], rows[150] = None, None
+    holes = ray.data.from_arrow([pa.table({"id": range(100), "logits": rows[at : at + 100]}) for at in (0, 100)])
+    with pytest.raises(ValueError, match="2 rows have NaN|1 row has NaN.* row 7"):
+        rad_fast.ray.select(holes, 10)
+    expected = rad_fast.select(LOGITS[:200].astype(np.float64), 10, exclude=[7, 150])
+    np.testing.assert_array_equal(
+        [row % 100 for row in expected], ids(rad_fast.ray.select(holes, 10, invalid="exclude"))
+    )
+    p = np.exp(LOGITS.astype(np.float64))
+    p /= p.sum(axis=1, keepdims=True)
+    with pytest.raises(ValueError, match="expected logits, got probabilities"):
+        rad_fast.ray.select(dataset(ray, logits=p), BUDGET)
+    with pytest.raises(ValueError, match="expected logits, got probabilities"):
+        rad_fast.ray.select(dataset(ray, logits=LOGITS, student=p), BUDGET, student_logits="student")
