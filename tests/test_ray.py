@@ -124,7 +124,7 @@ def test_masks_of_0_and_1_missing_rows_and_probabilities(ray):
     rows = LOGITS[:200].tolist()
     rows[7], rows[150] = None, None
     holes = ray.data.from_arrow([pa.table({"id": range(100), "logits": rows[at : at + 100]}) for at in (0, 100)])
-    with pytest.raises(ValueError, match="2 rows have NaN|1 row has NaN.* row 7"):
+    with pytest.raises(ValueError, match=r"2 rows have NaN|1 row has NaN.* row 7"):
         rad_fast.ray.select(holes, 10)
     expected = rad_fast.select(LOGITS[:200].astype(np.float64), 10, exclude=[7, 150])
     np.testing.assert_array_equal(
