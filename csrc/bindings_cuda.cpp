@@ -12,6 +12,7 @@
 #include <limits>
 #include <string>
 
+#include "arrays.hpp"
 #include "cuda/kernels.hpp"
 
 #if !defined(RAD_FAST_MODULE)
@@ -371,6 +372,18 @@ void bind_memory(py::module_& module) {
       "from"_a, "bytes"_a, "device"_a, "stream"_a, "Copies device memory to the host, and waits for it.");
 }
 
+void bind_arrays(py::module_& module) {
+  using namespace py::literals;
+  module.def("of_capsule", &arrays::of_capsule, "capsule"_a,
+             "(address, dtype, shape, strides or None, device type, device, None) of what a DLPack capsule holds, which is not\n"
+             "consumed; dtype is \"code/bits\" for one without a name here.");
+  module.def("of_table", &arrays::of_table, "table"_a, "tensor"_a,
+             "The same of a tensor, by its class's __dlpack_c_exchange_api__, and its library's current stream.");
+  module.def("capsule_of", &arrays::capsule_of, "owner"_a, "address"_a, "dtype"_a, "shape"_a, "device_type"_a, "device"_a,
+             "versioned"_a, "A DLPack capsule for memory that `owner` keeps.");
+  module.def("held", &arrays::held, "How many capsules, or arrays made of them, still hold an owner.");
+}
+
 }  // namespace
 }  // namespace cuda
 }  // namespace rad_fast
@@ -381,4 +394,5 @@ PYBIND11_MODULE(RAD_FAST_MODULE, module) {
   rad_fast::cuda::bind_game(module);
   rad_fast::cuda::bind_sample(module);
   rad_fast::cuda::bind_memory(module);
+  rad_fast::cuda::bind_arrays(module);
 }

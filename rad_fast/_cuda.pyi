@@ -152,3 +152,28 @@ def copy_in(to: int, buffer: Buffer, device: int, stream: int) -> None:
 
 def copy_out(from_: int, bytes: int, device: int, stream: int) -> bytes:  # noqa: A002 - its own name is a keyword
     """Copies device memory to the host, and waits for it."""
+
+_Seen = tuple[int, str, tuple[int, ...], tuple[int, ...] | None, int, int, int | None]
+
+def of_capsule(capsule: object) -> _Seen:
+    """(address, dtype, shape, strides or None, device type, device, None) of what a DLPack capsule holds, not consumed.
+
+    dtype is "code/bits" for one without a name here.
+    """
+
+def of_table(table: object, tensor: object) -> _Seen:
+    """The same of a tensor, by its class's __dlpack_c_exchange_api__, and its library's current stream."""
+
+def capsule_of(
+    owner: object,
+    address: int,
+    dtype: str,
+    shape: tuple[int, ...],
+    device_type: int,
+    device: int,
+    versioned: bool,
+) -> object:
+    """A DLPack capsule for memory that `owner` keeps."""
+
+def held() -> int:
+    """How many capsules, or arrays made of them, still hold an owner."""

@@ -7,7 +7,6 @@ Nothing is imported that the caller has not imported; torch is not needed. Addre
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import math
 import sys
@@ -92,6 +91,11 @@ def of_torch(name: str, tensor: Any, torch: Any) -> CudaArray:
         raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}; call .to_dense()")
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
+    table = getattr(type(tensor), "__dlpack_c_exchange_api__", None)
+    if table is not None:
+        address, dtype, shape, strides, _, device, stream = kernels().of_table(table, tensor)
+        if "/" not in dtype:
+            return CudaArray(address, dtype, shape, strides or strides_of(shape), device, stream, tensor)
     device = tensor.device.index
     stream = torch.cuda.current_stream(device).cuda_stream
     dtype = str(tensor.dtype).removeprefix("torch.")
@@ -118,53 +122,6 @@ def of_interface(name: str, value: Any) -> CudaArray:
 # --------------------------------------------------------------------------------------------------------------- DLPack
 
 
-class DLDevice(ctypes.Structure):
-    _fields_ = [("kind", ctypes.c_int32), ("index", ctypes.c_int32)]
-
-
-class DLDataType(ctypes.Structure):
-    _fields_ = [("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16)]
-
-
-class DLTensor(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("device", DLDevice),
-        ("ndim", ctypes.c_int32),
-        ("dtype", DLDataType),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    ]
-
-
-class DLManagedTensor(ctypes.Structure):
-    pass
-
-
-Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(DLManagedTensor))
-DLManagedTensor._fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", Deleter)]
-
-CODES = {
-    (0, 32): "int32", (0, 64): "int64", (1, 8): "uint8", (2, 16): "float16", (2, 32): "float32",
-    (2, 64): "float64", (4, 16): "bfloat16", (6, 8): "bool",
-}  # fmt: skip
-CAPSULE = b"dltensor"
-
-# Prototypes of our own: attributes set on ctypes.pythonapi would be seen by everyone in the process.
-capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
-capsule_new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
-    ("PyCapsule_New", ctypes.pythonapi)
-)
-# In a destructor the capsule is an address: a reference taken and dropped there would destroy it again.
-dying_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", ctypes.pythonapi)
-)
-dying_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
-
-
 def of_dlpack(name: str, value: Any) -> CudaArray:
     """An array seen through DLPack, ready for work on the default stream.
 
@@ -172,16 +129,18 @@ def of_dlpack(name: str, value: Any) -> CudaArray:
     the capsule when it goes.
     """
     capsule = value.__dlpack__(stream=LEGACY_STREAM)
-    at = capsule_pointer(capsule, CAPSULE)
-    tensor = ctypes.cast(at, ctypes.POINTER(DLManagedTensor)).contents.tensor
-    shape = tuple(tensor.shape[k] for k in range(tensor.ndim))
-    strides = tuple(tensor.strides[k] for k in range(tensor.ndim)) if tensor.strides else strides_of(shape)
-    kind = tensor.dtype
-    if kind.lanes != 1 or (kind.code, kind.bits) not in CODES:
-        raise TypeError(f"{name}: expected numbers of 8 to 64 bits, got DLPack type {kind.code} of {kind.bits} bits")
-    address = (tensor.data or 0) + tensor.byte_offset
-    dtype = CODES[kind.code, kind.bits]
-    return CudaArray(address, dtype, shape, strides, int(tensor.device.index), LEGACY_STREAM, (value, capsule))
+    address, dtype, shape, strides, _, device, _ = kernels().of_capsule(capsule)
+    return CudaArray(
+        address, known(name, dtype), shape, strides or strides_of(shape), device, LEGACY_STREAM, (value, capsule)
+    )
+
+
+def known(name: str, dtype: str) -> str:
+    """The dtype; TypeError for one that DLPack has and rad_fast has no use for."""
+    code, slash, bits = dtype.partition("/")
+    if slash:
+        raise TypeError(f"{name}: expected numbers of 8 to 64 bits, got DLPack type {code} of {bits} bits")
+    return dtype
 
 
 # ---------------------------------------------------------------------------------------------------- memory of our own
@@ -238,42 +197,12 @@ class Memory:
     def __dlpack_device__(self) -> tuple[int, int]:
         return CUDA, self.device
 
-    def __dlpack__(self, *, stream: int | None = None, **_: Any) -> Any:
+    def __dlpack__(self, *, stream: int | None = None, max_version: tuple[int, int] | None = None, **_: Any) -> Any:
         """A DLPack capsule; work on the consumer's stream comes after what is queued on ours."""
         if stream != -1:
             kernels().follow(LEGACY_STREAM if stream is None else stream, self.stream, self.device)
-        return exported(self)
-
-
-EXPORTED: dict[int, tuple[Any, ...]] = {}  # what living capsules point to
-
-
-def forget(managed: Any) -> None:
-    """What a consumer calls when it is done with the memory."""
-    EXPORTED.pop(ctypes.addressof(managed.contents), None)
-
-
-def drop(capsule: int) -> None:
-    """The destructor of a capsule: of one that nobody consumed (a consumer renames it) the memory is let go."""
-    if dying_valid(capsule, CAPSULE):
-        EXPORTED.pop(int(dying_pointer(capsule, CAPSULE)), None)
-
-
-FORGET = Deleter(forget)
-DROP = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(drop)
-
-
-def exported(memory: Memory) -> Any:
-    shape = (ctypes.c_int64 * len(memory.shape))(*memory.shape)
-    strides = (ctypes.c_int64 * len(memory.shape))(*strides_of(memory.shape))
-    code, bits = next(key for key, name in CODES.items() if name == memory.dtype)
-    tensor = DLTensor(
-        memory.address, DLDevice(CUDA, memory.device), len(memory.shape), DLDataType(code, bits, 1), shape, strides, 0
-    )
-    managed = DLManagedTensor(tensor, None, FORGET)
-    at = ctypes.addressof(managed)
-    EXPORTED[at] = (managed, shape, strides, memory)
-    return capsule_new(at, CAPSULE, ctypes.cast(DROP, ctypes.c_void_p))
+        versioned = max_version is not None and max_version[0] >= 1
+        return kernels().capsule_of(self, self.address, self.dtype, self.shape, CUDA, self.device, versioned)
 
 
 def empty_like(like: CudaArray, shape: tuple[int, ...], dtype: str) -> Any:
@@ -285,6 +214,16 @@ def empty_like(like: CudaArray, shape: tuple[int, ...], dtype: str) -> Any:
         with cupy.cuda.Device(like.device):
             return cupy.empty(shape, dtype=dtype)
     return Memory(shape, dtype, like.device, like.stream)
+
+
+def new_vector(like: CudaArray, length: int, dtype: str) -> CudaArray:
+    """A new array as ``empty_like`` makes it, and where it lies."""
+    owner = empty_like(like, (length,), dtype)
+    if isinstance(owner, Memory):
+        at = owner.address
+    else:
+        at = owner.data_ptr() if hasattr(owner, "data_ptr") else owner.data.ptr
+    return CudaArray(at, dtype, (length,), (1,), like.device, like.stream, owner)
 
 
 def copied_like(like: CudaArray, array: npt.NDArray[Any]) -> Any:
@@ -336,8 +275,8 @@ class Room(NamedTuple):
 
 def room_like(like: CudaArray, nbytes: int) -> Room:
     """Memory from the allocator of the array's library: torch's and CuPy's keep what they were given back."""
-    owner = empty_like(like, (max(nbytes, 1),), "uint8")
-    return Room(described("room", owner).address, nbytes, like.device, like.stream, owner)
+    memory = new_vector(like, max(nbytes, 1), "uint8")
+    return Room(memory.address, nbytes, like.device, like.stream, memory.owner)
 
 
 def handed_back(like: CudaArray, array: Any) -> Any:

@@ -6,6 +6,7 @@ works; only what returns Python numbers waits for it. Scratch memory is given ba
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
 from rad_fast.kernels.reference.score import Invalid, Kind, Rule
 
 from . import arrays
-from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, room_like
+from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, new_vector, room_like
 
 SHRINKS = 0.7  # as rad_fast.game: a pass that leaves more undecided is not looked at
 
@@ -91,23 +92,41 @@ def select(
 
     ``running``: kernels.reference.sample.start(seed, budget, points). Other arguments as in ``appraise``.
     """
-    points = appraise(teacher, student, rule, given, exclude)
-    solution = solve(points.gain, points.correctness, budget, mistakes, mistakes_each, account=points.status)
-    return Selected(sample(points.gain, points.correctness, solution, running, budget), points, solution)
+    z = matrix("logits", teacher)
+    places, account = appraised(z, student, rule, given, exclude)
+    gain, correctness, _ = places
+    solve_size, sample_size = workspaces(z.shape[0])
+    workspace = room_like(z, max(solve_size, sample_size))
+    solution = solve(gain, correctness, budget, mistakes, mistakes_each, account=account, workspace=workspace)
+    indices = new_vector(z, budget, "int64")
+    scan(gain, correctness, solution, running, 0, indices.address, budget, workspace)
+    points = Points(*owned(z, places), account)
+    return Selected(handed_back(z, indices.owner), points, solution)
+
+
+@lru_cache(maxsize=64)
+def workspaces(points: int) -> tuple[int, int]:
+    """Bytes that the game and the sample need beside the points."""
+    return kernels().solve_workspace(points), kernels().sample_workspace(points)
 
 
 def read(selected: Selected) -> Account:
     """Waits for the device, once."""
-    both = selected.points.status.bytes()
-    findings, solution = both[: kernels().findings_bytes], both[kernels().findings_bytes :]
+    module = kernels()
+    both, cut = selected.points.status.bytes(), module.findings_bytes
+    findings, solution = both[:cut], both[cut : cut + module.solution_bytes]
     teacher, student, given = (Invalid(*pair) for pair in kernels().findings(findings))
     four, status, _, valid = kernels().solution(solution)
     return Account(teacher, student, given, valid, status, Equilibrium(*four) if status == "solved" else None)
 
 
 def new_account(like: CudaArray) -> Room:
-    """Room for what is counted of a selection, and for its equilibrium behind that: read in one copy."""
-    return room_like(like, kernels().findings_bytes + kernels().solution_bytes)
+    """Room for what is counted of a selection, for its equilibrium behind that, and for what the sample says of itself.
+
+    The first two are read in one copy.
+    """
+    module = kernels()
+    return room_like(like, module.findings_bytes + module.solution_bytes + module.drawn_bytes)
 
 
 # ---------------------------------------------------------------------------------------------------------------- score
@@ -147,6 +166,22 @@ def appraise(
     chunks that share its ``status`` say the number of their first row, and add to the first chunk's counts.
     """
     z = matrix("logits", teacher)
+    places, status = appraised(z, student, rule, given, exclude, out, first_row)
+    if out is not None:
+        return out
+    return Points(*owned(z, places), status)
+
+
+def appraised(
+    z: CudaArray,
+    student: Any,
+    rule: Rule | DeviceRule | None,
+    given: Any,
+    exclude: Any,
+    out: Points | None = None,
+    first_row: int = 0,
+) -> tuple[tuple[CudaArray, CudaArray, CudaArray], Room]:
+    """``appraise``, its outputs as places in memory."""
     ready = prepare(Rule() if rule is None else rule, z)
     of_student = None if student is None else matrix("student_logits", student)
     if of_student is not None and (of_student.shape[0], of_student.device) != (z.shape[0], z.device):
@@ -162,19 +197,24 @@ def appraise(
     mask = None if exclude is None else vector("exclude", exclude, "bool", z)
     rows = z.shape[0]
     if out is None:
-        gain, correctness, label = (empty_like(z, (rows,), dtype) for dtype in ("float32", "float32", "int32"))
+        gain, correctness, label = (new_vector(z, rows, dtype) for dtype in ("float32", "float32", "int32"))
         status = new_account(z)
     else:
-        gain, correctness, label, status = out
-        vector("out.gain", gain, "float32", z)
-        vector("out.correctness", correctness, "float32", z)
-        vector("out.label", label, "int32", z)
+        gain = vector("out.gain", out.gain, "float32", z)
+        correctness = vector("out.correctness", out.correctness, "float32", z)
+        label, status = vector("out.label", out.label, "int32", z), out.status
     kernels().appraise(
         layout(z), None if of_student is None else layout(of_student), rows, first_row, described_rule(ready, values),
-        address(mask), address_of(gain), address_of(correctness), address_of(label), status.address,
+        address(mask), gain.address, correctness.address, label.address, status.address,
         out is not None and first_row > 0, z.device, z.stream,
     )  # fmt: skip
-    return Points(handed_back(z, gain), handed_back(z, correctness), handed_back(z, label), status)
+    return (gain, correctness, label), status
+
+
+def owned(z: CudaArray, places: tuple[CudaArray, CudaArray, CudaArray]) -> tuple[Any, Any, Any]:
+    """The arrays of three places, in the library of ``z``."""
+    first, second, third = (handed_back(z, place.owner) for place in places)
+    return first, second, third
 
 
 def prepare(rule: Rule | DeviceRule, like: CudaArray) -> DeviceRule:
@@ -272,12 +312,13 @@ def solve(
     mistakes_each: float = 0.0,
     *,
     account: Room | None = None,
+    workspace: Room | None = None,
 ) -> Solution:
     """Enqueue the search for the equilibrium; nothing waits for the device. ``account``: where it is to go."""
     g, c = pair(gain, correctness)
     points = g.shape[0]
-    size = kernels().solve_workspace(points)
-    workspace, account = room_like(g, size), account or new_account(g)
+    size = workspaces(points)[0]
+    workspace, account = workspace or room_like(g, size), account or new_account(g)
     at = account.address + kernels().findings_bytes
     kernels().solve(
         g.address, c.address, points, budget, mistakes, mistakes_each, workspace.address, size, at, g.device, g.stream
@@ -285,16 +326,22 @@ def solve(
     return Solution(at, account)
 
 
+def solution_of(account: bytes) -> bytes:
+    begin: int = kernels().findings_bytes
+    end: int = begin + kernels().solution_bytes
+    return account[begin:end]
+
+
 def equilibrium(solution: Solution) -> Equilibrium | None:
     """The equilibrium, or None where the search did not settle (``game.solver.solve`` will). Waits for the device."""
-    four, status, _, _ = kernels().solution(solution.room.bytes()[kernels().findings_bytes :])
+    four, status, _, _ = kernels().solution(solution_of(solution.room.bytes()))
     return Equilibrium(*four) if status == "solved" else None
 
 
 def valid(gain: Any, correctness: Any) -> int:
     """How many points have a gain: what a search for the smallest game counts on its way. Waits for the device."""
     solution = solve(gain, correctness, 1, 0.0)
-    return int(kernels().solution(solution.room.bytes()[kernels().findings_bytes :])[3])
+    return int(kernels().solution(solution_of(solution.room.bytes()))[3])
 
 
 def probabilities(gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
@@ -316,9 +363,9 @@ def sample(gain: Any, correctness: Any, equilibrium: Equilibrium | Solution, run
     The budget must be the one that the equilibrium was found for. Does not wait.
     """
     g, c = pair(gain, correctness)
-    indices = empty_like(g, (budget,), "int64")
-    scan(g, c, equilibrium, running, 0, indices, budget)
-    return handed_back(g, indices)
+    indices = new_vector(g, budget, "int64")
+    scan(g, c, equilibrium, running, 0, indices.address, budget)
+    return handed_back(g, indices.owner)
 
 
 def sample_part(
@@ -326,16 +373,16 @@ def sample_part(
 ) -> tuple[Any, int]:
     """Indices selected in one part (a chunk, a rank's shard) and the running sum after it. Waits for the device."""
     g, c = pair(gain, correctness)
-    after, count = kernels().drawn(scan(g, c, equilibrium, running, 0, None, 0).bytes())
-    indices = empty_like(g, (count,), "int64")
-    scan(g, c, equilibrium, running, first_index, indices, count)
-    return handed_back(g, indices), int(after)
+    after, count = kernels().drawn(scan(g, c, equilibrium, running, 0, 0, 0).bytes())
+    indices = new_vector(g, count, "int64")
+    scan(g, c, equilibrium, running, first_index, indices.address, count)
+    return handed_back(g, indices.owner), int(after)
 
 
 def mass(gain: Any, correctness: Any, equilibrium: Equilibrium | Solution) -> int:
     """The sum of all probabilities in units of 2^-62, modulo 2^64. Waits for the device."""
     g, c = pair(gain, correctness)
-    return int(kernels().drawn(scan(g, c, equilibrium, 0, 0, None, 0).bytes())[0])
+    return int(kernels().drawn(scan(g, c, equilibrium, 0, 0, 0, 0).bytes())[0])
 
 
 def scan(
@@ -344,16 +391,23 @@ def scan(
     equilibrium: Equilibrium | Solution,
     running: int,
     first_index: int,
-    indices: Any,
+    indices: int,
     room: int,
+    workspace: Room | None = None,
 ) -> Room:
-    """Enqueue a scan; what it says of itself, on the device."""
+    """Enqueue a scan that writes to the address ``indices``; what it says of itself, on the device."""
     points = gain.shape[0]
-    workspace, drawn = room_like(gain, kernels().sample_workspace(points)), room_like(gain, kernels().drawn_bytes)
-    answer = equilibrium.address if isinstance(equilibrium, Solution) else tuple(map(float, equilibrium[:3]))
+    if workspace is None:
+        workspace = room_like(gain, workspaces(points)[1])
+    if isinstance(equilibrium, Solution):
+        answer: Any = equilibrium.address
+        drawn = equilibrium.room._replace(address=equilibrium.address + kernels().solution_bytes)
+    else:
+        answer, drawn = tuple(map(float, equilibrium[:3])), room_like(gain, kernels().drawn_bytes)
+    drawn = drawn._replace(nbytes=kernels().drawn_bytes)
     kernels().sample(
-        gain.address, correctness.address, points, answer, running, first_index,
-        0 if indices is None else address_of(indices), room, workspace.address, drawn.address, gain.device, gain.stream,
+        gain.address, correctness.address, points, answer, running, first_index, indices, room, workspace.address,
+        drawn.address, gain.device, gain.stream,
     )  # fmt: skip
     return drawn
 

@@ -31,7 +31,8 @@ def route(backend: str, logits: Any) -> Route:
     inputs.device_backend(backend)
     cupy = sys.modules.get("cupy")
     known = inputs.is_torch(logits) or (cupy is not None and isinstance(logits, cupy.ndarray))
-    wanted = ("triton", "cuda") if known else ("cuda",)
+    # By count (benchmarks/FACTS.md) the compiled kernels are as fast at scoring, and faster at the game and the sample.
+    wanted = ("cuda", "triton") if known else ("cuda",)
     if backend != "auto":
         wanted = (backend,)
     reasons = []

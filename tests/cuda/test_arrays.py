@@ -67,20 +67,45 @@ def test_dlpack_out(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     address = memory.address
     del memory
     gc.collect()
-    assert len(arrays.EXPORTED) == 1
+    assert arrays.kernels().held() == 1
     np.testing.assert_array_equal(taken, array)
     assert taken.ctypes.data == address
     del taken
     gc.collect()
-    assert arrays.EXPORTED == {}
+    assert arrays.kernels().held() == 0
 
 
 def test_a_capsule_that_nobody_takes_lets_go() -> None:
     capsule = Memory.of(np.zeros(4)).__dlpack__()
-    assert len(arrays.EXPORTED) == 1
+    assert arrays.kernels().held() == 1
     del capsule
     gc.collect()
-    assert arrays.EXPORTED == {}
+    assert arrays.kernels().held() == 0
+
+
+@pytest.mark.parametrize("version", [None, (0, 8), (1, 1)])
+def test_a_capsule_is_of_the_version_that_is_asked_for(version: tuple[int, int] | None) -> None:
+    memory = Memory.of(np.zeros((3, 2), np.float32))
+    capsule = memory.__dlpack__(max_version=version)
+    assert ("dltensor_versioned" in repr(capsule)) == (version == (1, 1))
+    address, dtype, shape, strides, kind, device, _ = arrays.kernels().of_capsule(capsule)
+    assert (address, dtype, shape, strides, kind, device) == (memory.address, "float32", (3, 2), (2, 1), 2, 0)
+    with pytest.raises(TypeError, match="capsule: expected one named dltensor"):
+        arrays.kernels().of_capsule(object())
+    with pytest.raises(ValueError, match="dtype: expected one that DLPack has"):
+        arrays.kernels().capsule_of(memory, memory.address, "int3", (1,), 2, 0, False)
+
+
+def test_a_tensor_is_seen_through_its_class_table() -> None:
+    torch = pytest.importorskip("torch")
+    table = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+    if table is None:
+        pytest.skip("this torch has no table of DLPack functions (2.10 has)")
+    tensor = torch.arange(24, dtype=torch.bfloat16).reshape(4, 6)[1:, ::2]
+    address, dtype, shape, strides, kind, _, stream = arrays.kernels().of_table(table, tensor)
+    assert (address, dtype, shape, strides) == (tensor.data_ptr(), "bfloat16", (3, 3), (6, 2))
+    assert (kind, stream) == (1, 0)  # on the CPU: no stream
+    assert arrays.kernels().of_table(table, torch.zeros(2, dtype=torch.complex64))[1] == "5/64"
 
 
 def test_bfloat16_goes_through_dlpack() -> None:

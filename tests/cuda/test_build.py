@@ -96,7 +96,10 @@ def test_module_imports_without_a_driver(
     path, environment = nvcc
     command = [*compiler, "-O1", "-fvisibility=hidden", "-c", str(build.BINDINGS)]
     bindings = build.cached("bindings.o", command, make=partial(build.run_to, command))
-    link = [path, "-ccbin", compiler[0], "-shared", "-cudart=static", "-Xlinker=--exclude-libs=ALL", str(bindings)]
+    command = [*compiler, "-O1", "-fvisibility=hidden", "-c", str(build.ARRAYS)]
+    arrays = build.cached("arrays.o", command, make=partial(build.run_to, command))
+    link = [path, "-ccbin", compiler[0], "-shared", "-cudart=static", "-Xlinker=--exclude-libs=ALL"]
+    link += [str(bindings), str(arrays)]
     link += map(str, compiled.objects)
     if "LIBRARY_PATH" in environment:
         link += [f"-L{part}" for part in environment["LIBRARY_PATH"].split(":") if part]
