@@ -22,6 +22,8 @@ from rad_fast.inputs import is_cuda
 from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.score import Invalid, Kind, Rule, empty_points
 
+from . import arrays
+
 Wrap = Callable[[Any], Any]
 RuleOf = Callable[[Any, inputs.Matrix, "inputs.Matrix | None"], Rule]
 
@@ -181,6 +183,11 @@ def fetched(value: Any) -> Any:
         return value
     if inputs.is_torch(value):
         return value.detach().cpu()
+    if isinstance(value, arrays.Memory):
+        host: Any = value.numpy()
+        if value.dtype == "bfloat16":  # its bits, for which NumPy has no name
+            return (host.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return host
     for name in ("get", "copy_to_host"):  # CuPy, numba
         if hasattr(value, name):
             return getattr(value, name)()
