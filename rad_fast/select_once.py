@@ -107,4 +107,6 @@ def select(
     settings = {"mistakes": mistakes, "quotas": quotas, "seed": seed, "random_state": random_state}
     selector = Selector(budget, **settings, invalid=invalid, backend=backend)
     of_points = {"gain": gain, "correctness": correctness, "chosen": chosen, "exclude": exclude}
-    return selector.fit(logits, student_logits=student_logits, **of_points).indices
+    indices = selector.fit(logits, student_logits=student_logits, **of_points).indices
+    selector._state.let_go()  # the indices alone are handed out
+    return indices

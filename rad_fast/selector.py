@@ -197,16 +197,19 @@ class Selector(Parameters):
             self._refuse_invalid(teacher, student, points, mask, bad)
         if gains is not None:
             np.copyto(points.gain, gains, where=~np.isnan(points.gain))
-        invalid = np.isnan(points.gain)
-        excluded = 0 if mask is None else int(np.count_nonzero(mask))
-        if mask is not None:
-            invalid &= ~mask
-            if not self._state.store.whole:
-                points.gain[mask] = np.nan
+        excluded = invalid = 0
+        if mask is not None or bad[0].rows or bad[1].rows:
+            spoilt = np.isnan(points.gain)
+            if mask is not None:
+                excluded = int(np.count_nonzero(mask))
+                spoilt &= ~mask
+                if not self._state.store.whole:
+                    points.gain[mask] = np.nan
+            invalid = int(np.count_nonzero(spoilt))
         if before is not None:
             label = points.label[before]
             elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)
-        self._state.add(points, source, excluded, int(np.count_nonzero(invalid)), wrap or teacher.wrap, elsewhere)
+        self._state.add(points, source, excluded, invalid, wrap or teacher.wrap, elsewhere)
         self._state.seen = seen
         self._state.unanswered += 0 if silent is None else int(np.count_nonzero(silent))
         return self

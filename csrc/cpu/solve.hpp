@@ -80,7 +80,7 @@ inline Box box_of(const Bounds& bounds) {
 }
 
 constexpr int kept_levels = 3;
-constexpr std::int64_t kept_points = std::int64_t{1} << 23;  // of larger pools what is undecided goes back to the system
+constexpr std::int64_t kept_points = std::int64_t{1} << 20;  // of larger pools what is undecided goes back to the system
 
 // What a thread keeps between games: some 100 bytes for each of the points that are searched or sampled at a time, and the
 // points that boxes leave undecided.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from rad_fast.kernels.reference.score import Points, empty_points
 # Points in a block, once there are many: 64 MiB a field. Beyond 32 MiB C libraries take memory from the system itself,
 # and give it back when it is freed: what smaller pieces leave behind between others stayed, up to 12 bytes a point.
 BLOCK = 1 << 24
+# Bytes of a block that ``let_go`` keeps for whoever asks next: the first touch of fresh pages takes up to a third of a
+# selection.
+MOST_SPARE = 64 << 20
+SPARE: list[Points] = []
 
 
 class ScoreBlocks:
@@ -25,6 +30,7 @@ class ScoreBlocks:
 
     def __init__(self) -> None:
         self.before = Pieces([])
+        self.made: list[Points] = []
         self.blocks: list[Points] = []
         self.used: list[int] = []
         self.rows = 0
@@ -34,7 +40,8 @@ class ScoreBlocks:
         if not self.blocks or len(self.blocks[-1].gain) - self.used[-1] < rows:
             if self.used and not self.used[-1]:  # room of a chunk that failed
                 self.blocks.pop(), self.used.pop()
-            self.blocks.append(empty_points(max(rows, min(self.rows, BLOCK)), other=True))
+            self.made.append(block_of(max(rows, min(self.rows, BLOCK))))
+            self.blocks.append(self.made[-1])
             self.used.append(0)
         begin = self.used[-1]
         return part(self.blocks[-1], begin, begin + rows)
@@ -57,6 +64,20 @@ class ScoreBlocks:
             self.before = Pieces([*self.before.pieces, *new])
             self.blocks, self.used = [], []
         return self.before
+
+    def let_go(self) -> None:
+        """Nobody holds the points any more: a block of theirs may be another's, the next time."""
+        if len(self.made) == 1 and sum(field.nbytes for field in self.made[0] if field is not None) <= MOST_SPARE:
+            SPARE[:] = self.made
+
+
+def block_of(rows: int) -> Points:
+    """A block with room for so many points: the spare one where it has."""
+    with contextlib.suppress(IndexError):  # another thread may have been faster
+        spare = SPARE.pop()
+        if rows <= len(spare.gain):
+            return spare
+    return empty_points(rows, other=True)
 
 
 class Pieces:

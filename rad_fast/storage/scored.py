@@ -26,6 +26,11 @@ class Scored:
         self.seen = (inputs.Seen(), inputs.Seen())  # of the teacher's rows and the student's
         self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
 
+    def let_go(self) -> None:
+        """Nobody holds the points any more."""
+        if isinstance(self.store, ScoreBlocks):
+            self.store.let_go()
+
     @property
     def points(self) -> int:
         return self.store.rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rad_fast import Selector
+from rad_fast import Selector, select
 from rad_fast.kernels.reference.score import Points
 from rad_fast.storage import blocks
 from rad_fast.storage.blocks import ScoreBlocks
@@ -57,3 +57,38 @@ def test_a_selection_stays_as_it_was_when_more_points_come() -> None:
     np.testing.assert_array_equal(first.gain, before[0])
     np.testing.assert_array_equal(first.probabilities, before[1])
     np.testing.assert_array_equal(both.indices, Selector(20).fit(logits).indices)
+
+
+def test_a_block_that_nobody_holds_any_more_serves_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "SPARE", [])
+    first = ScoreBlocks()
+    gain = first.room(100).gain
+    first.let_go()
+    smaller, larger = ScoreBlocks(), ScoreBlocks()
+    assert smaller.room(60).gain.base is gain.base
+    assert larger.room(60).gain.base is not gain.base  # it is given to one alone
+    smaller.let_go()
+    assert larger.room(101).gain.base is not gain.base  # nor where it is too small
+
+
+def test_what_select_leaves_changes_no_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "SPARE", [])
+    logits = np.random.default_rng(1).normal(0, 4, (3, 500, 10)).astype(np.float32)
+    kept = Selector(20).fit(logits[0])
+    gain = kept.gain.copy()
+    once = [select(some, 20, quotas=None) for some in logits]
+    again = [select(some[:400], 20, quotas=None) for some in logits]
+    assert blocks.SPARE, "select() left nothing: the test proves nothing"
+    np.testing.assert_array_equal(kept.gain, gain)
+    for some, indices, fewer in zip(logits, once, again, strict=True):
+        np.testing.assert_array_equal(indices, Selector(20, quotas=None).fit(some).indices)
+        np.testing.assert_array_equal(fewer, Selector(20, quotas=None).fit(some[:400]).indices)
+
+
+def test_large_blocks_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "SPARE", [])
+    monkeypatch.setattr(blocks, "MOST_SPARE", 13 * 99)
+    store = ScoreBlocks()
+    store.room(100)
+    store.let_go()
+    assert not blocks.SPARE
