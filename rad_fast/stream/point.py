@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 
 from rad_fast.device.backends import DTYPE_CODES, Backend, parameters_of
+from rad_fast.inputs import is_torch
 from rad_fast.kernels.reference.score import Gain, Rule, empty_points
 
 CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items() if name != "uint16"}
 
 
+TORCH_CODES = {f"torch.{name}": code for name, code in {**DTYPE_CODES, "bfloat16": DTYPE_CODES["uint16"]}.items()}
+TORCH_CODES.pop("torch.uint16")
+
+
 class PointScorer:
-    """Scores plain NumPy rows of a stream whose kind is known. Whatever else comes is left to the checks of ``offer``.
+    """Scores a stream's NumPy and torch rows, whose kind is known. What else comes is left to the checks of ``offer``.
 
     The addresses of what it writes to, the rule and the shapes are looked up once: of a stream they do not change.
     """
@@ -41,7 +46,12 @@ class PointScorer:
 
 def described(row: Any, classes: int) -> tuple[int, int, int, int] | None:
     """Address, dtype, classes and stride of a row that can be read where it lies."""
-    if type(row) is not np.ndarray or row.shape != (classes,) or row.strides != (row.itemsize,):
+    if type(row) is np.ndarray:
+        if row.shape != (classes,) or row.strides != (row.itemsize,):
+            return None
+        code, address = CODES.get(row.dtype), row.__array_interface__["data"][0]
+        return None if code is None or address % row.itemsize else (address, code, classes, classes)
+    if not is_torch(row) or row.ndim != 1 or len(row) != classes or row.stride(0) != 1 or row.device.type != "cpu":
         return None
-    code, address = CODES.get(row.dtype), row.__array_interface__["data"][0]
-    return None if code is None or address % row.itemsize else (address, code, classes, classes)
+    code = TORCH_CODES.get(str(row.dtype))
+    return None if code is None or row.is_neg() else (row.data_ptr(), code, classes, classes)

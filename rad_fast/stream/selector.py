@@ -12,6 +12,7 @@ from rad_fast.device import topk
 from rad_fast.device.backends import backend as backend_of
 from rad_fast.inputs import (
     Matrix,
+    Seen,
     Source,
     correctness_array,
     gain_array,
@@ -156,6 +157,7 @@ class StreamSelector:
         self.backend = backend
         self.offered = 0
         self._source: Source | None = None
+        self._looked = Seen()
         self._point: PointScorer | None = None
         self._kernels = backend_of(backend)
         self.gain, self.quotas = inputs.gain(gain), quotas
@@ -229,6 +231,9 @@ class StreamSelector:
         if student_logits is not None:
             student, _ = rows_of("student_logits", student_logits)
             same_rows(teacher, student)
+        looked = self._looked
+        if not looked.others:  # rows that may still be probabilities, given for logits
+            looked = looked.after(teacher, None)
         gain, correctness = (inputs.of_points(value, teacher.rows) for value in (gain, correctness))
         rule = Rule(Kind.GIVEN) if correctness is not None else rule_of(self.correctness, teacher, student)
         rule = rule._replace(gain=gain_of(self.gain if gain is None else gain, teacher, student))
@@ -254,7 +259,9 @@ class StreamSelector:
             np.copyto(points.gain, gains, where=points.label >= 0)
         if self._source is None and self._quotas is not None:
             self._decider.begin(teacher.classes, inputs.window(self.window, self._decider.pace, teacher.classes))
-        if self._point is None and gains is None and given is None and self._kernels.name == "cpp":
+        self._looked = looked
+        plain = gains is None and given is None and looked.others
+        if self._point is None and plain and self._kernels.name == "cpp":
             self._point = PointScorer(self._kernels, rule, known.classes, known.student_classes)
         self._source = known
         return teacher, one, points

@@ -129,8 +129,13 @@ def test_torch_tensors_are_decided_alike_and_answered_in_kind():
     taken = StreamSelector(0.05, window=64).offer(torch.from_numpy(rows))
     assert taken.dtype == torch.bool
     assert np.array_equal(taken.numpy(), whole)
+    apart = torch.from_numpy(np.repeat(rows, 2, axis=1))[:, ::2]
+    for tensor in (torch.from_numpy(rows), torch.from_numpy(rows).double(), apart):
+        stream = StreamSelector(0.05, window=64)
+        assert [stream.offer(row) for row in tensor] == StreamSelector(0.05, window=64).offer(tensor).tolist()
+    short = torch.from_numpy(rows).bfloat16()
     stream = StreamSelector(0.05, window=64)
-    assert [stream.offer(row) for row in torch.from_numpy(rows)] == whole.tolist()
+    assert [stream.offer(row) for row in short] == StreamSelector(0.05, window=64).offer(short).tolist()
 
 
 def test_top_k_logits_are_decided_like_the_whole():
@@ -329,6 +334,29 @@ def test_classes_that_change_are_refused_and_nothing_is_decided():
         stream.offer(logits_of(1)[0], logits_of(1)[0])
     assert stream.offered == before["offered"] == 100
     assert np.array_equal(stream.state_dict()["counts"], before["counts"])
+
+
+def test_probabilities_given_for_logits_are_refused_one_by_one_or_together():
+    p = np.random.default_rng(0).dirichlet(np.ones(5), 100)
+    with pytest.raises(ValueError, match=r"logits: expected logits, got probabilities.*rad_fast.Probabilities\(p\)"):
+        StreamSelector(0.1).offer(p)
+    stream = StreamSelector(0.1)
+    for row in p[:7]:
+        stream.offer(row)
+    with pytest.raises(ValueError, match="logits: expected logits, got probabilities"):
+        stream.offer(p[7])
+    taken = StreamSelector(0.1, window=64).offer(rad_fast.Probabilities(p))
+    assert np.array_equal(taken, StreamSelector(0.1, window=64).offer(np.log(p)))
+
+
+def test_a_teacher_that_gives_labels_alone():
+    rng = np.random.default_rng(0)
+    labels, student = rng.integers(0, 10, 2000), logits_of(2000)
+    settings = {"correctness": 0.8, "gain": "label", "slack": 4.0}
+    taken = StreamSelector(0.1, **settings).offer(rad_fast.TeacherLabels(labels, n_classes=10), student)
+    known = student[np.arange(2000), labels] - student.max(1)
+    assert abs(taken.sum() - 200) <= 4
+    assert known[taken].mean() < known.mean()  # labels that the student did not expect
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
