@@ -121,7 +121,7 @@ class Arrow(Batches):
                 self.random = file.read(6) == b"ARROW1"
             self.path = path
             schema = self.reader([]).schema
-        self.names = list(schema.names)
+            self.names = list(schema.names)
         with reading(path, "an Arrow file or stream"):
             self.sizes = [batch.num_rows for batch in self.every()]
         self.rows = sum(self.sizes)

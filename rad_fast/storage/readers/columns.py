@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rad_fast.inputs.lists import FLOATS, INTEGERS, matrix_of, missing, storage, value_dtype
 
+from .errors import reading
 from .wanted import CLASSES, Wanted, bare, consecutive, listed, stem
 
 Array = npt.NDArray[Any]
@@ -65,7 +66,8 @@ def scalar_dtype(kind: Any, wanted: Wanted) -> str | None:
 
 def columns_of(path: Path, schema: Any, wanted: Wanted) -> Columns:
     """The columns to read: those that were named, or the only ones that could be meant."""
-    every = dict(fields(schema))
+    with reading(path, "columns with names"):
+        every = dict(fields(schema))
     if len(set(schema.names)) < len(schema.names):
         twice = next(name for name in schema.names if schema.names.count(name) > 1)
         raise ValueError(f"{path}: expected columns of different names, got several that are called {twice!r}")

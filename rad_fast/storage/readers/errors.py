@@ -25,7 +25,9 @@ def reading(path: Path, expected: str) -> Iterator[None]:
     """Whatever a library raises for a broken file, as one clear error."""
     try:
         yield
-    except (MemoryError, FileNotFoundError, PermissionError, IsADirectoryError):
+    except MemoryError as error:  # a broken header may ask for any amount
+        raise MemoryError(f"{path}: expected {expected} that fits into memory ({error})") from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
