@@ -121,6 +121,18 @@ def test_an_install_without_compiler_succeeds_and_says_so(
     assert run(bin_folder / "python", "-W", "error", "-c", SELECT).split()[0] == "7"
 
 
+def test_the_description_for_a_package_index_leads_to_the_repository(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(links) > 5
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "Description-Content-Type: text/markdown" in text
+    assert "Author: rad_fast developers" in text
+    assert "Project-URL: Changelog" in text
+
+
 def test_import_loads_no_optional_package() -> None:
     # Here, where they are installed: in a minimal environment a guarded import would go unseen.
     modules = run(sys.executable, "-c", "import sys, rad_fast; print(*sys.modules)").split()
