@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import inputs
 from .device import topk
 from .device.backends import Backend, backend
+from .game.certificate import Labelled
 from .game.pool import spread
 from .inputs import shown
 from .inputs.parameters import Parameters
@@ -40,6 +41,26 @@ class Curve(NamedTuple):
     low: Float64s
     high: Float64s
     points: Float64s
+
+
+class HeldOut(NamedTuple):
+    """Labelled points as a calibration sees them that does not know them: scores, (n,) right and correctness."""
+
+    teacher: Scores
+    student: Scores | None
+    right: Float64s
+    correctness: Float64s
+
+    def seen(self, kind: str | None) -> Labelled:
+        """As a selection sees them whose gain is of the label, or of the student's or the teacher's margin."""
+        gain, student = None, self.student
+        if kind == "teacher":
+            gain = 1.0 - self.teacher.margin
+        elif kind == "student" and student is not None:
+            gain = 1.0 - student.margin
+        elif kind == "label" and student is not None and student.given_probability is not None:
+            gain = 1.0 - student.given_probability
+        return Labelled(gain, self.correctness, self.teacher.label, self.right > 0.0)
 
 
 class Calibrator(Parameters):
@@ -171,17 +192,28 @@ class Calibrator(Parameters):
         Every point is predicted by a calibration fitted on the other folds: on the points that it was fitted on, even
         a poor one agrees with itself. Of more than 20,000 labelled points so many are looked at.
         """
+        labelled = self.held_out()
+        few = len(labelled.right) <= FOLDS
+        predicted = np.full(len(labelled.right), labelled.right.mean()) if few else labelled.correctness
+        return binned(predicted, labelled.right)
+
+    def held_out(self) -> HeldOut:
+        """The labelled points, each with the correctness that a calibration fitted on the others predicts.
+
+        Of more than 20,000 so many. The one point of a calibrator with no other has 1/2.
+        """
         self.check_fitted()
         of_teacher, of_student, right = self._kept
-        predicted = np.full(len(right), right.mean())
-        fold = np.arange(len(right)) % FOLDS
-        for k in range(FOLDS if len(right) > FOLDS else 0):
+        predicted = np.full(len(right), 0.5)
+        folds = min(FOLDS, len(right))
+        fold = np.arange(len(right)) % folds
+        for k in range(folds if len(right) > 1 else 0):
             held, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
             beside = None if of_student is None else rows(of_student, others)
             rule = bounded(fitted(rows(of_teacher, others), beside, right[others]), len(others))
             student = None if of_student is None else rows(of_student, held)
             predicted[held] = correctness(rule, rows(of_teacher, held), student, None)
-        return binned(predicted, right)
+        return HeldOut(of_teacher, of_student, right, predicted)
 
     def check_fitted(self) -> None:
         """ValueError where ``fit`` has not been called."""

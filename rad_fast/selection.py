@@ -15,6 +15,7 @@ from . import inputs
 from .calibration import Calibrator
 from .device.backends import Backend, backend
 from .device.route import Route
+from .game.certificate import certificate
 from .game.nested import extended
 from .game.quotas import Shares
 from .inputs import shown
@@ -23,11 +24,12 @@ from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.score import Gain, Kind, Points, Rule, Scores
 from .report import table as tables
 from .report.figures import Drawn, figures, probabilities
+from .report.numbers import shared_out, worth_querying
 from .report.words import amount, sentences
 from .storage import archive
 from .storage.blocks import Pieces
 
-BLOCK = 1 << 17  # points at a time, within the cache
+REPORTED = 0.95  # confidence of a report's certificate
 SAVED = 1  # the version of what ``save`` writes
 SAVED_CLASSES = (Calibrator, Equilibria, Equilibrium, Gain, Kind, Points, Rule, Scores, Shares)
 HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as they are
@@ -48,8 +50,9 @@ class Selection:
     labels : (N,) int32, the teacher's; -1 where a row is invalid.
     weights : (budget,) float64, 1 / inclusion probability of the selected points: a sum over them weighted so is an
         unbiased estimate of the sum over all points whose inclusion probability is not 0.
-    value : the value of the game, a certificate: whichever ``mistakes`` labels are wrong beyond what correctness
-        admits, the expected gain of the selection, right labels less wrong ones, is at least this.
+    value : the value of the game: whichever ``mistakes`` labels are wrong beyond what correctness admits, the expected
+        gain of the selection, right labels less wrong ones, is at least this. What the labelled points of a Calibrator
+        promise, whatever correctness says, is ``certificate()``.
     mistakes : how many labels the adversary may spoil beyond that.
     price, threshold, share : the equilibrium. A point is taken with probability min(1, price / gain) where its
         effective gain (2 correctness - 1) gain exceeds the threshold, which is the value of the game per query. With
@@ -97,6 +100,7 @@ class Selection:
     quotas: npt.NDArray[np.float64] | None = field(default=None, repr=False)
     _answer: Equilibrium | Equilibria | None = field(default=None, repr=False)
     _shares: Shares | None = field(default=None, repr=False)
+    _gain_of: str | None = field(default=None, repr=False)
     n_unanswered: int = field(default=0, repr=False)
     _before: npt.NDArray[np.int64] | None = field(default=None, repr=False)  # selected in stages before this one
 
@@ -174,6 +178,7 @@ class Selection:
             "mistakes": self.mistakes,
             "value": self.value,
             "value_per_query": self.value / self.budget,
+            **self._certified,
             "price": self.price if each else None,
             "threshold": self.threshold if each else None,
             "share": self.share if each else None,
@@ -186,6 +191,64 @@ class Selection:
             "seed": self.seed,
             "backend": self.backend,
         }
+
+    def certificate(self, confidence: float = 0.95) -> float:
+        """The expected gain that the labelled points promise: right labels less wrong ones, each counted with its gain.
+
+        However the teacher's mistakes lie, the gain to be expected of the selection is at least this with that
+        confidence: for labelled points that are a random sample from the pool's source. It does not rest on what
+        correctness or ``mistakes`` say, only on which points may be taken. Below 0 the labelled points are too few to
+        promise a gain. It is loose where the calibrator does not know the gain: fit it with the student's logits where
+        the selection has them.
+
+        Parameters
+        ----------
+        confidence : a number between 0 and 1.
+
+        Returns
+        -------
+        A float, in the units of ``value``.
+
+        Raises
+        ------
+        ValueError : where correctness came from no Calibrator, or this is one rank's part of a selection.
+
+        Warns
+        -----
+        UserWarning : there are fewer than 30 labelled points.
+
+        Examples
+        --------
+        >>> import numpy as np, rad_fast
+        >>> rng = np.random.default_rng(0)
+        >>> logits, truth = rng.normal(size=(5000, 10)), rng.integers(0, 10, 5000)
+        >>> logits[np.arange(5000), truth] += rng.exponential(5, 5000)
+        >>> calibrator = rad_fast.Calibrator().fit(logits[:500], truth[:500])
+        >>> selection = rad_fast.Selector(100).fit(logits[500:], correctness=calibrator)
+        >>> promise = selection.certificate()
+        >>> right = np.where(logits[500:].argmax(1) == truth[500:], 1, -1)
+        >>> bool(0 < promise < (selection.probabilities * selection.gain * right).sum())
+        True
+        """
+        wanted = inputs.confidence(confidence)
+        if not isinstance(self.calibrator, Calibrator):
+            raise inputs.no_labelled_points()
+        if len(self.on_host()[1].gain) != self.n_points:
+            raise ValueError("certificate: expected a selection of one process, got the part of one rank")
+        if self.calibrator.n_labelled_ < inputs.FEW_LABELLED:
+            inputs.warn_few_labelled(self.calibrator.n_labelled_)
+        return self._promised(wanted)
+
+    def _promised(self, confidence: float) -> float:
+        labelled, points = self.calibrator.held_out().seen(self._gain_of), self.on_host()[1]
+        return certificate(self._host_kernels, points, self.equilibrium, self._before, labelled, confidence)
+
+    @cached_property
+    def _certified(self) -> dict[str, Any]:
+        """What the report says of the labelled points, where there are some."""
+        if not isinstance(self.calibrator, Calibrator) or len(self.on_host()[1].gain) != self.n_points:
+            return {}
+        return {"labelled": self.calibrator.n_labelled_, "certificate": self._promised(REPORTED)}
 
     def summary(self) -> str:
         """The numbers in words, for a terminal."""
@@ -427,30 +490,6 @@ class Selection:
         from .report.page import save
 
         save(path, self.report(), self._figures, title)
-
-
-def shared_out(shares: Shares) -> dict[str, Any]:
-    """The quotas, and the classes that weigh something and have no points: theirs went to the others."""
-    given = {str(k): float(shares.quotas[k]) for k in np.flatnonzero(shares.quotas)}
-    return {
-        "quotas": given,
-        "quotas_without_points": [str(k) for k in np.flatnonzero((shares.weights > 0) & (shares.points == 0))],
-    }
-
-
-def worth_querying(points: Any, threshold: Any) -> int:
-    """How many points have an effective gain above the threshold, or that of their class."""
-    count = 0
-    for begin in range(0, len(points.gain), BLOCK):
-        part = slice(begin, begin + BLOCK)
-        least = threshold[np.maximum(points.label[part], 0)] if isinstance(threshold, np.ndarray) else threshold
-        count += int(np.count_nonzero(effective(points.gain[part], points.correctness[part]) > least))
-    return count
-
-
-def effective(gain: npt.NDArray[np.float32], correctness: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """The effective gain d = (2c - 1) g."""
-    return (2.0 * correctness.astype(np.float64) - 1.0) * gain
 
 
 def calibration(calibrator: object) -> dict[str, Any] | None:

@@ -322,6 +322,7 @@ class Selector(Parameters):
             calibrator=source.calibrator,
             quotas=None if found is None else found.quotas,
             _shares=found,
+            _gain_of=_gain_of(source),
             n_unanswered=counts[3],
             _answer=answer,
         )
@@ -410,6 +411,15 @@ def _on_device(gain: Any, logits: Any, student_logits: Any, correctness: Any) ->
         return False
     alike = student_logits is not None and tuple(student_logits.shape)[1:] == tuple(logits.shape)[1:]
     return isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
+
+
+def _gain_of(source: inputs.Source) -> str | None:
+    """What the gain is of, as the labelled points of a Calibrator know it; None where it was given."""
+    if source.gain == "of the label":
+        return "label"
+    if source.gain == "of the margin":
+        return "teacher" if source.student_classes is None else "student"
+    return None
 
 
 def _gain_named(asked: Any, computed: Gain) -> str:

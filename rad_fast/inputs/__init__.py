@@ -7,11 +7,13 @@ point. ``teachers``: what a teacher may hand over besides an array. Nothing give
 from __future__ import annotations
 
 from .arguments import (
+    FEW_LABELLED,
     Share,
     accuracy,
     budget,
     budget_alone,
     choice,
+    confidence,
     device_backend,
     folder,
     host_backend,
@@ -20,6 +22,7 @@ from .arguments import (
     mistakes,
     mistakes_rate,
     no_kernels,
+    no_labelled_points,
     seed,
     unusable,
 )
@@ -58,6 +61,7 @@ from .points import (
     same_source,
     shared_selector,
     source,
+    warn_few_labelled,
     warn_unreliable,
 )
 from .softmax import ENOUGH, GIVE, Seen, looked_at, probabilities_given, refuse_all_probabilities, refuse_probabilities
@@ -66,6 +70,7 @@ from .teachers import Probabilities, TeacherLabels, TopKLogits, matrix
 __all__ = [
     "ENOUGH",
     "EXPECTED_DTYPE",
+    "FEW_LABELLED",
     "FLOATS",
     "GIVE",
     "Array",
@@ -86,6 +91,7 @@ __all__ = [
     "check_mask",
     "choice",
     "chosen",
+    "confidence",
     "correctness_array",
     "device_backend",
     "exclude_mask",
@@ -108,6 +114,7 @@ __all__ = [
     "needed_student",
     "no_exclusion",
     "no_kernels",
+    "no_labelled_points",
     "none_valid",
     "not_pickled",
     "portable",
@@ -127,5 +134,6 @@ __all__ = [
     "source",
     "unanswered",
     "unusable",
+    "warn_few_labelled",
     "warn_unreliable",
 ]

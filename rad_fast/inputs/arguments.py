@@ -160,6 +160,22 @@ def folder(name: str, value: Any) -> Path | None:
     return Path(os.fspath(value))
 
 
+FEW_LABELLED = 30  # labelled points below which a certificate says hardly anything
+
+
+def confidence(value: Any) -> float:
+    if not is_number(value) or not 0.0 < float(value) < 1.0:
+        raise ValueError(f"confidence: expected a number between 0 and 1, such as 0.95; got {value!r}")
+    return float(value)
+
+
+def no_labelled_points() -> ValueError:
+    return ValueError(
+        "certificate: expected a selection whose correctness came from a Calibrator: without labelled points nothing "
+        "can be promised; fit one and give correctness=calibrator"
+    )
+
+
 def accuracy(value: float) -> float:
     """A correctness given as one number: the teacher's average accuracy."""
     number = float(value)

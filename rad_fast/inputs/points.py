@@ -216,15 +216,24 @@ def none_valid(name: str) -> ValueError:
     return ValueError(f"{name}: no row is left to select from: all are invalid or excluded")
 
 
+def warn_few_labelled(labelled: int) -> None:
+    points = "1 labelled point promises" if labelled == 1 else f"{labelled} labelled points promise"
+    warn(f"certificate: {points} hardly anything; label 30 or more, drawn at random", UserWarning)
+
+
 def warn_unreliable(value: float, mistakes: float, budget: int) -> None:
-    """Warn at the line outside this package that asked for the selection."""
-    frame: FrameType | None = sys._getframe(1)
-    level = 2
-    while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
-        frame, level = frame.f_back, level + 1
     text = (
         f"the value of the game is {value:.6g}: if {mistakes:.6g} more labels are wrong than expected, no choice of "
         f"{budget} points can promise a gain. The points are selected all the same. A Calibrator, fewer mistakes or a "
         "smaller budget may help"
     )
-    warnings.warn(text, UnreliableTeacherWarning, stacklevel=level)
+    warn(text, UnreliableTeacherWarning)
+
+
+def warn(text: str, category: type[Warning]) -> None:
+    """Warn at the line outside this package that called it."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)

@@ -27,6 +27,8 @@ ROWS = {
     "mistakes": "mistakes allowed for: wrong labels beyond those expected",
     "value": "value of the game: the guaranteed gain",
     "value_per_query": "the same per label",
+    "labelled": "labelled points of the calibrator",
+    "certificate": "gain promised with 95% confidence",
     "worth_querying": "points worth a query",
     "threshold": "threshold of the effective gain",
     "price": "price: always picked up to this gain",

@@ -28,6 +28,8 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
         f"even if {wrong} more labels are wrong than expected, the gain is at least {value} on average",
     ]
     lines[-1] += f" ({each} per label)"
+    if "certificate" in numbers:
+        lines.append(certified(numbers["certificate"], numbers["labelled"]))
     if figures is not None:
         lines += robustness(numbers, figures)
     if numbers.get("quotas_without_points"):
@@ -40,6 +42,14 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
     if numbers["value"] <= 0:
         lines.append("that is no promise: the teacher is too unreliable for this budget and that many mistakes")
     return lines
+
+
+def certified(gain: float, labelled: int) -> str:
+    """What the labelled points promise."""
+    points = f"{labelled:,} labelled point" + ("s" if labelled != 1 else "")
+    if gain > 0:
+        return f"certificate: by {points}, with 95% confidence, the expected gain is at least {amount(gain)}"
+    return f"no certificate: {points} cannot promise a gain with 95% confidence; label more, drawn at random"
 
 
 def robustness(numbers: Numbers, figures: Figures) -> list[str]:
