@@ -112,8 +112,8 @@ class SelectionSampler(Sampler[int]):
     -----
     ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch. Every
     ``iter()`` starts at the beginning, or where ``load_state_dict`` put it. A run that is broken off is not counted the
-    first time, so that a look at one batch changes nothing; the same epoch broken off again counts, so that loops of
-    fewer steps than there are batches come round to all points. ``state_dict`` and ``load_state_dict`` hold the epoch
+    first time, so that a look at one batch changes nothing; those that follow it, broken off too, count, so that loops
+    of fewer steps than there are batches come round to all points. ``state_dict`` and ``load_state_dict`` hold the epoch
     and the place in it, so that a loader can resume in the middle. With worker processes the sampler is ahead of the
     loop by the batches that the loader has asked for.
 
@@ -145,16 +145,18 @@ class SelectionSampler(Sampler[int]):
             raise ValueError(f"rank: expected less than the {replicas} replicas, got {rank}")
         self.epoch = self.place = 0
         self._begin = 0  # the place where a run through this epoch begins
-        self._looked = False  # whether a run through this epoch was broken off before
+        self._looked = False  # whether the run before this one was broken off
         self._run = 0  # of several runs at once only the last one counts
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.replicas)
 
     def __iter__(self) -> Iterator[int]:
-        if self.place > self._begin and (self._looked or self.place >= len(self)):
-            self._start(self.epoch + 1)
-        self._looked = self.place > self._begin
+        if self.place > self._begin:  # a run through this epoch has begun and not come to its end
+            broken_off = self.place < len(self)
+            if self._looked or not broken_off:
+                self._start(self.epoch + 1)
+            self._looked = broken_off
         self.place = self._begin
         self._run += 1
         run, epoch, order = self._run, self.epoch, self.indices
