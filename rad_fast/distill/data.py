@@ -113,7 +113,7 @@ class SelectionSampler(Sampler[int]):
     ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch. Every
     ``iter()`` starts at the beginning, or where ``load_state_dict`` put it. A run that is broken off is not counted the
     first time, so that a look at one batch changes nothing; those that follow it, broken off too, count, so that loops
-    of fewer steps than there are batches come round to all points. ``state_dict`` and ``load_state_dict`` hold the epoch
+    of fewer steps than batches come round to all points. ``state_dict`` and ``load_state_dict`` hold the epoch
     and the place in it, so that a loader can resume in the middle. With worker processes the sampler is ahead of the
     loop by the batches that the loader has asked for.
 
