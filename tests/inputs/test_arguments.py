@@ -181,3 +181,20 @@ def test_a_fraction_is_of_the_points_that_can_be_selected(given, points, count):
 def test_mistakes_are_a_count_or_a_fraction(given, meaning):
     count, each = inputs.mistakes_rate(given)
     assert count + each * 200 == meaning
+
+
+def test_correctness_is_looked_at_where_points_are_not_excluded_and_only_there():
+    correctness = np.full(50, 0.9)
+    correctness[[3, 8]] = np.nan, 7.0
+    expected = rad_fast.select(LOGITS, 5, correctness=np.full(50, 0.9), exclude=[3, 8])
+    np.testing.assert_array_equal(rad_fast.select(LOGITS, 5, correctness=correctness, exclude=[3, 8]), expected)
+    with pytest.raises(
+        ValueError, match=r"correctness: expected numbers in \[0, 1\], 1 are not, the first: 7.0 at index 8"
+    ):
+        rad_fast.select(LOGITS, 5, correctness=correctness, exclude=[3])
+
+
+def test_a_value_of_exactly_0_is_unreliable():
+    with pytest.warns(rad_fast.UnreliableTeacherWarning, match="the value of the game is 0: "):
+        selection = rad_fast.Selector(5, mistakes=0, quotas=None).fit(LOGITS, correctness=np.full(50, 0.5))
+    assert selection.value == 0

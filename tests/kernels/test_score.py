@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from rad_fast.device.backends import Backend
-from rad_fast.kernels.reference.score import Kind, Points, Rule, Scores, widened
+from rad_fast.kernels.reference.score import Kind, Points, Rule, Scores, empty_points, widened
 
 from ..oracle import assert_same, assert_within
 
@@ -325,3 +325,12 @@ def test_gains_are_multiples_of_2_to_minus_24_within_0_and_1_and_correctness_wit
         values = getattr(points, name)
         assert values.min() >= 0, f"{name}: {values.min()!r}"
         assert values.max() <= 1, f"{name}: {values.max()!r}"
+
+
+def test_a_margin_on_a_step_has_the_level_after_it(kernels):
+    """Isotonic regression's steps are margins that were seen: the reference's side of them is everyone's."""
+    logits = np.array([[1.0, 1.0], [0.0, -np.inf], [0.0, -0.1]], np.float32)  # margins 0 and 1, exactly, and between
+    rule = Rule(Kind.STEPS, steps=(0.0, 0.5, 1.0), levels=(0.1, 0.2, 0.3, 0.4))
+    points = empty_points(3)
+    kernels.appraise(logits, None, rule, None, points)
+    np.testing.assert_allclose(points.correctness, [0.2, 0.4, 0.2], rtol=1e-6)

@@ -325,19 +325,24 @@ def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch, writer, modul
 
 
 def test_one_chunk_is_read_ahead_and_no_more():
-    read, asked = [], threading.Event()
+    read, next_one, one_more = [], threading.Event(), threading.Event()
 
     def reader(plan):
         read.append(plan)
+        if plan == 1:
+            next_one.set()
         if plan == 2:
-            asked.set()
+            one_more.set()
         return plan * 10
 
     chunks = read_ahead(range(100), reader)
     assert next(chunks) == (0, 0)
-    assert asked.wait(5), "the next was not read while the first one was in use"
+    assert next_one.wait(5), "the next was not read while the first one was in use"
+    assert not one_more.wait(0.1), "and no more than the next: chunks are as large as memory allows"
+    assert next(chunks) == (1, 10)
+    assert one_more.wait(5)
     chunks.close()
-    assert max(read) <= 3  # one is waiting, one more is held by the thread
+    assert read == [0, 1, 2]
     assert not any(thread.name == "rad_fast-read-ahead" for thread in threading.enumerate())
 
 
@@ -374,3 +379,43 @@ def test_results_do_not_land_among_the_shards(tmp_path, capsys):
     assert "expected a place outside of" in capsys.readouterr().err
     assert sorted(os.listdir(folder)) == before
     assert npy.open_npy(folder / "logits-0.npy").shape == (10, C)
+
+
+# ------------------------------------------------------------------------------------------------ what a line decides
+
+
+def test_codecs_are_told_by_the_last_part_of_their_names(tmp_path):
+    path = write_zarr(tmp_path / "z", LOGITS)
+    about = json.loads((path / "zarr.json").read_text())
+
+    def codecs(*names):
+        first = [codec for codec in about["codecs"] if codec["name"] == "bytes"]
+        (path / "zarr.json").write_text(json.dumps(about | {"codecs": [*first, *({"name": name} for name in names)]}))
+
+    for name in ("pickle", "numcodecs.pickle", "zlib.pickle"):
+        codecs(name)
+        with pytest.raises(ValueError, match=f"the codec '{name}': never run"):
+            readers.open_shards([path])
+    codecs("numcodecs.zlib")  # known; what is stored here is of another codec, which is told as such
+    with pytest.raises(ValueError, match=r"^(?!.*never run)"):
+        readers.open_shards([path]).read(0, 5)
+
+
+def test_lists_of_another_declared_length_are_refused():
+    from rad_fast.inputs.lists import matrix_of
+
+    with pytest.raises(ValueError, match="column: expected lists of one length, 5, got 6 in row 30"):
+        matrix_of("column", fixed(LOGITS[:4]), 5, 30)
+    assert matrix_of("column", fixed(LOGITS[:4]), 6, 30).shape == (4, 6)
+
+
+def test_a_file_of_exactly_its_bytes_is_whole_and_of_one_less_is_not(tmp_path):
+    path = write_npy(tmp_path / "x", LOGITS[:3])
+    np.testing.assert_array_equal(npy.open_npy(path), LOGITS[:3])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=rf"expected {len(whole)} bytes .* got {len(whole) - 1}: is it whole"):
+        npy.open_npy(path)
+    path.write_bytes(whole.replace(b"(3, 6)", b"(-3,6)"))
+    with pytest.raises(ValueError, match="expected"):
+        npy.open_npy(path)

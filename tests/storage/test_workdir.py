@@ -333,3 +333,43 @@ def test_files_grow_and_other_programs_can_read_them(tmp_path):
     assert files.settled().joined().gain.shape == (5020,)
     np.testing.assert_array_equal(np.load(tmp_path / "s" / "gain.npy"), [*range(5000), *[-1] * 20])
     assert Path(tmp_path / "s" / "gain.npy").stat().st_size == workdir.OFFSET + 20_080
+
+
+# ------------------------------------------------------------------------------------------------ what a line decides
+
+
+@pytest.mark.parametrize("name", list(workdir.DTYPES))
+def test_a_file_that_lacks_one_row_is_noticed(shards, capsys, name):
+    assert cli.main(command(shards)) == 0
+    path = shards.parent / "w" / f"{name}.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    capsys.readouterr()
+    assert "expected the scores of 1000 points, there is room for 999" in refused(command(shards), capsys)
+    path.write_bytes(whole)
+    assert cli.main(command(shards)) == 0  # of exactly its rows it is whole
+
+
+def test_a_disk_that_is_full_while_files_grow_leaves_them_as_they_were(tmp_path, monkeypatch):
+    files = ScoreFiles(tmp_path / "s")
+    files.reserve(10)
+    before = {path.name: path.stat().st_size for path in (tmp_path / "s").iterdir()}
+    given = workdir.allocate
+
+    def full(file, start, size):
+        given(file, start, size)  # as where there is room for a part: the file has grown
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workdir, "allocate", full)
+    with pytest.raises(OSError, match="no room for the scores of 500 points"):
+        files.reserve(500)
+    assert {path.name: path.stat().st_size for path in (tmp_path / "s").iterdir()} == before
+
+
+def test_scores_are_on_the_disk_before_the_manifest_says_so(shards, monkeypatch):
+    steps = []
+    flush, write = ScoreFiles.flush, workdir.Workdir.write
+    monkeypatch.setattr(ScoreFiles, "flush", lambda self: (steps.append("flush"), flush(self))[1])
+    monkeypatch.setattr(workdir.Workdir, "write", lambda self: (steps.append("write"), write(self))[1])
+    assert cli.main(command(shards)) == 0
+    assert steps == ["write"] + ["flush", "write"] * 10

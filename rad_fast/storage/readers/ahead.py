@@ -21,27 +21,21 @@ def read_ahead(plans: Iterable[Plan], read: Callable[[Plan], Chunk]) -> Generato
 
     An error of ``read`` is raised where its chunk would come. Closing the generator ends the thread.
     """
-    done: queue.Queue[tuple[Plan, Chunk] | BaseException | None] = queue.Queue(maxsize=1)
+    done: queue.SimpleQueue[tuple[Plan, Chunk] | BaseException | None] = queue.SimpleQueue()
+    room = threading.Semaphore(1)  # a chunk is read when the one before it was taken
     stop = threading.Event()
-
-    def put(item: tuple[Plan, Chunk] | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                done.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
 
     def work() -> None:
         try:
             for plan in plans:
+                room.acquire()
                 if stop.is_set():
                     return
-                put((plan, read(plan)))
+                done.put((plan, read(plan)))
         except BaseException as error:  # noqa: BLE001 - raised again by whoever asks for the chunk
-            put(error)
+            done.put(error)
         else:
-            put(None)
+            done.put(None)
 
     thread = threading.Thread(target=work, name="rad_fast-read-ahead", daemon=True)
     thread.start()
@@ -49,10 +43,12 @@ def read_ahead(plans: Iterable[Plan], read: Callable[[Plan], Chunk]) -> Generato
         while (item := done.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            room.release()
             yield item
             del item
     finally:
         stop.set()
+        room.release()
         thread.join()
 
 
