@@ -35,15 +35,17 @@ class Size(NamedTuple):
     rounds: int
     sparing_rounds: int
     flushed: int = 1 << 28  # bytes read before a turn on the CPU, so that no cache holds its input
+    without: frozenset[str] = frozenset()  # contenders on the CPU that are left out
 
 
 # Larger than most processors' last cache; a few minutes on two cores.
 FULL = Size(
     1 << 27, 1 << 30, cpu.CLASSES, cpu.DTYPES, cpu.GAMES[:2], cpu.GAMES, (10, 1000), rounds=20, sparing_rounds=2
 )
+# Compiling torch's side takes longer than all the rest, some ten seconds a case.
 QUICK = Size(
-    1 << 26, 1 << 28, (10, 1000, 32768), ("float32", "bfloat16"), cpu.GAMES[:1], cpu.GAMES[:2], (10,), rounds=7,
-    sparing_rounds=1,
+    1 << 25, 1 << 28, (10, 1000), ("float32", "bfloat16"), cpu.GAMES[:1], cpu.GAMES[:2], (10,), rounds=5,
+    sparing_rounds=1, flushed=1 << 27, without=frozenset({peers.COMPILED}),
 )  # fmt: skip
 
 
@@ -101,7 +103,8 @@ def collect(size: Size, progress: Tell) -> Record:
 
 def called(make: Make) -> str:
     """The call that makes a case, in words."""
-    return f"{make.func.__module__.rpartition('.')[2]}.{make.func.__name__}{make.args}"
+    func, arguments = (make.args[1], make.args[2:]) if make.func is without else (make.func, make.args)
+    return f"{func.__module__.rpartition('.')[2]}.{func.__name__}{arguments}"
 
 
 def measured(case: Case, size: Size, clock: Clock) -> Measured:
@@ -113,14 +116,18 @@ def measured(case: Case, size: Size, clock: Clock) -> Measured:
 
 def planned(size: Size) -> Iterator[tuple[Clock, Make]]:
     """Every case, and the clock it is timed by."""
+
+    def shown(make: Callable[..., Case], *given: Any) -> Make:
+        return partial(without, size.without, make, *given) if size.without else partial(make, *given)
+
     for points in size.games:
-        yield wall, partial(cpu.game, points)
+        yield wall, shown(cpu.game, points)
     uncached = cpu.uncached(size.flushed)
     for classes in size.classes:
         for dtype in size.dtypes:  # one after the other: what else the machine does then meets all alike
-            yield uncached, partial(cpu.scoring, classes, dtype, size.nbytes // ITEM[dtype])
+            yield uncached, shown(cpu.scoring, classes, dtype, size.nbytes // ITEM[dtype])
     for classes in size.wholes:
-        yield uncached, partial(whole, classes, size.nbytes // ITEM["float32"])
+        yield uncached, shown(whole, classes, size.nbytes // ITEM["float32"])
     cpu.numbers.cache_clear()
     if not gpu():
         return
@@ -141,6 +148,12 @@ def whole(classes: int, elements: int) -> Case:
     """select, without torch's scoring alone, which is measured as such."""
     case = cpu.whole(classes, elements)
     return only(case, set(case.contenders) - {cpu.SCORED})
+
+
+def without(names: frozenset[str], make: Callable[..., Case], *given: Any) -> Case:
+    """A case without some of its contenders."""
+    case = make(*given)
+    return only(case, set(case.contenders) - names)
 
 
 def figure(record: Record) -> tuple[Any, str]:
