@@ -148,6 +148,7 @@ def sanitizer(size: str, device: str) -> Part:
     found = shutil.which("compute-sanitizer") or in_toolkit("compute-sanitizer")
     absent = REHEARSED if device == "cpu" else "" if found else "compute-sanitizer is not installed"
     command = [found or "compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "9", "--report-api-errors", "no"]
+    command[1:1] = ["--target-processes", "application-only"]  # not Triton's compiler, which it starts
     command += [sys.executable, "-m", "benchmarks.gpu.sanitized"]
     least, most = SANITIZER_SECONDS.get(size, (0.0, 0.0))
     environment = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}  # or the next array lies where one ends

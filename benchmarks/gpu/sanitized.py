@@ -6,6 +6,8 @@ Rows short, whole-tile and long, lengths that no vector divides. torch's allocat
 
 from __future__ import annotations
 
+import argparse
+
 import rad_fast
 from rad_fast.bench import cuda
 
@@ -15,12 +17,17 @@ SHAPES = (
     (3_001, 1_000, "float32"),
     (401, 20_003, "bfloat16"),
     (53, 131_075, "float32"),
+    (70_001, 10, "bfloat16"),  # more than one block takes
 )
 
 
 def main() -> None:
-    for backend in cuda.usable():
-        for points, classes, dtype in SHAPES:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backend", choices=("cuda", "triton"), help="this one alone")
+    parser.add_argument("--shapes", type=int, default=len(SHAPES), help="so many of them")
+    given = parser.parse_args()
+    for backend in [given.backend] if given.backend else cuda.usable():
+        for points, classes, dtype in SHAPES[: given.shapes]:
             x = cuda.logits(points, classes, dtype, "cuda", 0)
             budget = points // 20
             indices = rad_fast.select(x, budget, backend=backend)

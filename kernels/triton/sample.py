@@ -96,7 +96,7 @@ class Scan:
                     *self.points, self.high, self.low, BLOCK=TILE, num_warps=8, enable_fp_fusion=False
                 )
             scan_kernel[(1,)](
-                self.high, self.low, self.tiles, *start, BLOCK=min(SCAN, triton.next_power_of_2(max(self.tiles, 16))),
+                self.high, self.low, self.tiles, *start, BLOCK=SCAN,
                 num_warps=8,
             )  # fmt: skip
 

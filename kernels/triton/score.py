@@ -40,7 +40,7 @@ from .row import POINTS, SCORES, STUDENT, TEACHER, probability_of, row_scores, w
 from .score_stream import stream_kernel
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
-PACKED_BYTES = 256  # rows up to this long are held by one thread
+PACKED_BYTES = 512  # rows up to this long are held by one thread
 TILE_BYTES = 65536  # rows up to this long (as float32, or as float64) are held by one program
 WARP_BYTES = 4096  # what one warp holds of them: 32 registers a lane, room for as many more without spilling
 

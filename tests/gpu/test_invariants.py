@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import numpy as np
@@ -24,6 +25,10 @@ DTYPES = (torch.bfloat16, torch.float32, torch.float16, torch.float64)
 SOME_CLASSES = (2, 3, 7, 10, 16, 17, 33, 64, 100, 1000, 4097, 16384, 32768, 131072, 262144)
 SHAPES = [(torch.bfloat16, classes) for classes in range(2, 41)]
 SHAPES += [(dtype, classes) for dtype in DTYPES for classes in SOME_CLASSES if (dtype, classes) not in SHAPES]
+SHAPES.append((torch.bfloat16, 50257))  # rows that begin anywhere
+# Triton compiles a kernel for each, for about a second: by default one of each kind.
+FEW = [(torch.bfloat16, c) for c in (2, 10, 33, 100, 1000, 50257)] + [(torch.float32, c) for c in (10, 4097, 131072)]
+EVERY = os.environ.get("RAD_FAST_EVERY_KERNEL") == "1"
 
 
 def logits(
@@ -48,6 +53,8 @@ def margin_and_confidence(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(("dtype", "classes"), SHAPES, ids=str)
 def test_scores_err_no_more_than_torch_in_float32(backend: str, dtype: torch.dtype, classes: int) -> None:
+    if backend == "triton" and not EVERY and (dtype, classes) not in FEW:
+        pytest.skip("one kernel of each kind; RAD_FAST_EVERY_KERNEL=1 for all")
     z = logits(max(16, min(20000, (1 << 24) // classes)), classes, dtype)
     z[::5, classes // 2] = z[::5].max(dim=1).values  # ties
     before = z.clone()
@@ -63,6 +70,27 @@ def test_scores_err_no_more_than_torch_in_float32(backend: str, dtype: torch.dty
     first = (z == z.max(dim=1, keepdim=True).values).to(torch.uint8).argmax(dim=1)
     assert torch.equal(got.labels.long(), first)
     assert torch.equal(z, before)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "classes"), [(torch.float32, 32768), (torch.bfloat16, 131072), (torch.float32, 50257)]
+)
+def test_a_long_row_is_the_same_by_a_block_and_by_a_cluster(dtype: torch.dtype, classes: int) -> None:
+    """Few rows are shared out to clusters of blocks, many are not: bit for bit the same, and the same label."""
+    from rad_fast.device import arrays, cuda
+
+    try:
+        arrays.kernels()
+    except ImportError as error:
+        pytest.skip(str(error))
+    rows = 3 * 8 * torch.cuda.get_device_properties(0).multi_processor_count  # above what runs at once
+    z = logits(rows, classes, dtype)
+    z[::7, classes // 3] = z[::7].max(dim=1).values
+    many = cuda.score(z)
+    for few in (1, 64, 500, 1000):
+        part = cuda.score(z[:few])
+        for name in ("margin", "confidence", "label"):
+            assert torch.equal(getattr(part, name), getattr(many, name)[:few]), (name, few)
 
 
 def test_strided_inputs_select_what_their_copies_do(backend: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,9 +12,19 @@ import torch
 from rad_fast.kernels.reference.game import Float32s
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+# Each number of classes, dtype and rule is a kernel that Triton compiles for about a second. The interpreter compiles
+# nothing and takes them all; on a GPU the default is one of each kind, and RAD_FAST_EVERY_KERNEL=1 asks for all.
+EVERY = DEVICE == "cpu" and os.environ.get("RAD_FAST_FEW_KERNELS") != "1"
+EVERY = EVERY or os.environ.get("RAD_FAST_EVERY_KERNEL") == "1"
+
+
+def some(everything: Sequence[T], few: Sequence[T]) -> Sequence[T]:
+    """What a test goes through: all, or on a GPU a few."""
+    return everything if EVERY else few
 
 
 def logits(rows: int, classes: int, dtype: torch.dtype, seed: int = 0, scale: float = 3.0) -> torch.Tensor:

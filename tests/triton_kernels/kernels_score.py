@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cases import DEVICE, DTYPES, host, logits, on_device
+from cases import DEVICE, DTYPES, EVERY, host, logits, on_device, some
 
 from rad_fast.kernels.reference import score as reference
 from rad_fast.kernels.reference.score import Kind, Rule, empty_points
@@ -28,9 +28,11 @@ def assert_scores(z: torch.Tensor, given: torch.Tensor | None = None) -> None:
     assert torch.equal(z.contiguous().view(torch.uint8), before.contiguous().view(torch.uint8)), "the input was changed"
 
 
-@pytest.mark.parametrize("classes", [*range(1, 41), 63, 64, 65, 100, 1000, 4097])
+@pytest.mark.parametrize("classes", some([*range(1, 41), 63, 64, 65, 100, 1000, 4097], [1, 2, 10, 33, 100, 1000, 4097]))
 def test_scores_equal_the_references(classes: int) -> None:
     for seed, dtype in enumerate(DTYPES):
+        if not EVERY and seed != classes % 4:
+            continue
         rows = 150 if classes < 2000 else 5
         given = on_device(np.random.default_rng(seed).integers(-1, classes + 1, rows).astype(np.int32))
         assert_scores(logits(rows, classes, dtype, seed), given)
@@ -38,7 +40,7 @@ def test_scores_equal_the_references(classes: int) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_long_rows_are_streamed(dtype: torch.dtype) -> None:
-    for classes in (16385, 32768):
+    for classes in some((16385, 32768), (16385,) if dtype == torch.bfloat16 else ()):
         z = logits(4, classes, dtype)
         z[1, 3] = z[1, classes - 1] = 60  # a tie between the first block and the last
         z[2, :] = -float("inf")
@@ -47,8 +49,8 @@ def test_long_rows_are_streamed(dtype: torch.dtype) -> None:
         assert_scores(z, on_device([3, classes - 1, classes - 2, 5], torch.int32))
 
 
-@pytest.mark.parametrize("classes", [2, 10, 100, 1000, 20000])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", some([2, 10, 100, 1000, 20000], [10, 1000, 16385]))
+@pytest.mark.parametrize("dtype", some(DTYPES, [torch.bfloat16]))
 def test_invalid_rows_are_found_wherever_the_number_is(classes: int, dtype: torch.dtype) -> None:
     bad = [float("nan"), float("inf")]
     places = sorted({0, 1, classes // 2, classes - 2, classes - 1})
@@ -64,7 +66,7 @@ def test_invalid_rows_are_found_wherever_the_number_is(classes: int, dtype: torc
     assert_scores(z)
 
 
-@pytest.mark.parametrize("classes", [3, 100, 17000])
+@pytest.mark.parametrize("classes", some([3, 100, 17000], [33]))
 def test_a_row_with_one_finite_number_is_sure(classes: int) -> None:
     z = torch.full((2, classes), -float("inf"), device=DEVICE)
     z[0, 1] = -3e38
@@ -74,7 +76,7 @@ def test_a_row_with_one_finite_number_is_sure(classes: int) -> None:
 
 
 def test_any_strides_are_read() -> None:
-    for dtype in DTYPES:
+    for dtype in some(DTYPES, [torch.bfloat16]):
         wide = logits(40, 130, dtype)
         for view in (
             wide[:, :100],
@@ -107,8 +109,8 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind.name.lower())
-@pytest.mark.parametrize("classes", [10, 100, 16500])
+@pytest.mark.parametrize("rule", some(RULES, [RULES[6]]), ids=lambda rule: rule.kind.name.lower())
+@pytest.mark.parametrize("classes", some([10, 100, 16500], [10]))
 def test_points_equal_the_references(rule: Rule, classes: int) -> None:
     rows = 200 if classes < 1000 else 6
     teacher, student = logits(rows, classes, torch.float32, 1), logits(rows, classes + 3, torch.bfloat16, 2, 1.0)

@@ -25,9 +25,10 @@ except ModuleNotFoundError:
 pytestmark = pytest.mark.skipif(MISSING, reason="Triton is not installed (pip install 'rad_fast[triton]')")
 
 
-def run(arguments: list[str], interpret: bool) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], interpret: bool, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRITON_", "PYTEST_"))}
     environment["TRITON_INTERPRET"] = "1" if interpret else "0"
+    environment |= more
     if "TRITON_CACHE_DIR" in os.environ:
         environment["TRITON_CACHE_DIR"] = os.environ["TRITON_CACHE_DIR"]
     return subprocess.run(
@@ -39,6 +40,15 @@ def run(arguments: list[str], interpret: bool) -> subprocess.CompletedProcess[st
 def test_interpreted(stage: str) -> None:
     result = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", f"kernels_{stage}.py"], interpret=True)
     assert result.returncode == 0, result.stdout[-10000:] + result.stderr[-2000:]
+
+
+def test_the_suite_of_a_gpu_has_few_kernels_compiled(tmp_path: Path) -> None:
+    """Of scoring; the game and the sample are some fifteen more."""
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "kernels_score.py"]
+    count = tmp_path / "count"
+    result = run(command, interpret=True, RAD_FAST_FEW_KERNELS="1", RAD_FAST_COUNT_KERNELS=str(count))
+    assert result.returncode == 0, result.stdout[-10000:] + result.stderr[-2000:]
+    assert 10 <= int(count.read_text()) <= 25
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])
