@@ -147,10 +147,12 @@ def test_small_games_have_the_hosts_answer(seed: int) -> None:
         what = f"gain {gain}, correctness {correctness}, budget {budget}, mistakes {mistakes}"
         assert got is not None, what
         want = solved(gain, correctness, budget, mistakes)
-        if budget == np.count_nonzero(~np.isnan(gain)):  # q is 1: many prices are as good
+        # Where the points fill the budget just so, other prices and thresholds describe the same probabilities; the
+        # host's search, which decides by whole numbers, and the device's may then end at different ones.
+        q, wanted = (reference.probabilities(gain, correctness, answer) for answer in (got, want))
+        if np.isin(wanted, (0.0, 1.0)).all():
             assert abs(got.value - want.value) <= 1e-11 * len(gain), what
-            q = reference.probabilities(gain, correctness, got)
-            np.testing.assert_allclose(q, ~np.isnan(gain), rtol=0, atol=1e-11)
+            np.testing.assert_allclose(q, wanted, rtol=0, atol=1e-11)
         else:
             assert_same_answer(got, want, what)
 
