@@ -2,6 +2,7 @@
 #   make          the package, editable: Python edits are seen at once, C++ edits at the next make
 #   make demo     the main job on real data; figure in build/demo/        make test    the whole suite
 #   make bench    benchmarks/                                             make lint    ruff, mypy and import-linter
+#   make sanitize the CPU kernels under sanitizers
 #   make docs     the documentation, as pages in build/docs/
 #   PYTHON=python3.12 make ...   another interpreter;   make test ARGS="-k game -x"   arguments for pytest
 
@@ -16,7 +17,7 @@ TOOLS := scikit-build-core pybind11 cmake ninja
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f -not -name '*.md')
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test bench docs lint clean
+.PHONY: install demo test bench sanitize docs lint clean
 
 install: $(VENV)/installed
 
@@ -29,6 +30,10 @@ test: $(VENV)/with-test
 
 bench: $(VENV)/with-bench
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
+
+# Address, undefined behaviour, threads: needs a compiler alone. ARGS: how many games (40).
+sanitize:
+	tests/sanitize/run $(ARGS)
 
 # Strict: a warning, such as of a link that leads nowhere, is an error. Nothing is fetched, and the pages fetch nothing.
 docs: $(VENV)/with-docs

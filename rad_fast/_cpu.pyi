@@ -157,5 +157,19 @@ def score(
 def set_level(name: str) -> None:
     """Use this SIMD level from now on (for tests)."""
 
+def solve(
+    pieces: Sequence[tuple[_Float32s, _Float32s]],
+    budget: float,
+    mistakes: float,
+    steps: tuple[Any, ...],
+    random: npt.NDArray[np.float64],
+    threads: int,
+) -> tuple[float, float, float, float] | None:
+    """The equilibrium (price, threshold, share, value) of the game on points in one or more pairs of arrays.
+
+    None where points are so alike that they had better be counted. steps: rad_fast.game.solver.Steps; random: what
+    spreads its samples.
+    """
+
 def stream_sum(ptr: int, bytes: int, threads: int) -> float:  # noqa: A002
     """The sum of float32 values: a plain streaming read, the yardstick of the benchmarks."""

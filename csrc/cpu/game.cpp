@@ -56,7 +56,7 @@ int64_t reduce(const float* gain, const float* correctness, int64_t count, const
   Sifted sifted;
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t left = sift(gain, correctness, first, count, box.threshold_low, sifted);
-    for_points(sifted.gain, sifted.correctness, left, [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
+    const auto step = [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
       const Terms t = terms(g, c);
       const Mask inside = greater(t.effective, threshold_high);
       const Mask saturated = without(inside, greater(t.gain, price_low));  // no NaN here: d > threshold is false for NaN
@@ -81,7 +81,8 @@ int64_t reduce(const float* gain, const float* correctness, int64_t count, const
       compress(undecided_gain + undecided_count, g, chosen);
       compress(undecided_correctness + undecided_count, c, chosen);
       undecided_count += __builtin_popcount(chosen);
-    });
+    };
+    for_points(sifted.gain, sifted.correctness, left, step);
   }
 
   sums = {saturated_count, integer(value.high, 1), integer(value.low, 1), full_count, integer(full_advantage, 0x1p24),

@@ -14,7 +14,9 @@ namespace rad_fast {
 namespace RAD_FAST_LEVEL {
 namespace {
 
-RAD_FAST_INLINE Answers everywhere(const Equilibrium& at) { return {doubles(at.price), doubles(at.threshold), doubles(at.share)}; }
+RAD_FAST_INLINE Answers everywhere(const Equilibrium& at) {
+  return {doubles(at.price), doubles(at.threshold), doubles(at.share)};
+}
 
 void probabilities(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, double* out) {
   for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int used) __attribute__((always_inline)) {
@@ -62,7 +64,8 @@ int64_t units(const float* gain, const float* correctness, int64_t count, const 
   return found;
 }
 
-// Adds the steps of half_lanes points to the running sum; writes the points, `first` + place, where it passes a whole number and returns how many those are. May write half_lanes numbers: without branches, as who is taken cannot be foreseen.
+// Adds the steps of half_lanes points to the running sum; writes the points, `first` + place, where it passes a whole number
+// and returns how many those are. May write half_lanes numbers: without branches, as who is taken cannot be foreseen.
 // A step is at most 1: where a whole number is passed it is one, and bit 62, which counts them, flips.
 #if defined(__AVX512F__)
 typedef Long Running;  // in every lane: through a general register the way from one vector to the next would be twice as long

@@ -1,4 +1,4 @@
-// The sums of the search: rad_fast/search.py, probed and narrowed. Of whole numbers, so that nothing depends on their order.
+// The sums of the search: rad_fast/game/search.py, probed and narrowed. Of whole numbers, so that their order does not matter.
 //
 // A probe reads 32 bytes a point, from the caches: a game in memory has been narrowed to some ten thousand points before. It
 // takes some 15 operations for half_lanes points. A look that narrows takes twice that, and 32 bytes written for each that

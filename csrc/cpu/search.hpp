@@ -1,4 +1,4 @@
-// The search for the equilibrium among points in memory: rad_fast/search.py, probe by probe. Interface of its kernels, a
+// The search for the equilibrium among points in memory: rad_fast/game/search.py, probe by probe. Interface of its kernels, a
 // table of functions per SIMD level, and the search that calls them.
 #pragma once
 
@@ -67,8 +67,8 @@ struct Demand {
 inline int128 width_of(const Taken& taken) { return (static_cast<int128>(taken.width_high) << 32) + taken.width_low; }
 
 inline Demand left_of(const Demand& demand, const Taken& taken) {
-  return {demand.budget - (static_cast<int128>(taken.count) << 62), demand.spend - static_cast<int128>(taken.reaction) * (std::int64_t{1} << 38),
-          demand.width + width_of(taken)};
+  return {demand.budget - (static_cast<int128>(taken.count) << 62),
+          demand.spend - static_cast<int128>(taken.reaction) * (std::int64_t{1} << 38), demand.width + width_of(taken)};
 }
 
 // Numbers that are not set to begin with, in memory that is kept from one use to the next: the first touch of fresh pages

@@ -1,4 +1,5 @@
-// The solver of the game for points in memory: rad_fast/game.py, step by step, so that both give the same answer to the bit.
+// The solver of the game for points in memory: rad_fast/game/solver.py, step by step, so that both give the same answer to
+// the bit.
 // Baseline code alone (see dispatch.hpp).
 #pragma once
 
@@ -16,7 +17,7 @@
 
 namespace rad_fast {
 
-// The numbers of rad_fast/game.py that say how the solver goes about it; none of them changes the answer.
+// The numbers of rad_fast/game/solver.py that say how the solver goes about it; none of them changes the answer.
 struct Steps {
   std::int64_t sample, direct, spared, most_sampled, enough;
   std::vector<double> deviations;
@@ -61,7 +62,8 @@ struct Stakes {
 
   // What the undecided points have to come to.
   Demand left(const Known& known) const {
-    const int128 reacting = static_cast<int128>(known.advantage) + known.full_advantage + static_cast<int128>(known.full) * (1 << 24);
+    const int128 both = static_cast<int128>(known.full) * (1 << 24);
+    const int128 reacting = static_cast<int128>(known.advantage) + known.full_advantage + both;
     return {budget - (static_cast<int128>(known.saturated + known.full) << 62), spend - reacting * (std::int64_t{1} << 38),
             known.width};
   }
@@ -212,7 +214,7 @@ class SmallGame {
     if (over <= 0 || over > on) return {};
     const Wide due = Wide(spot.threshold) * Wide(left.width);  // 2^-86
     const bool falls = Wide(-left.spend).shifted(24) < due;
-    if (2 * spot.ceiling == high && high < end_step && !falls) return {};  // nor does anything show that the price is not higher
+    if (2 * spot.ceiling == high && high < end_step && !falls) return {};  // the price may be higher, for all that is known
     const Wide reacting = (Wide(-left.spend).shifted(24) - due) * Wide(spot.ceiling);  // 2^-110, as what follows
     const Wide worth = Wide(spot.threshold) * Wide(left.budget) + sure(sums).shifted(62) + reacting;
     return Answer{static_cast<double>(spot.ceiling) * 0x1p-24, static_cast<double>(spot.threshold) * 0x1p-48,
@@ -288,7 +290,8 @@ class Solver {
     if (count == 0) return box;  // nearly all points are left out: adding up within the same box drops them
     const Bounds limits = bounds_of(box);
     const double part = static_cast<double>(sampled) / static_cast<double>(size);
-    const Demand left = stakes_.left(known), middle{scaled(left.budget, part), scaled(left.spend, part), scaled(left.width, part)};
+    const Demand left = stakes_.left(known);
+    const Demand middle{scaled(left.budget, part), scaled(left.spend, part), scaled(left.width, part)};
     SmallGame game(points, count, stakes_, scratch_);
     const Spot spot = game.search(middle, limits).spot;
     const std::pair<double, double> errors = game.spread(middle, spot);

@@ -191,7 +191,7 @@ class Compiled:
         steps: tuple[Any, ...],
         random: npt.NDArray[np.float64],
     ) -> Equilibrium | None:
-        """The solver of rad_fast/game.py for points in memory; None where points had better be counted."""
+        """The solver of rad_fast/game/solver.py for points in memory; None where points had better be counted."""
         answer = self.module.solve(chunks, budget, mistakes, steps, random, threads())
         return None if answer is None else Equilibrium(*answer)
 

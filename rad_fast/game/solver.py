@@ -12,7 +12,7 @@ bounds on the two numbers decide; the bounds come from a sample (as in Floyd and
 they leave undecided is searched exactly (``search``). Where a range of prices is optimal its upper end is taken:
 without mistakes the price is 1, and the points of highest d are selected.
 
-csrc/cpu/solve.cpp is the same for points in memory. As every decision is one of integers, both give the same answer to
+csrc/cpu/solve.hpp is the same for points in memory. As every decision is one of integers, both give the same answer to
 the bit, whatever their samples.
 
 Game: Baykal, Trinh, Iliopoulos, Menghani, Vee, Robust Active Distillation, ICLR 2023.
