@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -300,8 +301,10 @@ Steps steps_of(const py::tuple& numbers, const py::array& random) {
   return steps;
 }
 
-py::object solve(const std::vector<std::pair<py::array, py::array>>& pieces, double budget, double mistakes,
-                 const py::tuple& numbers, const py::array& random, int threads) {
+using Solved = std::optional<std::tuple<double, double, double, double>>;
+
+Solved solve(const std::vector<std::pair<py::array, py::array>>& pieces, double budget, double mistakes,
+             const py::tuple& numbers, const py::array& random, int threads) {
   require_positive("threads", threads);
   const Steps steps = steps_of(numbers, random);
   std::vector<Chunk> chunks;
@@ -321,8 +324,8 @@ py::object solve(const std::vector<std::pair<py::array, py::array>>& pieces, dou
   } catch (const std::domain_error&) {
     refuse("gain", "multiples of 2**-24 from 0 to 1", "others");
   }
-  if (!answer) return py::none();
-  return py::make_tuple(answer->price, answer->threshold, answer->share, answer->value);
+  if (!answer) return {};
+  return std::make_tuple(answer->price, answer->threshold, answer->share, answer->value);
 }
 
 Equilibrium equilibrium_of(const std::array<double, 3>& numbers) { return {numbers[0], numbers[1], numbers[2]}; }

@@ -23,7 +23,7 @@ MODULES = {
 }
 NEEDS = {name: [need for need in needs if importlib.util.find_spec(need) is None] for name, needs in MODULES.items()}
 MADE = ("__delattr__", "__eq__", "__setattr__")  # by dataclass, without types
-COMPILED = {"_cpu": "bindings_cpu.cpp", "_cuda": "bindings_cuda.cpp"}
+COMPILED = {"_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp"), "_cuda": ("bindings_cuda.cpp",)}
 
 
 def public(module: str) -> list[str]:
@@ -119,7 +119,7 @@ def test_the_reference_of_the_command_line_has_every_option() -> None:
 
 @pytest.mark.parametrize("module", COMPILED)
 def test_a_stub_has_the_names_and_arguments_that_the_binding_defines(module: str) -> None:
-    source = (ROOT / "csrc" / COMPILED[module]).read_text(encoding="utf-8")
+    source = bound_in(module)
     bound = {name: arguments for name, arguments, _ in bindings(source)}
     assert len(bound) >= 10
     assert {name: list(arguments) for name, arguments in stub(module)[0].items()} == bound
@@ -127,7 +127,7 @@ def test_a_stub_has_the_names_and_arguments_that_the_binding_defines(module: str
 
 @pytest.mark.parametrize("module", COMPILED)
 def test_a_stub_has_the_attributes_that_the_binding_sets(module: str) -> None:
-    source = (ROOT / "csrc" / COMPILED[module]).read_text(encoding="utf-8")
+    source = bound_in(module)
     assert sorted(stub(module)[1]) == sorted(re.findall(r'module\.attr\("(\w+)"\)', source))
 
 
@@ -142,6 +142,10 @@ def test_a_stub_agrees_with_the_module_as_it_is_compiled(module: str) -> None:
         assert re.findall(r"(\w+): ", signature) == list(arguments), signature
         returned = signature.partition(" -> ")[2].replace("numpy.typing.", "").replace("object", "Any")
         assert returned.partition("[")[0] in inner(arguments.returns), signature
+
+
+def bound_in(module: str) -> str:
+    return "".join((ROOT / "csrc" / name).read_text(encoding="utf-8") for name in COMPILED[module])
 
 
 class Arguments(dict[str, str]):
