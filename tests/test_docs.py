@@ -33,7 +33,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"])
 FENCE = re.compile(r"^(?P<marks>```+)(?P<kind>\S*)(?P<info>[^\n]*)\n(?P<source>.*?)^(?P=marks)$", re.M | re.S)
 GPU = 'title="needs a CUDA device: not run"'
-IMPORT = re.compile(r"^\s*(?:import|from) (torch|ray|datasets|sklearn|matplotlib|pyarrow|safetensors|zarr)\b", re.M)
+IMPORT = re.compile(r"^\s*(?:import|from) (torch|ray|datasets|sklearn|transformers|trl|tokenizers|matplotlib|pyarrow|safetensors|zarr)\b", re.M)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?%?")
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NOT_RUN = ("apt-get", "git", "make", "nvidia-smi", "pip")  # the names in them are checked instead
@@ -164,9 +164,9 @@ def test_the_picture_of_the_game_shows_an_equilibrium() -> None:
 
 @contextlib.contextmanager
 def quiet(block: Block) -> Iterator[None]:
-    """Ray warns of what it imports itself; nothing else may."""
+    """Ray and transformers warn of what they import themselves; nothing else may."""
     with warnings.catch_warnings():
-        if re.search(r"^import ray$", block.source, re.M):
+        if re.search(r"^import ray$|^from transformers import", block.source, re.M):
             warnings.simplefilter("ignore")
         yield
 
