@@ -61,9 +61,9 @@ def select(
         The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
         only the teacher's average accuracy.
     mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
-        How many labels the adversary may spoil beyond what correctness admits. None: what the calibration set cannot
-        exclude with a Calibrator; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the points of highest
-        effective gain, no game.
+        How many more labels may be wrong than correctness says. Also text such as "5%". None: with a Calibrator as many
+        as its labelled points leave to expect; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the
+        points of highest effective gain, no game.
     quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
         How the budget is shared out among the teacher's labels, each with a game of its own. "auto": by the classes of
         the labelled points of a Calibrator, drawn together where they look equally frequent; without one by the square

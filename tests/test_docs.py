@@ -33,7 +33,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"])
 FENCE = re.compile(r"^(?P<marks>```+)(?P<kind>\S*)(?P<info>[^\n]*)\n(?P<source>.*?)^(?P=marks)$", re.M | re.S)
 GPU = 'title="needs a CUDA device: not run"'
-IMPORT = re.compile(r"^\s*(?:import|from) (torch|ray|datasets|sklearn|transformers|trl|tokenizers|matplotlib|pyarrow|safetensors|zarr)\b", re.M)
+OPTIONAL = "torch|ray|datasets|sklearn|transformers|trl|tokenizers|matplotlib|pyarrow|safetensors|zarr"
+IMPORT = re.compile(rf"^\s*(?:import|from) ({OPTIONAL})\b", re.M)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?%?")
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NOT_RUN = ("apt-get", "git", "make", "nvidia-smi", "pip")  # the names in them are checked instead

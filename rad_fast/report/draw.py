@@ -80,9 +80,9 @@ def plane(ax: Any, numbers: Numbers, figures: Figures) -> None:
     if threshold is None:
         pass
     elif 0.0 < price <= threshold:  # no point that is worth a query has so little gain
-        ax.plot([], [], " ", label=f"taken with probability {price:.3g} / gain")
+        ax.plot([], [], " ", label=f"picked with probability {price:.3g} / gain")
     else:
-        label = f"taken for sure below gain {price:.3g}" if price < 1.0 else "taken for sure at any gain"
+        label = f"always picked below gain {price:.3g}" if price < 1.0 else "always picked"
         ax.axvline(price, color=PRICE, linestyle="--", label=label, zorder=4)
     ax.set(xlim=(0.0, 1.0), ylim=(low, 1.0 + 0.015 * (1.0 - low)))
     ax.set(xlabel="gain: 1 - margin of the student", ylabel="correctness of the label")
@@ -119,7 +119,7 @@ def calibration(ax: Any, numbers: Numbers, figures: Figures) -> None:
     begin = max(0.0, min(float(x.min()), float(low.min())) - 0.03)
     ax.plot([begin, 1.0], [begin, 1.0], color=MUTED, linewidth=1.2, linestyle="--", label="as predicted")
     errors = np.abs(np.stack([y - low, high - y]))
-    ax.errorbar(x, y, yerr=errors, fmt="o-", color=WORTH, markersize=5, capsize=3, elinewidth=1.5, label="was right")
+    ax.errorbar(x, y, yerr=errors, fmt="o-", color=WORTH, markersize=5, capsize=3, elinewidth=1.5, label="measured")
     ax.set(xlim=(begin, 1.015), ylim=(begin, 1.015))
     ax.set(xlabel="correctness predicted", ylabel="the teacher was right")
     grid(ax, "both")
@@ -147,13 +147,13 @@ def mistakes(ax: Any, numbers: Numbers, figures: Figures) -> None:
     """The value of the game against the adversary's budget, and what greedy picks bring at worst."""
     curve = figures["curves"]
     x, value, greedy = (np.asarray(curve[name], dtype=np.float64) for name in ("mistakes", "value", "greedy"))
-    ax.plot(x, value, color=WORTH, label="this game's value")
-    ax.plot(x, greedy, color=PRICE, linestyle="--", label="highest effective gain, at worst")
+    ax.plot(x, value, color=WORTH, label="best guarantee")
+    ax.plot(x, greedy, color=PRICE, linestyle="--", label="points of highest effective gain")
     marked(ax, numbers["mistakes"], numbers["value"])
     top, bottom = float(value.max()), float(value.min())
     span = top - min(bottom, 0.0) or 1.0
     ax.set(ylim=(min(bottom, 0.0) - 0.35 * span, top + 0.08 * span))  # greedy picks fall out of the frame
-    ax.set(xlabel="labels wrong beyond correctness", ylabel="gain, at worst")
+    ax.set(xlabel="wrong labels beyond those expected", ylabel="guaranteed gain")
     ax.set_xlim(0.0, max(float(x.max()), 1e-12))
     zero(ax)
     compact(ax.xaxis)
@@ -176,7 +176,7 @@ def budget(ax: Any, numbers: Numbers, figures: Figures) -> None:
         bottom = max(bottom, -0.3 * top)  # beyond the highest value the curve falls out of the frame
     span = top - bottom or 1.0
     ax.set(ylim=(bottom - 0.08 * span, top + 0.1 * span))
-    ax.set(xlim=(0.0, float(x.max())), xlabel="budget: labels asked for", ylabel="gain, at worst")
+    ax.set(xlim=(0.0, float(x.max())), xlabel="budget: labels asked for", ylabel="guaranteed gain")
     zero(ax)
     compact(ax.xaxis)
     compact(ax.yaxis)

@@ -43,8 +43,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--workdir",
         metavar="DIR",
         type=Path,
-        help="keep the scores in this folder: the same command goes on there after it was killed, and with another "
-        "--budget, --seed or --mistakes it does not score again",
+        help="keep the scores in this folder: if the command is interrupted, give it again and it continues; another "
+        "--budget, --seed or --mistakes needs no scoring",
     )
     top_k = sub.add_argument_group("top k", "where SHARDS hold the k largest logits of each row alone")
     top_k.add_argument(
