@@ -46,6 +46,8 @@ def table(seeds: int) -> Iterator[str]:
             continue
         runs = {arm: [trained(name, by, seed) for seed in range(seeds)] for arm, by in ARMS.items()}
         last = np.array([curve[-3:].mean() for curve, _ in runs["uniform quarter"]])
+        alone = np.mean([reference_accuracy(name, seed) for seed in range(seeds)])
+        yield f"| {name} | *the reference itself* | {alone:.1%} | | | 100% |"
         for arm, found in runs.items():
             ends = np.array([curve[-3:].mean() for curve, _ in found])
             needed = [steps_to(curve, goal) for (curve, _), goal in zip(found, last, strict=True)]
@@ -84,18 +86,14 @@ def data(name: str) -> tuple[Tensor, Tensor]:
 
 def trained(name: str, by: Any, seed: int) -> tuple[npt.NDArray[np.float64], float]:
     """Accuracy on the test part every EVERY steps, and how many of the labels that were learned are right."""
-    x, y = data(name)
-    g = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(x), generator=g)
-    x, y = x[order], y[order]
+    x, y, g = shuffled(name, seed)
     classes, third = int(y.max()) + 1, len(x) // 3
-    clean, test, pool = slice(0, CLEAN[name]), slice(CLEAN[name], CLEAN[name] + third), slice(CLEAN[name] + third, None)
+    test, pool = slice(CLEAN[name], CLEAN[name] + third), slice(CLEAN[name] + third, None)
     noisy = y[pool].clone()
     spoiled = torch.rand(len(noisy), generator=g) < NOISE
     noisy[spoiled] = torch.randint(0, classes, (int(spoiled.sum()),), generator=g)
 
-    reference = network(x.shape[1], classes, 1000 + seed)
-    learn(reference, [(x[clean], y[clean])] * 200, lr=1e-2)
+    reference = reference_of(name, x, y, seed)
     student = network(x.shape[1], classes, seed)
     draws = [torch.randint(0, len(noisy), (LARGE,), generator=g) for _ in range(STEPS[name])]
     large = ((x[pool][rows], noisy[rows], y[pool][rows]) for rows in draws)
@@ -112,6 +110,28 @@ def trained(name: str, by: Any, seed: int) -> tuple[npt.NDArray[np.float64], flo
             with torch.no_grad():
                 curve.append(float((student(x[test]).argmax(1) == y[test]).float().mean()))
     return np.array(curve), float(np.mean(right))
+
+
+def shuffled(name: str, seed: int) -> tuple[Tensor, Tensor, torch.Generator]:
+    x, y = data(name)
+    g = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(x), generator=g)
+    return x[order], y[order], g
+
+
+def reference_of(name: str, x: Tensor, y: Tensor, seed: int) -> nn.Module:
+    """A network that has learned the clean part."""
+    reference = network(x.shape[1], int(y.max()) + 1, 1000 + seed)
+    learn(reference, [(x[: CLEAN[name]], y[: CLEAN[name]])] * 200, lr=1e-2)
+    return reference
+
+
+def reference_accuracy(name: str, seed: int) -> float:
+    x, y, _ = shuffled(name, seed)
+    test = slice(CLEAN[name], CLEAN[name] + len(x) // 3)
+    reference = reference_of(name, x, y, seed)
+    with torch.no_grad():
+        return float((reference(x[test]).argmax(1) == y[test]).float().mean())
 
 
 def network(features: int, classes: int, seed: int) -> nn.Module:
