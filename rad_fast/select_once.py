@@ -28,10 +28,10 @@ def select(
     budget: Budget,
     *,
     student_logits: Any = None,
-    gain: Any = "margin",
+    gain: Any = "auto",
     correctness: Any = None,
     mistakes: Budget | None = None,
-    quotas: Any = None,
+    quotas: Any = "auto",
     chosen: Any = None,
     exclude: Any = None,
     seed: int = 0,
@@ -62,7 +62,7 @@ def select(
         only the teacher's average accuracy.
     mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
         How many more labels may be wrong than correctness says. Also text such as "5%". None: with a Calibrator as many
-        as its labelled points leave to expect; (1 - accuracy) N with an average accuracy; 0.05 N otherwise. 0: the
+        as its labelled points leave to expect; (1 - accuracy) N with an average accuracy; 0.02 N otherwise. 0: the
         points of highest effective gain, no game.
     quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
         How the budget is shared out among the teacher's labels, each with a game of its own. "auto": by the classes of

@@ -17,7 +17,7 @@ from .calibration import Calibrator, rule_of
 from .device import topk
 from .device.backends import Backend
 from .device.backends import backend as _backend
-from .device.route import Route, fetched, route
+from .device.route import Route, fetched, host_blocks, route
 from .game import on_device
 from .game.busy import Busy
 from .game.group import Alone, GroupPool, common, group_of, totals
@@ -29,14 +29,14 @@ from .inputs.parameters import Parameters
 from .inputs.typed import BackendName, Budget, InvalidRows
 from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.sample import others_of, start
-from .kernels.reference.score import OTHERS, Gain, Invalid, Kind, Points
+from .kernels.reference.score import Gain, Invalid, Kind, Points
 from .selection import Selection
 from .storage.blocks import Pieces
 from .storage.scored import Scored
 from .storage.workdir import ScoreFiles
 
 LOG = logging.getLogger("rad_fast")
-RAW_MISTAKES = 0.05  # of the points: raw confidences promise too much by about that (DESIGN, mistakes by default)
+RAW_MISTAKES = 0.02  # of the points: on logits of four real teachers, with quotas, as good as more or none
 
 
 class Selector(Parameters):
@@ -74,7 +74,7 @@ class Selector(Parameters):
         budget: Budget,
         *,
         mistakes: Budget | None = None,
-        quotas: Any = None,
+        quotas: Any = "auto",
         seed: int = 0,
         random_state: int | None = None,
         invalid: InvalidRows = "raise",
@@ -108,7 +108,7 @@ class Selector(Parameters):
         logits: Any,
         *,
         student_logits: Any = None,
-        gain: Any = "margin",
+        gain: Any = "auto",
         correctness: Any = None,
         chosen: Any = None,
         exclude: Any = None,
@@ -130,9 +130,9 @@ class Selector(Parameters):
         student_logits, gain, correctness = of_points.values()
         if inputs.is_cuda(logits) and self._stays_on_device(logits, gain, student_logits, correctness, chosen):
             return self._fit_on_device(logits, student_logits, correctness, exclude)
-        self._group.exchange(
-            lambda: self._score(logits, student_logits, gain, correctness, chosen, exclude)._state.points
-        )
+        given = (logits, student_logits, gain, correctness, chosen, exclude)
+        blocks = host_blocks(*given) if inputs.is_cuda(logits) else (given,)
+        self._group.exchange(lambda: [self._score(*block)._state.points for block in blocks])
         return self._finish()
 
     def partial_fit(
@@ -140,7 +140,7 @@ class Selector(Parameters):
         logits: Any,
         *,
         student_logits: Any = None,
-        gain: Any = "margin",
+        gain: Any = "auto",
         correctness: Any = None,
         chosen: Any = None,
         exclude: Any = None,
@@ -188,8 +188,8 @@ class Selector(Parameters):
         inputs.same_source(self._state.source, source)
         seen = self._state.with_chunk(teacher, student, mask)
         points = self._state.store.room(teacher.rows)
-        classes = max(teacher.classes, 0 if student is None else student.classes)
-        if classes > OTHERS or (self._quotas is None and self._files is None):  # nobody will ask for it
+        others = others_of(teacher.classes, (student or teacher).classes)
+        if others == 1 or (self._quotas is None and self._files is None):  # nobody will ask for it
             points = points._replace(other=None)
         of_student = None if student is None else student.data
         bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points)
@@ -281,7 +281,7 @@ class Selector(Parameters):
         points, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
         held_out = source.calibrator.class_counts_ if isinstance(source.calibrator, Calibrator) else None
         found = shares(self._quotas, points, chosen, held_out, budget)
-        pools = ClassPools(chunks, classes, self._kernels)
+        pools = ClassPools(chunks, classes, self._kernels, mine[0])
         everyones = pools if isinstance(group, Alone) else GroupPools(pools, group)
         return found, solve_by_class(everyones, found, mistakes)
 

@@ -135,7 +135,7 @@ def test_predictions_are_of_the_library_of_the_logits(models):
 
 @pytest.mark.parametrize(
     ("correctness", "share"),
-    [(None, 0.05), (0.9, 0.1), ("array", 0.05)],  # raw confidences; (1 - accuracy) N; given numbers count as raw
+    [(None, 0.02), (0.9, 0.1), ("array", 0.02)],  # raw confidences; (1 - accuracy) N; given numbers count as raw
 )
 def test_mistakes_by_default(models, correctness, share):
     teacher, _, _ = models

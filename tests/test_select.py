@@ -48,7 +48,9 @@ class SameScores:
 def assert_same_selection(actual: rad_fast.Selection, expected: rad_fast.Selection, what: str = "") -> None:
     for name in ("indices", "gain", "correctness", "labels", "probabilities", "weights"):
         assert_same(getattr(actual, name), getattr(expected, name), f"{name} {what}")
-    for name in ("value", "price", "threshold", "share", "mistakes", "budget", "n_points", "n_excluded", "n_invalid"):
+    for name in ("price", "threshold", "share", "quotas"):
+        assert_same(getattr(actual, name), getattr(expected, name), f"{name} {what}")
+    for name in ("value", "mistakes", "budget", "n_points", "n_excluded", "n_invalid"):
         assert getattr(actual, name) == getattr(expected, name), f"{name} {what}"
 
 
@@ -255,13 +257,13 @@ def test_invalid_rows_are_refused_with_argument_first_row_and_count_or_left_out(
                 with pytest.raises(ValueError, match=message):
                     rad_fast.select(**arguments, budget=20, backend=kernels.name)
                 arguments = {**arguments, "exclude": [rows[0]]}
-                selector = rad_fast.Selector(20, invalid="exclude", mistakes=2, backend=kernels.name)
+                selector = rad_fast.Selector(20, invalid="exclude", mistakes=0, backend=kernels.name)
                 selection = selector.fit(**arguments)
                 assert not np.isin(selection.indices, rows).any(), selection.indices
                 assert (selection.n_excluded, selection.n_invalid) == (1, len(rows) - 1)
                 assert np.isnan(selection.gain[rows]).all()
                 arguments["exclude"] = np.array(rows)
-                refusing = rad_fast.Selector(20, mistakes=2, backend=kernels.name)
+                refusing = rad_fast.Selector(20, mistakes=0, backend=kernels.name)
                 assert_same(refusing.fit(**arguments).indices, selection.indices, "excluded by hand")
 
 

@@ -21,7 +21,7 @@ def logits():
 
 @pytest.fixture(scope="module")
 def selection(logits):
-    return rad_fast.Selector(BUDGET).fit(logits, exclude=np.arange(10))
+    return rad_fast.Selector(BUDGET, quotas=None).fit(logits, exclude=np.arange(10))
 
 
 def test_probabilities_are_within_0_and_1_and_sum_to_the_budget(selection):
@@ -160,7 +160,7 @@ def test_what_is_no_selection_is_not_loaded(tmp_path):
 
 
 def test_a_selection_shows_itself_in_one_line_and_as_a_small_table(selection):
-    assert repr(selection) == f"Selection(150 of 3,000 points, value {amount(selection.value)}, mistakes 149.5, seed 0)"
+    assert repr(selection) == f"Selection(150 of 3,000 points, value {amount(selection.value)}, mistakes 59.8, seed 0)"
     page = selection._repr_html_()
     assert "150 of 3,000 points, 10 left out" in page
     assert amount(selection.value) in page

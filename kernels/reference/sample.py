@@ -66,8 +66,9 @@ def sample(
 
 
 def others_of(classes: int, other_classes: int) -> int:
-    """How many keys a label has: one for each other class, or one in all where classes do not fit a byte."""
-    return other_classes if max(classes, other_classes) <= OTHERS else 1
+    """How many keys a label has: one for each other class, or one in all where classes do not fit a byte, and where
+    there are two, of which the label says the other."""
+    return other_classes if 2 < max(classes, other_classes) <= OTHERS else 1
 
 
 def keys(points: Points, others: int) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from rad_fast.kernels.reference.score import Invalid, Kind, Rule, empty_points
 from . import arrays
 
 Wrap = Callable[[Any], Any]
+BLOCK_ELEMENTS = 16 << 20  # logits that come to host memory at a time
 RuleOf = Callable[[Any, inputs.Matrix, "inputs.Matrix | None"], Rule]
 
 
@@ -175,6 +176,34 @@ def refuse_capture() -> None:
             "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
             "rad_fast.kernels.triton.select.select, which leaves everything on the device"
         )
+
+
+def host_blocks(
+    logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any
+) -> Iterator[tuple[Any, ...]]:
+    """What is given of points on a device, in blocks of rows that are small in host memory; the logits stay yet."""
+    rows, classes = int(logits.shape[0]), int(logits.shape[1])
+    if student_logits is not None and int(student_logits.shape[0]) != rows:
+        raise ValueError(
+            f"student_logits: expected a row for every row of logits, {rows}, got {int(student_logits.shape[0])}"
+        )
+    gain, correctness, chosen, exclude = (fetched(value) for value in (gain, correctness, chosen, exclude))
+    masks = {
+        "chosen": chosen if isinstance(chosen, Mapping) else inputs.exclude_mask(chosen, rows, "chosen"),
+        "exclude": inputs.exclude_mask(exclude, rows),
+    }
+
+    def part_of(value: Any, part: slice) -> Any:
+        return value[part] if getattr(value, "shape", None) == (rows,) else value
+
+    step = max(1, BLOCK_ELEMENTS // max(1, classes))
+    for begin in range(0, max(rows, 1), step):
+        part = slice(begin, begin + step)
+        before, out = (part_of(mask, part) for mask in masks.values())
+        if begin and isinstance(before, Mapping):  # counted once
+            before = None
+        beside = None if student_logits is None else student_logits[part]
+        yield logits[part], beside, part_of(gain, part), part_of(correctness, part), before, out
 
 
 def fetched(value: Any) -> Any:

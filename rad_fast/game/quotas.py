@@ -68,12 +68,17 @@ class Pools(Protocol):
 
 
 class ClassPools:
-    """Points in chunks, each class's brought together: 8 bytes a point."""
+    """Points in chunks, each class's brought together: 8 bytes a point; none where one class has all of them."""
 
-    def __init__(self, chunks: Sequence[Points], classes: int, kernels: Backend) -> None:
+    def __init__(self, chunks: Sequence[Points], classes: int, kernels: Backend, counts: Int64s | None = None) -> None:
         self.kernels = kernels
-        counts = class_counts(chunks, classes, kernels)
+        self.whole: ArrayPool | None = None
+        counts = class_counts(chunks, classes, kernels) if counts is None else counts
         self.ends = np.cumsum(counts)
+        if np.count_nonzero(counts) == 1:
+            self.whole = ArrayPool.of(chunks, kernels)
+            self.gain = self.correctness = np.empty(0, np.float32)
+            return
         self.gain, self.correctness = np.empty((2, int(self.ends[-1])), np.float32)
         starts = self.ends - counts
         for chunk in chunks:
@@ -81,6 +86,8 @@ class ClassPools:
 
     def of(self, k: int) -> ArrayPool:
         part = slice(self.ends[k - 1] if k else 0, self.ends[k])
+        if self.whole is not None and part.start < part.stop:
+            return self.whole
         return ArrayPool([(self.gain[part], self.correctness[part])], self.kernels)
 
 

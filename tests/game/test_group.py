@@ -134,7 +134,7 @@ def test_a_rank_that_fails_in_the_game_is_an_error_on_all(monkeypatch):
         return at(self, places)
 
     monkeypatch.setattr(ArrayPool, "at", fails_once)
-    first, second = fit_on_ranks(monkeypatch, [0, 70_000, N])
+    first, second = fit_on_ranks(monkeypatch, [0, 70_000, N], quotas=None)
     assert isinstance(second, MemoryError)
     assert "rank 1 failed: no memory" in str(first)
 

@@ -20,10 +20,10 @@ from rad_fast.storage.readers import Shards, open_shards
 from rad_fast.storage.readers.pairing import check_paired, in_order
 from rad_fast.storage.workdir import Workdir
 
-from .given import given_correctness, given_top_k, source
+from .given import LabelFile, given_correctness, given_quotas, given_top_k, source
 from .options import add_arguments, check_combinations, options, said_of
 from .outcome import check_outputs, command, output, plain, progress, refuse_inputs
-from .scoring import job_of, score
+from .scoring import OfPoints, job_of, score
 
 __all__ = ["add_arguments", "run"]
 
@@ -71,13 +71,18 @@ def selected(
     selector = rad_fast.Selector(
         arguments.budget,
         mistakes=arguments.mistakes,
+        quotas=given_quotas(arguments),
         seed=arguments.seed,
         invalid=arguments.invalid,
         backend=arguments.backend,
     )
     upload = upload_for(arguments.backend)
     links = arguments.follow_links
-    teacher: Shards = open_shards(in_order(arguments.logits), column=arguments.column, follow_links=links)
+    teacher: Shards | LabelFile
+    if arguments.teacher_labels:
+        teacher = LabelFile(arguments.logits[0], arguments.teacher_confidence, arguments.classes)
+    else:
+        teacher = open_shards(in_order(arguments.logits), column=arguments.column, follow_links=links)
     student = None
     if arguments.student is not None:
         student = open_shards(in_order(arguments.student), column=arguments.student_column, follow_links=links)
@@ -87,15 +92,21 @@ def selected(
         raise ValueError(f"logits: expected at least one row, got shape (0, {teacher.classes})")
     if student is not None and student.rows != rows:
         raise ValueError(f"student_logits: expected a row for every row of logits, {rows}, got {student.rows}")
-    if student is not None:
+    if student is not None and isinstance(teacher, Shards):
         check_paired(teacher, student, "student_logits")
     mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
-    inputs.budget(arguments.budget, rows, 0 if mask is None else int(np.count_nonzero(mask)))
-    correctness = given_correctness(arguments, rows, mask)
-    top_k = given_top_k(arguments, teacher)
+    chosen = None if arguments.chosen is None else inputs.exclude_mask(open_npy(arguments.chosen), rows, "chosen")
+    both = mask if chosen is None else chosen if mask is None else mask | chosen
+    inputs.budget(arguments.budget, rows, 0 if both is None else int(np.count_nonzero(both)))
+    gain = arguments.gain
+    if isinstance(gain, Path):
+        gain = inputs.gain_array(open_npy(gain), rows, both)
+    correctness = given_correctness(arguments, rows, both)
+    top_k = None if isinstance(teacher, LabelFile) else given_top_k(arguments, teacher)
     probabilities = (arguments.probabilities, arguments.student_probabilities)
     files = dict(zip(("logits", "--student"), (teacher.paths, student.paths if student else ()), strict=True))
-    for name in ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student"):
+    beside = ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student")
+    for name in (*beside, "gain", "chosen", "teacher_confidence"):
         value = getattr(arguments, name)
         files["--" + name.replace("_", "-")] = (value,) if isinstance(value, Path) else ()
     files["--top-k"] = () if top_k is None else top_k.paths
@@ -107,16 +118,20 @@ def selected(
         number = None if isinstance(arguments.correctness, Path) else arguments.correctness
         settings = {"--column": arguments.column, "--correctness": number}
         settings |= {} if top_k is None else {"--classes": top_k.n_classes}
+        settings |= {"--gain": gain if isinstance(gain, str) else "a file"}
         settings |= {} if not any(probabilities) else {"--probabilities": probabilities}
-        scored_from = {name: paths for name, paths in files.items() if name != "--exclude"}
+        scored_from = {name: paths for name, paths in files.items() if name not in ("--exclude", "--chosen")}
         return job_of(selector, teacher, scored_from, {**settings, "--student-column": arguments.student_column})
 
     workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
     with progress(rows, workdir.rows if workdir else 0) as advance:
-        given = (selector, teacher, student, correctness, mask, workdir)
-        score(*given, CHUNK_BYTES, advance, top_k=top_k, probabilities=probabilities, upload=upload)
+        of_points = OfPoints(gain, correctness, chosen, mask)
+        given = (selector, teacher, student, of_points, workdir, CHUNK_BYTES, advance)
+        score(*given, top_k=top_k, probabilities=probabilities, upload=upload)
     if workdir is not None:
         workdir.unchanged(job())
+    if isinstance(teacher, LabelFile):
+        selector._state.unanswered = int(np.count_nonzero(teacher.unanswered))  # of an earlier run in the folder, too
     about = {
         "classes": teacher.classes if top_k is None else top_k.n_classes,
         "dtype": teacher.dtype,

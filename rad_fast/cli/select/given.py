@@ -34,6 +34,37 @@ def given_top_k(arguments: argparse.Namespace, teacher: Shards) -> TopKFiles | N
     return TopKFiles(indices, arguments.classes, sums)
 
 
+def given_quotas(arguments: argparse.Namespace) -> Any:
+    """A word, None, or the weights in a file."""
+    if isinstance(arguments.quotas, Path):
+        return open_npy(arguments.quotas)
+    return None if arguments.quotas == "none" else arguments.quotas
+
+
+class LabelFile:
+    """A teacher's labels in a file, and how sure it says it is of each: read as shards of logits are."""
+
+    dtype = "labels"
+
+    def __init__(self, path: Path, confidence: Path | None, classes: int) -> None:
+        self.paths = (path,)
+        with said_of({"labels": str(path), "confidence": str(confidence), "n_classes": "--classes"}):
+            said = None if confidence is None else open_npy(confidence)
+            self.labels = inputs.TeacherLabels(open_npy(path), said, n_classes=classes)
+        self.rows, self.classes = self.labels.shape
+        self.row_bytes = 12
+
+    @property
+    def unanswered(self) -> npt.NDArray[np.bool_]:
+        return self.labels.unanswered
+
+    def read(self, begin: int, end: int) -> inputs.TeacherLabels:
+        return self.labels[begin:end]
+
+    def described(self) -> list[dict[str, Any]]:
+        return [{"name": self.paths[0].name, "rows": self.rows, "end": self.rows}]
+
+
 def given_correctness(arguments: argparse.Namespace, rows: int, mask: npt.NDArray[np.bool_] | None) -> Any:
     """None, a number, a checked array, or a Calibrator fitted on the labelled points."""
     if arguments.labelled_logits is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rad_fast.cli.messages import UsageError
@@ -38,6 +38,14 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--student-column", metavar="NAME", help="the same of --student")
     sub.add_argument("--probabilities", action="store_true", help="SHARDS hold probabilities, such as softmax outputs")
     sub.add_argument("--student-probabilities", action="store_true", help="the same of --student")
+    sub.add_argument(
+        "--teacher-labels",
+        action="store_true",
+        help="SHARDS is one .npy of the teacher's labels, integers (-1: no answer); needs --classes",
+    )
+    sub.add_argument(
+        "--teacher-confidence", metavar="FILE", type=Path, help="how likely the teacher says each label is right, .npy"
+    )
     sub.add_argument("--follow-links", action="store_true", help="follow symbolic links out of a given folder")
     sub.add_argument(
         "--workdir",
@@ -73,6 +81,30 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="M",
         type=count_or_percent,
         help="how many more labels may be wrong: a count, or a fraction below 1 (default: from the correctness)",
+    )
+    rule = sub.add_argument_group("the rule")
+    rule.add_argument(
+        "--gain",
+        metavar="G",
+        type=word_or_file("auto", "label", "margin"),
+        default="auto",
+        help="what the student would learn: label (1 - its probability of the teacher's label), margin, or a .npy of "
+        "numbers in [0, 1] (auto: label where the student has the teacher's classes)",
+    )
+    rule.add_argument(
+        "--quotas",
+        metavar="Q",
+        type=word_or_file("auto", "equal", "proportional", "none"),
+        default="auto",
+        help="how the budget is shared out among the teacher's labels: equal, proportional, none, or a .npy of "
+        "weights, one a class (auto: by the classes of the labelled points, or by the root of each label's number of "
+        "points)",
+    )
+    rule.add_argument(
+        "--chosen",
+        metavar="FILE",
+        type=Path,
+        help="points selected before, a mask or indices, .npy: the quotas share out the whole",
     )
     sub.add_argument("--exclude", metavar="FILE", type=Path, help="points never to select: a mask or indices, .npy")
     sub.add_argument(
@@ -126,11 +158,24 @@ def file_or_number(text: str) -> Path | float:
         return Path(text)
 
 
+def word_or_file(*words: str) -> Callable[[str], str | Path]:
+    """One of the words, or else a file; a file of such a name is given as ./auto."""
+
+    def word_or_path(text: str) -> str | Path:
+        return text if text in words else Path(text)
+
+    return word_or_path
+
+
 def check_combinations(arguments: argparse.Namespace) -> None:
     if (arguments.labelled_logits is None) != (arguments.labels is None):
         raise UsageError("--labelled-logits and --labels: expected both or neither")
-    if (arguments.top_k is None) != (arguments.classes is None):
-        raise UsageError("--top-k and --classes: expected both or neither")
+    if (arguments.top_k is None and not arguments.teacher_labels) != (arguments.classes is None):
+        raise UsageError("--classes: expected with --top-k or --teacher-labels, and with them alone")
+    if arguments.teacher_labels:
+        check_labels(arguments)
+    elif arguments.teacher_confidence is not None:
+        raise UsageError("--teacher-confidence: expected --teacher-labels with it")
     if arguments.probabilities and (arguments.top_k is not None or arguments.backend in backends.DEVICE):
         raise UsageError("--probabilities: expected no --top-k with it, and a --backend in host memory")
     if arguments.student_probabilities and arguments.student is None:
@@ -147,10 +192,20 @@ def check_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--out: expected a name that ends in {', '.join(SUFFIXES)}, got {arguments.out}")
 
 
+def check_labels(arguments: argparse.Namespace) -> None:
+    if len(arguments.logits) > 1 or arguments.logits[0].suffix != ".npy":
+        raise UsageError("--teacher-labels: expected one .npy file as SHARDS")
+    if arguments.top_k is not None or arguments.probabilities or arguments.backend in backends.DEVICE:
+        raise UsageError("--teacher-labels: expected no --top-k and no --probabilities, and a --backend in host memory")
+    if arguments.labels is not None:
+        raise UsageError("--teacher-labels: expected no --labels with it; calibrate in Python, and give --correctness")
+
+
 def options(arguments: argparse.Namespace) -> dict[str, str]:
     """What the arguments that messages name are called on this command line."""
     names = {"logits": "logits", "student_logits": "student"}
-    names |= {name: name for name in ("budget", "mistakes", "correctness", "exclude", "seed", "backend", "invalid")}
+    own = ("budget", "mistakes", "correctness", "exclude", "seed", "backend", "invalid", "gain", "quotas", "chosen")
+    names |= {name: name for name in own}
     return {name: option(arguments, given) for name, given in names.items()}
 
 

@@ -11,19 +11,43 @@ import numpy.typing as npt
 
 from rad_fast.device.backends import DEVICE
 from rad_fast.device.upload import Upload
-from rad_fast.inputs.teachers import Probabilities, TopKLogits
+from rad_fast.inputs.teachers import Probabilities, TeacherLabels, TopKLogits
 from rad_fast.selector import Selector
 from rad_fast.storage.readers import Shards, fingerprint
 from rad_fast.storage.readers.ahead import read_ahead, touched
 from rad_fast.storage.workdir import Workdir
 
 
+class OfPoints(NamedTuple):
+    """What is given of every point: arrays, or what goes for all of them."""
+
+    gain: Any
+    correctness: Any
+    chosen: npt.NDArray[np.bool_] | None
+    exclude: npt.NDArray[np.bool_] | None
+
+    def of(self, part: slice) -> dict[str, Any]:
+        """The arguments of ``partial_fit`` for some of the points."""
+        return {name: each[part] if isinstance(each, np.ndarray) else each for name, each in self._asdict().items()}
+
+    def left_out(self, also: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_] | None:
+        """All points that are not to be selected."""
+        masks = [mask for mask in (self.chosen, self.exclude, also) if mask is not None]
+        return np.logical_or.reduce(masks) if masks else None
+
+    def chosen_before(self, labels: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.int64] | None:
+        """How many of the points scored already were selected before, by class."""
+        if self.chosen is None:
+            return None
+        label = labels[self.chosen[: len(labels)]]
+        return np.bincount(label[label >= 0], minlength=classes)
+
+
 def score(
     selector: Selector,
-    teacher: Shards,
+    teacher: Any,
     student: Shards | None,
-    correctness: Any,
-    mask: npt.NDArray[np.bool_] | None,
+    of_points: OfPoints,
     workdir: Workdir | None,
     chunk_bytes: int,
     advance: Callable[[int], object],
@@ -39,7 +63,9 @@ def score(
     these and no logits.
     """
 
-    def ready(chunk: npt.NDArray[Any]) -> Any:
+    def ready(chunk: Any) -> Any:
+        if isinstance(chunk, TeacherLabels):
+            return chunk
         return touched(chunk) if upload is None else upload.send(touched(chunk))
 
     def read(part: slice) -> tuple[Any, Any]:
@@ -56,12 +82,7 @@ def score(
             of_teacher = top_k.of(of_teacher, part)
         if probabilities[1]:
             of_student = Probabilities.chunk("student_logits", of_student, part.start)
-        selector.partial_fit(
-            of_teacher,
-            student_logits=of_student,
-            correctness=correctness[part] if isinstance(correctness, np.ndarray) else correctness,
-            exclude=None if mask is None else mask[part],
-        )
+        selector.partial_fit(of_teacher, student_logits=of_student, **of_points.of(part))
 
     fit(slice(0, 0), read(slice(0, 0)))  # what does not go together is refused before anything is read
     begin = 0
@@ -82,7 +103,11 @@ def score(
     if workdir is not None:
         name = "logits" if student is None else "logits, or student_logits"
         name_of_invalid = name if selector.invalid == "raise" else None
+        unanswered = teacher.unanswered if hasattr(teacher, "unanswered") else None
+        mask = of_points.left_out(unanswered)
         counts = workdir.leave_out(mask, refuse_invalid=name_of_invalid)
+        classes = teacher.classes if top_k is None else top_k.n_classes
+        selector._state.chosen = of_points.chosen_before(workdir.files.maps.label[: teacher.rows], classes)
         selector._state.excluded, selector._state.invalid = counts
 
 
@@ -103,7 +128,7 @@ class TopKFiles(NamedTuple):
 
 
 def job_of(
-    selector: Selector, teacher: Shards, files: Mapping[str, Sequence[Path]], settings: Mapping[str, Any]
+    selector: Selector, teacher: Any, files: Mapping[str, Sequence[Path]], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What scores depend on: budget, seed and mistakes are not among it."""
     from importlib.metadata import version
