@@ -57,7 +57,10 @@ def pool_order(r: Round) -> Choice:
     """Sampled in the order of the pool."""
     gain, correctness, _, mistakes = parts(r)
     selection = Selector(r.budget, mistakes=mistakes / len(r.left), seed=r.seed * 1009 + r.number).fit(
-        r.student_logits, gain=gain, correctness=correctness.astype(np.float32), exclude=~r.available
+        np.zeros((len(gain), 2), np.float32),
+        gain=gain,
+        correctness=correctness.astype(np.float32),
+        exclude=~r.available,
     )
     return Choice(np.asarray(selection.indices))
 

@@ -18,7 +18,7 @@ def logits():
 
 @pytest.fixture(scope="session")
 def selection(logits):
-    return rad_fast.Selector(BUDGET, mistakes=MISTAKES).fit(logits, exclude=np.arange(10))
+    return rad_fast.Selector(BUDGET, mistakes=MISTAKES, quotas=None).fit(logits, exclude=np.arange(10))
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_classes_are_counted_in_the_pool_and_among_the_selected(selection, drawn
 
 def test_many_classes_leave_the_least_selected_together():
     logits = np.random.default_rng(0).normal(0, 3, (4000, 50))
-    made = figures(rad_fast.Selector(300, mistakes=0).fit(logits)._drawn)
+    made = figures(rad_fast.Selector(300, mistakes=0, quotas=None).fit(logits)._drawn)
     shown, other = np.array(made["classes"]), made["other"]
     assert len(shown) == 24
     assert len(shown) + other[0] == 50
@@ -81,7 +81,7 @@ def test_large_pools_are_drawn_from_a_sample(selection, monkeypatch):
     ("budget", "mistakes"), [(150, 0), (150, 40), (600, 3), (2900, 40), (2990, 0), (40, 1500), (2500, 2000)]
 )
 def test_the_expected_gain_is_that_of_the_inclusion_probabilities(logits, budget, mistakes):
-    made = rad_fast.Selector(budget, mistakes=mistakes).fit(logits, exclude=np.arange(10))
+    made = rad_fast.Selector(budget, mistakes=mistakes, quotas=None).fit(logits, exclude=np.arange(10))
     advantage = 2.0 * made.correctness.astype(float) - 1.0
     expected = np.nansum(made.probabilities * advantage * made.gain)
     assert of_figures.expected(made._drawn) == pytest.approx(expected, rel=1e-9, abs=1e-9)
@@ -194,7 +194,7 @@ def test_few_labelled_points_still_have_a_curve(labelled, both):
 
 
 def test_a_selection_by_a_calibrator_has_its_curve(logits, calibrator):
-    made = rad_fast.Selector(BUDGET).fit(logits, correctness=calibrator)
+    made = rad_fast.Selector(BUDGET, quotas=None).fit(logits, correctness=calibrator)
     kept = figures(made._drawn)["calibration"]
     assert made.calibrator is calibrator
     assert kept["labelled"] == 400

@@ -103,7 +103,7 @@ def test_what_the_user_wrote_is_escaped(page):
 
 def test_the_same_selection_gives_the_same_bytes(logits, selection, tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
-    again = rad_fast.Selector(BUDGET, mistakes=MISTAKES).fit(logits, exclude=np.arange(10))
+    again = rad_fast.Selector(BUDGET, mistakes=MISTAKES, quotas=None).fit(logits, exclude=np.arange(10))
     selection.save_report(tmp_path / "a.html")
     with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "other", "axes.facecolor": "red"}):
         again.save_report(tmp_path / "b.html")
@@ -124,7 +124,7 @@ def test_the_same_selection_gives_the_same_bytes(logits, selection, tmp_path):
 def test_unusual_selections_can_be_drawn(tmp_path, rows, classes, settings):
     pytest.importorskip("matplotlib")
     logits = np.random.default_rng(0).normal(0, 3, (rows, classes))
-    made = rad_fast.Selector(**settings).fit(logits)
+    made = rad_fast.Selector(**settings, quotas=None).fit(logits)
     json.dumps(figures(made._drawn), allow_nan=False)
     made.save_report(tmp_path / "r.html")
     assert Page((tmp_path / "r.html").read_text()).tags.count("svg") == 6
@@ -132,7 +132,7 @@ def test_unusual_selections_can_be_drawn(tmp_path, rows, classes, settings):
 
 def test_alike_points_can_be_drawn(tmp_path):
     pytest.importorskip("matplotlib")
-    made = rad_fast.Selector(5, mistakes=0).fit(np.tile([1.0, 0.0], (50, 1)))
+    made = rad_fast.Selector(5, mistakes=0, quotas=None).fit(np.tile([1.0, 0.0], (50, 1)))
     made.save_report(tmp_path / "r.html")
 
 
@@ -175,7 +175,7 @@ def test_select_then_report(result, given):
 
 
 def test_the_file_holds_what_the_selection_counts(result, logits):
-    made = rad_fast.Selector(BUDGET, mistakes=MISTAKES).fit(logits)
+    made = rad_fast.Selector(BUDGET, mistakes=MISTAKES, quotas=None).fit(logits)
     assert json.loads(result.read_text())["figures"] == figures(made._drawn)
     assert result.read_text().count("\n") < 100, "thousands of counts are on one line"
 

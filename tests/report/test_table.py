@@ -18,7 +18,7 @@ NAMES = ["index", "label", "gain", "correctness", "probability", "weight", "why"
 @pytest.fixture(scope="module")
 def chosen() -> rad_fast.Selection:
     logits = np.random.default_rng(5).normal(0, 4, size=(3000, 6)).astype(np.float32)
-    return rad_fast.Selector(150).fit(logits, exclude=np.arange(10))
+    return rad_fast.Selector(150, quotas=None).fit(logits, exclude=np.arange(10))
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
@@ -71,7 +71,7 @@ def test_a_reason_names_the_quota_and_the_threshold_where_they_decided() -> None
 def test_torch_logits_give_the_same_table(chosen: rad_fast.Selection) -> None:
     torch, pandas = pytest.importorskip("torch"), pytest.importorskip("pandas")
     logits = np.random.default_rng(5).normal(0, 4, size=(3000, 6)).astype(np.float32)
-    other = rad_fast.Selector(150).fit(torch.from_numpy(logits), exclude=np.arange(10))
+    other = rad_fast.Selector(150, quotas=None).fit(torch.from_numpy(logits), exclude=np.arange(10))
     pandas.testing.assert_frame_equal(other.table("pandas"), chosen.table("pandas"))
 
 

@@ -213,7 +213,7 @@ def test_a_change_of_the_stream_is_followed_within_a_window():
     alone.offer(after)
     assert abs(moved.threshold - alone.thresholds.threshold) < 0.1 * abs(settled.threshold - moved.threshold)
     taken = stream.offer(after[window:])
-    best = rad_fast.Selector(rate, mistakes=0).fit(after[window:])
+    best = rad_fast.Selector(rate, mistakes=0, quotas=None).fit(after[window:])
     d = (2.0 * best.correctness.astype(np.float64) - 1.0) * best.gain
     # What is taken after the change is what is worth most after the change.
     assert d[taken].mean() - d.mean() > 0.75 * (d[best.indices].mean() - d.mean())
@@ -256,7 +256,7 @@ def test_the_student_decides_what_there_is_to_learn():
     teacher, student = logits_of(5000), logits_of(5000, seed=1)
     stream = StreamSelector(0.05, mistakes=0, slack=8.0)
     taken = stream.offer(teacher, student)
-    score = rad_fast.Selector(0.05, mistakes=0).fit(teacher, student_logits=student)
+    score = rad_fast.Selector(0.05, mistakes=0, quotas=None).fit(teacher, student_logits=student, gain="margin")
     d = (2.0 * score.correctness.astype(np.float64) - 1.0) * score.gain
     assert d[taken].mean() > 0.9 * d[score.indices].mean()
 
@@ -269,7 +269,7 @@ def test_correctness_is_as_in_select():
         stream = StreamSelector(0.05, window=2000, correctness=of_all)
         stream.offer(rows, correctness=here)
         ring = stream._decider.window.held()
-        chosen = rad_fast.Selector(0.05).fit(rows, correctness=of_all if here is None else here)
+        chosen = rad_fast.Selector(0.05, quotas=None).fit(rows, correctness=of_all if here is None else here)
         assert np.array_equal(ring.gain, chosen.gain)
         assert np.array_equal(ring.correctness, chosen.correctness)
         assert np.array_equal(ring.label, chosen.labels)

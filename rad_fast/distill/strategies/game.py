@@ -110,7 +110,7 @@ def play_spread(r: Round, gain: Float64s, correctness: Float64s, label: Int64s, 
     """The game with gain and correctness given for every point, sampled in the order of ``spread_order``."""
     order = spread_order(r, label)
     selection = r.selector(mistakes, len(r.left)).fit(
-        r.student_logits[order],
+        np.zeros((len(order), 2), np.float32),  # gain and correctness say all
         gain=gain[order],
         correctness=np.clip(correctness, 0.0, 1.0).astype(np.float32)[order],
         exclude=~r.available[order],
