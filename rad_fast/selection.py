@@ -55,8 +55,7 @@ class Selection:
         promise, whatever correctness says, is ``certificate()``.
     mistakes : how many labels the adversary may spoil beyond that.
     price, threshold, share : the equilibrium. A point is taken with probability min(1, price / gain) where its
-        effective gain (2 correctness - 1) gain exceeds the threshold, which is the value of the game per query. With
-        quotas (C,) float64 each: every class has a game of its own.
+        effective gain (2 correctness - 1) gain exceeds the threshold. With quotas (C,) float64 each, one a class.
     quotas : (C,) float64, how much of the budget each class gets, in sum ``budget``; None without quotas. ``value`` is
         then the sum of the classes' values: each class's adversary has mistakes in proportion to its points.
     calibrator : the Calibrator that correctness came from, or None.

@@ -255,15 +255,15 @@ def test_invalid_rows_are_refused_with_argument_first_row_and_count_or_left_out(
             }.items():
                 message = rf"^{name}: .*{len(rows)} rows? ha(s|ve) .* row {min(rows)};"
                 with pytest.raises(ValueError, match=message):
-                    rad_fast.select(**arguments, budget=20, backend=kernels.name)
+                    rad_fast.select(**arguments, budget=20, quotas=None, backend=kernels.name)
                 arguments = {**arguments, "exclude": [rows[0]]}
-                selector = rad_fast.Selector(20, invalid="exclude", mistakes=0, backend=kernels.name)
+                selector = rad_fast.Selector(20, invalid="exclude", mistakes=2, quotas=None, backend=kernels.name)
                 selection = selector.fit(**arguments)
                 assert not np.isin(selection.indices, rows).any(), selection.indices
                 assert (selection.n_excluded, selection.n_invalid) == (1, len(rows) - 1)
                 assert np.isnan(selection.gain[rows]).all()
                 arguments["exclude"] = np.array(rows)
-                refusing = rad_fast.Selector(20, mistakes=0, backend=kernels.name)
+                refusing = rad_fast.Selector(20, mistakes=2, quotas=None, backend=kernels.name)
                 assert_same(refusing.fit(**arguments).indices, selection.indices, "excluded by hand")
 
 
