@@ -1,9 +1,9 @@
-"""rad_fast on a GPU beside its goals and its peers: python -m benchmarks.gpu.report [--quick] [--out DIR]
+"""rad_fast on a GPU beside its goals and its peers: python -m benchmarks.gpu.report --out DIR [--quick]
 
 Builds the compiled module where rad_fast is not installed, runs pytest -m gpu and compute-sanitizer, then measures;
-writes gpu.json, gpu.md and the figures gpu-*.png to benchmarks/results/. Every part is a process with a time limit:
-what fails is reported, and the rest still runs. --device cpu is a rehearsal: all of it on tiny stand-ins, written to
-build/gpu_report/rehearsal.
+writes gpu.json, gpu.md, the figures gpu-*.png and logs.tgz to DIR: benchmarks/results, or the folder that a lent
+machine sends back. Every part is a process with a time limit: what fails is reported, and the rest still runs.
+--device cpu is a rehearsal: all of it on tiny stand-ins.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer sizes, two and a half minutes instead of eight")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the page goes; benchmarks/results")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the page and the logs go")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal without a GPU")
     parser.add_argument("--only", action="append", metavar="PART", help="this part alone, and others so named")
     parser.add_argument("--inner", type=Path, help=argparse.SUPPRESS)
@@ -82,9 +83,11 @@ def size_of(given: argparse.Namespace) -> str:
 
 
 def place(given: argparse.Namespace) -> Path:
-    """Where the page goes: a rehearsal's never among the results, unless one says so."""
-    usual = RESULTS if given.device == "cuda" else FOLDER / "rehearsal"
-    return Path(given.out or usual).resolve()
+    """Where the page goes. A rehearsal's figures are no results."""
+    out = Path(given.out).resolve()
+    if given.device == "cpu" and out == RESULTS:
+        raise SystemExit(f"--out: expected another folder than {RESULTS} for a rehearsal")
+    return out
 
 
 # ------------------------------------------------------------------------------------------ with an importable rad_fast
@@ -198,8 +201,11 @@ def report(found: dict[str, Any], out: Path) -> int:
     from . import page as gpu_page  # only now: whatever it needs, the measurements are safe
 
     undrawn = gpu_page.write(found, out, NAME)
+    if (FOLDER / "logs").exists():
+        with tarfile.open(out / "logs.tgz", "w:gz") as to:
+            to.add(FOLDER / "logs", "logs")
     print(gpu_page.goal_table(found))
-    print(f"{out / NAME}.md, .json and figures; what every part said: {FOLDER / 'logs'}")
+    print(f"{out / NAME}.md, .json and figures; what every part said: {out / 'logs.tgz'}")
     for why in undrawn:
         print(f"not drawn: {why}")
     return int(any(part["status"] == FAILED for part in found["parts"]))

@@ -25,9 +25,17 @@ def given(*words: str) -> argparse.Namespace:
 
 
 def test_a_rehearsal_is_not_among_the_results() -> None:
-    assert gpu_report.place(given()) == gpu_report.RESULTS
-    assert gpu_report.place(given("--device", "cpu")).is_relative_to(gpu_report.FOLDER)
+    results = str(gpu_report.RESULTS)
+    assert gpu_report.place(given("--out", results)) == gpu_report.RESULTS
     assert gpu_report.place(given("--device", "cpu", "--out", "/tmp/x")) == Path("/tmp/x")
+    with pytest.raises(SystemExit, match="--out: expected another folder"):
+        gpu_report.place(given("--device", "cpu", "--out", results))
+
+
+def test_where_the_page_goes_has_to_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        given("--device", "cpu")
+    assert "--out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", ["full", "quick"])
@@ -73,7 +81,11 @@ def test_the_sanitizers_last_word() -> None:
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     (tmp_path / "build.json").write_text('{"outcomes": [], "installed": ""}')
     with pytest.raises(SystemExit, match=r"--only: expected some of machine, .*; got nothing"):
-        gpu_report.inner(given("--device", "cpu", "--inner", str(tmp_path / "build.json"), "--only", "nothing"))
+        gpu_report.inner(
+            given(
+                "--device", "cpu", "--inner", str(tmp_path / "build.json"), "--only", "nothing", "--out", str(tmp_path)
+            )
+        )
 
 
 def test_a_rehearsal_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
