@@ -21,6 +21,7 @@ from .selector import Selector
 if TYPE_CHECKING:
     from . import distill as distill
     from . import ray as ray
+    from . import stream as stream
 
 __all__ = [
     "Calibrator",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 
-LAZY = {"distill": "torch", "ray": "ray"}  # imported when first used, and what they need
+LAZY = {"distill": "torch", "ray": "ray", "stream": "numpy"}  # imported when first used, and what they need
 
 
 def __getattr__(name: str) -> Any:

@@ -24,10 +24,11 @@ def test_python_runs_the_package_as_the_command_line() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="rad_fast.distill needs torch")
 def test_distill_is_found_after_import_and_torch_is_not_imported_before() -> None:
-    source = (
-        "import sys, rad_fast; print('torch' in sys.modules, rad_fast.distill.Fit.__name__, 'torch' in sys.modules)"
-    )
-    assert python("-c", source).stdout.split() == ["False", "Fit", "True"]
+    source = """
+import sys, rad_fast
+print("torch" in sys.modules, rad_fast.stream.__name__, rad_fast.distill.Fit.__name__, "torch" in sys.modules)
+"""
+    assert python("-c", source).stdout.split() == ["False", "rad_fast.stream", "Fit", "True"]
 
 
 def test_names_are_listed_and_unknown_ones_are_refused() -> None:

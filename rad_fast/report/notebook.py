@@ -13,12 +13,17 @@ def shown_once(figure: Any) -> Any:
 
 
 def display(figure: Any) -> None:
-    """Show the figure, unless the backend shows it anyway when the cell ends: inline ones do, and windows are open."""
+    """Show the figure, unless it has a window, and let go of it, so that an inline backend does not show it again.
+
+    Inline backends come here too: when a cell ends they display all figures that pyplot still holds.
+    """
     import matplotlib
     from matplotlib import pyplot
 
+    held = pyplot.fignum_exists(figure.number) and pyplot.figure(figure.number) is figure
     backend = matplotlib.get_backend().lower()
-    if pyplot.fignum_exists(figure.number) and pyplot.figure(figure.number) is figure and backend != "agg":
+    inline = "inline" in backend
+    if held and not inline and backend != "agg":
         return
     import io
 
@@ -28,3 +33,5 @@ def display(figure: Any) -> None:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=figure.dpi)
     show(Image(file.getvalue()))
+    if held and inline:
+        pyplot.close(figure)

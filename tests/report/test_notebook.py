@@ -27,8 +27,16 @@ def shown(monkeypatch):
     return found
 
 
-def test_a_figure_that_the_backend_shows_is_not_shown_twice(figure, shown, monkeypatch):
+def test_an_inline_backend_shows_a_figure_once(figure, shown, monkeypatch):
+    """As the result of a cell it is displayed first, and then again with all figures that pyplot still holds."""
     monkeypatch.setattr("matplotlib.get_backend", lambda: "module://matplotlib_inline.backend_inline")
+    figure._ipython_display_()
+    assert not pyplot.fignum_exists(figure.number), "nothing is left for the end of the cell"
+    assert len(shown) == 1
+
+
+def test_a_figure_in_a_window_is_not_shown_as_a_picture_too(figure, shown, monkeypatch):
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "qtagg")
     display(figure)
     assert shown == []
 
