@@ -118,7 +118,7 @@ class TopKLogits:
         >>> answers = rad_fast.TopKLogits.from_logprobs(rows, vocabulary=["no", "yes"])
         >>> answers
         TopKLogits(3 points, 2 of 2 classes, float32)
-        >>> rad_fast.select(answers, 1, mistakes=0)
+        >>> rad_fast.select(answers, 1, mistakes=0, quotas=None)
         array([0])
         """
         return TopKLogits(*top_k(rows, n_classes, vocabulary))
@@ -260,7 +260,7 @@ class TeacherLabels:
     >>> import numpy as np, rad_fast
     >>> labels, confidence = np.array([0, 2, 1, -1, 2]), np.array([0.9, 0.6, np.nan, 0.5, 0.7])
     >>> rad_fast.select(rad_fast.TeacherLabels(labels, confidence, n_classes=3), 2, mistakes=0)
-    array([1, 4])
+    array([0, 4])
     """
 
     def __init__(self, labels: Any, confidence: Any = None, *, n_classes: int) -> None:
