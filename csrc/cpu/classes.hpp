@@ -37,6 +37,7 @@ struct ClassKernels {
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -143,8 +144,9 @@ inline void for_units(int threads, const LabelledPoints& points, std::int64_t cl
   const ClassKernels& kernels = *level().classes;
   Stray stray;
   for_each_block(threads, parts, [&](int, std::int64_t part) {
-    std::vector<std::int32_t> places(game_points + 16);
-    std::vector<std::uint64_t> units(game_points + 16);
+    const auto most = static_cast<std::size_t>(std::min(game_points, points.count) + 16);
+    const std::unique_ptr<std::int32_t[]> places(new std::int32_t[most]);  // not set: zeros would take as long as few points
+    const std::unique_ptr<std::uint64_t[]> units(new std::uint64_t[most]);
     const std::int64_t end = part_begin(part + 1, parts, points.count);
     for (std::int64_t first = part_begin(part, parts, points.count); first < end; first += game_points) {
       const std::int64_t count = std::min(game_points, end - first);
@@ -154,12 +156,12 @@ inline void for_units(int threads, const LabelledPoints& points, std::int64_t cl
         return;
       }
       const std::int64_t found = kernels.units(points.gain + first, points.correctness + first, label, count, equilibria,
-                                               places.data(), units.data());
+                                               places.get(), units.get());
       for (std::int64_t k = 0; k < found; ++k) {
-        const std::int64_t i = places[static_cast<std::size_t>(k)];
+        const std::int64_t i = places[k];
         const std::int64_t other = points.other ? points.other[first + i] : 0;
         if (label[i] < 0 || other >= others) stray.seen = true;
-        else work(part, first + i, label[i] * others + other, units[static_cast<std::size_t>(k)]);
+        else work(part, first + i, label[i] * others + other, units[k]);
       }
     }
   });

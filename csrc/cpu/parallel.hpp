@@ -30,6 +30,7 @@ void for_each_block(int threads, std::int64_t blocks, const Work& work) {
   const auto run = [&](int thread) {
     for (std::int64_t block; (block = next.fetch_add(1, std::memory_order_relaxed)) < blocks;) work(thread, block);
   };
+  threads = static_cast<int>(std::min<std::int64_t>(threads, blocks));  // a thread without work costs its start
   std::vector<std::thread> helpers;
   helpers.reserve(static_cast<std::size_t>(std::max(0, threads - 1)));
   for (int thread = 1; thread < threads; ++thread) {
