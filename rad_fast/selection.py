@@ -24,7 +24,7 @@ from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.score import Gain, Kind, Points, Rule, Scores
 from .report import table as tables
 from .report.figures import Drawn, figures, probabilities
-from .report.numbers import shared_out, worth_querying
+from .report.numbers import Counted, counted, shared_out, told
 from .report.words import amount, sentences
 from .storage import archive
 from .storage.blocks import Pieces
@@ -100,6 +100,7 @@ class Selection:
     _answer: Equilibrium | Equilibria | None = field(default=None, repr=False)
     _shares: Shares | None = field(default=None, repr=False)
     _gain_of: str | None = field(default=None, repr=False)
+    _everywhere: list[Counted] | None = field(default=None, repr=False)  # of all ranks, where there are several
     n_unanswered: int = field(default=0, repr=False)
     _before: npt.NDArray[np.int64] | None = field(default=None, repr=False)  # selected in stages before this one
 
@@ -167,8 +168,7 @@ class Selection:
     def report(self) -> dict[str, Any]:
         """The numbers of the selection, as JSON can hold them."""
         at, points = self.on_host()
-        worth, each = worth_querying(points, self.threshold), self.quotas is None
-        classes, counts = np.unique(points.label[at], return_counts=True)
+        each = self.quotas is None
         return {
             "points": self.n_points,
             "excluded": self.n_excluded,
@@ -181,10 +181,7 @@ class Selection:
             "price": self.price if each else None,
             "threshold": self.threshold if each else None,
             "share": self.share if each else None,
-            "worth_querying": worth,
-            "selected_mean_gain": float(points.gain[at].mean(dtype=np.float64)),
-            "selected_mean_correctness": float(points.correctness[at].mean(dtype=np.float64)),
-            "selected_labels": {str(label): int(count) for label, count in zip(classes, counts, strict=True)},
+            **told(self._everywhere or [counted(at, [points], self.threshold)]),
             **({} if self._shares is None else shared_out(self._shares)),
             **({"unanswered": self.n_unanswered} if self.n_unanswered else {}),
             "seed": self.seed,

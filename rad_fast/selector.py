@@ -30,6 +30,7 @@ from .inputs.typed import BackendName, Budget, InvalidRows
 from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.sample import others_of, start
 from .kernels.reference.score import Gain, Invalid, Kind, Points
+from .report.numbers import Counted, counted
 from .selection import Selection
 from .storage.blocks import Pieces
 from .storage.scored import Scored
@@ -268,8 +269,11 @@ class Selector(Parameters):
         if sampled != budget:
             raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
         counts = (count, excluded, invalid, unanswered)
+        everywhere = None
+        if not isinstance(group, Alone):  # for the report: later, not every rank may ask for it
+            everywhere = group.exchange(lambda: counted(indices, pieces.pieces, answer.threshold))
         return self._selection(
-            indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found
+            indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found, everywhere
         )
 
     def _by_class(
@@ -297,6 +301,7 @@ class Selector(Parameters):
         wrap: Callable[[Any], Any],
         source: inputs.Source,
         found: Shares | None = None,
+        everywhere: list[Counted] | None = None,
     ) -> Selection:
         value = math.fsum(answer.value) if isinstance(answer, Equilibria) else answer.value
         if value <= 0:
@@ -322,6 +327,7 @@ class Selector(Parameters):
             calibrator=source.calibrator,
             quotas=None if found is None else found.quotas,
             _shares=found,
+            _everywhere=everywhere,
             _gain_of=_gain_of(source),
             n_unanswered=counts[3],
             _answer=answer,

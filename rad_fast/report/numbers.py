@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,46 @@ def shared_out(shares: Shares) -> dict[str, Any]:
     return {
         "quotas": given,
         "quotas_without_points": [str(k) for k in np.flatnonzero((shares.weights > 0) & (shares.points == 0))],
+    }
+
+
+class Counted(NamedTuple):
+    """What is counted over one rank's points, and can be added up over ranks."""
+
+    worth_querying: int
+    selected: int
+    gain: float  # of the selected, in all
+    correctness: float
+    labels: dict[int, int]
+
+
+def counted(indices: npt.NDArray[np.int64], pieces: Sequence[Any], threshold: Any) -> Counted:
+    """Count over points in pieces, of which some are selected."""
+    worth, gain, correctness, begin = 0, 0.0, 0.0, 0
+    labels: Counter[int] = Counter()
+    for points in pieces:
+        first, last = np.searchsorted(indices, (begin, begin + len(points.gain)))
+        at = indices[first:last] - begin
+        worth += worth_querying(points, threshold)
+        gain += float(points.gain[at].sum(dtype=np.float64))
+        correctness += float(points.correctness[at].sum(dtype=np.float64))
+        classes, counts = np.unique(points.label[at], return_counts=True)
+        labels.update(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+        begin += len(points.gain)
+    return Counted(worth, len(indices), gain, correctness, dict(labels))
+
+
+def told(parts: Sequence[Counted]) -> dict[str, Any]:
+    """The numbers of a report from what every rank counted."""
+    labels: Counter[int] = Counter()
+    for part in parts:
+        labels.update(part.labels)
+    selected = sum(part.selected for part in parts)
+    return {
+        "worth_querying": sum(part.worth_querying for part in parts),
+        "selected_mean_gain": math.fsum(part.gain for part in parts) / selected,
+        "selected_mean_correctness": math.fsum(part.correctness for part in parts) / selected,
+        "selected_labels": {str(label): labels[label] for label in sorted(labels)},
     }
 
 

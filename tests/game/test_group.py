@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -244,3 +245,16 @@ def test_a_rank_that_ends_after_a_bad_chunk_is_an_error_on_the_others(tmp_path):
     assert (first, second) == (4, 3), errors
     assert "row 7" in said
     assert "a rank ended or did not answer" in told
+
+
+def test_every_rank_reports_the_numbers_of_all(monkeypatch):
+    """A rank without points, and one of which none is selected, too: numbers of the whole, as JSON can hold them."""
+    expected = WHOLE.report()
+    for cuts in ([0, 0, 60_000, N], [0, 3, N]):
+        for selection in fit_on_ranks(monkeypatch, cuts):
+            report = selection.report()
+            json.dumps(report, allow_nan=False)
+            for name in ("points", "budget", "worth_querying", "selected_labels", "value"):
+                assert report[name] == expected[name], name
+            for name in ("selected_mean_gain", "selected_mean_correctness"):
+                assert report[name] == pytest.approx(expected[name], rel=1e-12), name
