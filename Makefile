@@ -17,7 +17,7 @@ TOOLS := scikit-build-core pybind11 cmake ninja
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find csrc -type f -not -name '*.md')
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test bench sanitize docs lint clean
+.PHONY: install demo test bench mutants sanitize docs lint clean
 
 install: $(VENV)/installed
 
@@ -30,6 +30,10 @@ test: $(VENV)/with-test
 
 bench: $(VENV)/with-bench
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
+
+# Mutants of a module, and how many its tests kill; hours for all. ARGS: a module that tests/mutants.py names.
+mutants: $(VENV)/with-mutants
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 # Address, undefined behaviour, threads: needs a compiler alone. ARGS: how many games (40).
 sanitize:
