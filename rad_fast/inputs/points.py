@@ -98,7 +98,7 @@ def is_mask(array: Array, points: int, name: str) -> bool:
     """Whether integers are a mask: 0 and 1 alone, and no indices, as one repeats. What could be either is refused."""
     if array.max() > 1 or array.min() < 0:
         return False
-    distinct = len(array) == len(np.unique(array))
+    distinct = len(array) == 1 or (len(array) == 2 and array[0] != array[1])
     if len(array) == points and not distinct:
         return True
     if len(array) != points and distinct:
