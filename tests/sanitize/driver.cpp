@@ -1,4 +1,5 @@
-// Every CPU kernel and every pass that calls them, on random input in buffers that end where the input ends: what `make
+// Scoring, the solver, the sums of the game, probabilities and samples (not yet: games by class, decisions on arrival and
+// correctness), on random input in buffers that end where the input ends: what `make
 // sanitize` runs under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer. Compares the levels' sums and
 // indices with one another and with one thread; whether they are right is for the tests in Python.
 
