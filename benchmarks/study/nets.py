@@ -1,8 +1,9 @@
-"""Many small networks trained at once: one hidden layer, batched over models with torch.bmm, gradients by hand."""
+"""Many small students trained at once: batched over models with torch.bmm, gradients by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,30 +12,33 @@ LossGradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Networks:
-    """``models`` networks (inputs, hidden, classes); models with equal seeds begin with equal weights."""
+    """Networks (inputs, hidden, classes), linear ones where ``hidden`` is 0; equal seeds begin with equal weights."""
 
     def __init__(self, inputs: int, hidden: int, classes: int, seeds: list[int]) -> None:
-        first, second = [], []
+        sizes = [inputs, hidden, classes] if hidden else [inputs, classes]
+        layers: list[list[Tensor]] = [[] for _ in sizes[1:]]
         for seed in seeds:
             g = torch.Generator().manual_seed(seed)
-            first.append(torch.randn(inputs, hidden, generator=g) * (2.0 / inputs) ** 0.5)
-            second.append(torch.randn(hidden, classes, generator=g) * (1.0 / hidden) ** 0.5)
-        m = len(seeds)
-        self.parameters = [
-            torch.stack(first),
-            torch.zeros(m, 1, hidden),
-            torch.stack(second),
-            torch.zeros(m, 1, classes),
-        ]
+            for at, (before, after) in enumerate(pairwise(sizes)):
+                scale = (2.0 if after == hidden and hidden else 1.0) / before
+                layers[at].append(torch.randn(before, after, generator=g) * scale**0.5)
+        if not hidden:  # a convex problem may as well begin at 0
+            layers = [[torch.zeros_like(w) for w in layer] for layer in layers]
+        self.parameters: list[Tensor] = []
+        for layer, after in zip(layers, sizes[1:], strict=True):
+            self.parameters += [torch.stack(layer), torch.zeros(len(seeds), 1, after)]
 
-    def logits(self, x: Tensor, models: Tensor | slice = slice(None)) -> Tensor:
+    def logits(self, x: Tensor) -> Tensor:
         """(m, n, C) for x (m, n, D)."""
-        w1, b1, w2, b2 = (p[models] for p in self.parameters)
-        return torch.baddbmm(b2, torch.baddbmm(b1, x, w1).relu_(), w2)
+        *_, w, b = self.parameters
+        return torch.baddbmm(b, self.hidden(x), w)
 
-    def hidden(self, x: Tensor, models: Tensor | slice = slice(None)) -> Tensor:
-        w1, b1 = (p[models] for p in self.parameters[:2])
-        return torch.baddbmm(b1, x, w1).relu_()
+    def hidden(self, x: Tensor) -> Tensor:
+        """(m, n, H) activations of the hidden layer; the inputs where there is none."""
+        if len(self.parameters) == 2:
+            return x
+        w, b = self.parameters[:2]
+        return torch.baddbmm(b, x, w).relu_()
 
     def train(
         self,
@@ -60,7 +64,7 @@ class Networks:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for p in self.parameters:
             p.grad = torch.zeros_like(p)
-        w1, b1, w2, b2 = self.parameters
+        *first, w2, b2 = self.parameters
         order, place = torch.randperm(n, generator=g), 0
         size = min(batch, n)
         for _ in range(steps):
@@ -70,21 +74,26 @@ class Networks:
             place += size
             xb, tb = x.index_select(1, rows), targets.index_select(1, rows)
             wb = weight.index_select(1, rows)[:, :, None]
-            h = torch.baddbmm(b1, xb, w1).relu_()
+            h = self.hidden(xb)
             z = torch.baddbmm(b2, h, w2)
             dz = (z.softmax(2) - tb).mul_(wb / size) if gradient is None else gradient(z, tb, wb) / size
             torch.bmm(h.transpose(1, 2), dz, out=w2.grad)
             torch.sum(dz, 1, keepdim=True, out=b2.grad)
-            dh = torch.bmm(dz, w2.transpose(1, 2)).masked_fill_(h == 0, 0.0)
-            torch.bmm(xb.transpose(1, 2), dh, out=w1.grad)
-            torch.sum(dh, 1, keepdim=True, out=b1.grad)
+            if first:
+                dh = torch.bmm(dz, w2.transpose(1, 2)).masked_fill_(h == 0, 0.0)
+                torch.bmm(xb.transpose(1, 2), dh, out=first[0].grad)
+                torch.sum(dh, 1, keepdim=True, out=first[1].grad)
             optimizer.step()
             schedule.step()
         for p in self.parameters:
             p.grad = None
 
-    def part(self, models: Tensor) -> Networks:
-        """A copy of some models."""
+    def part(self, at: int) -> Networks:
+        """One of the models, as a view."""
+        return Networks.of([p[at : at + 1] for p in self.parameters])
+
+    @staticmethod
+    def of(parameters: list[Tensor]) -> Networks:
         new = object.__new__(Networks)
-        new.parameters = [p[models].clone() for p in self.parameters]
+        new.parameters = parameters
         return new

@@ -1,270 +1,291 @@
-"""Tables, figure and page of the study, from its CSV."""
+"""Tables, figure and page of the study, from its results. What each table says is written in text.md."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+import math
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from scipy.stats import t as student_t
+from . import data, plan, real
+from .losses import LOSSES, PLAIN
+from .runs import ROUNDS
+from .scores import OLD, REAL, Scores, Within, hard_tfidf, interval, of_sets, shown, table
+from .subclasses import KINDS, LELP, SIZES, SOFT
 
-Row = dict[str, Any]
-Key = tuple[str, str]
 TEXT = Path(__file__).with_name("text.md")
-
-EXPLORED = 8  # seeds 0 to 7 (and others outside the study) were used to choose the default
-SEES_POOL = {"balanced", "proportional", "rad-raw", "rad-teacher", "rad-both", "rad"}
-
-
-class Results:
-    """Accuracy by (strategy, loss), cell and seed; differences are paired by cell and seed."""
-
-    def __init__(self, table: Path, facts: Path) -> None:
-        with table.open() as file:
-            self.rows = list(csv.DictReader(file))
-        self.facts = json.loads(facts.read_text()) if facts.exists() else {}
-        rounds = [name for name in self.rows[0] if name.startswith("round")]
-        self.of: dict[Key, dict[tuple[Any, ...], Row]] = defaultdict(dict)
-        levels = self._levels()
-        for row in self.rows:
-            row["rounds"] = np.array([float(row[name]) for name in rounds])
-            row["score"] = float(row["rounds"][1:].mean())
-            row["quality"] = levels[row["set"], row["teacher"]]
-            row["size"] = levels[row["set"], row["budget"]]
-            cell = (row["set"], row["quality"], row["size"], row["labels"], int(row["seed"]))
-            self.of[row["strategy"], row["loss"]][cell] = row
-        self.keys = list(self.of)
-        self.sets = list(dict.fromkeys(row["set"] for row in self.rows))
-        self.seeds = sorted({int(row["seed"]) for row in self.rows})
-
-    def _levels(self) -> dict[tuple[str, str], str]:
-        """Which of a set's teachers and budgets is the lowest, the middle, the highest."""
-        found: dict[tuple[str, str], str] = {}
-        for name, words in (("teacher", ("poor", "fair", "good")), ("budget", ("small", "middle", "large"))):
-            by_set: dict[str, set[str]] = defaultdict(set)
-            for row in self.rows:
-                by_set[row["set"]].add(row[name])
-            for which, values in by_set.items():
-                ordered = sorted(values, key=float)
-                picked = words if len(ordered) == 3 else words[-len(ordered) :]
-                found |= {(which, value): word for value, word in zip(ordered, picked, strict=True)}
-        return found
-
-    def differences(self, one: Key, other: Key, within: Callable[[Row], bool]) -> npt.NDArray[np.float64]:
-        """Per seed: the mean over cells of the difference in score."""
-        by_seed: dict[int, list[float]] = defaultdict(list)
-        for cell, row in self.of[one].items():
-            if within(row) and cell in self.of[other]:
-                by_seed[cell[-1]].append(row["score"] - self.of[other][cell]["score"])
-        return np.array([np.mean(values) for values in by_seed.values()])
-
-    def mean(self, key: Key, what: Callable[[Row], Any]) -> Any:
-        return np.mean([what(row) for row in self.of[key].values()], axis=0)
+UNIFORM = ("uniform", PLAIN)
+MINE = (plan.DEFAULT, PLAIN)
+SHORT_NAMES = {"policy-en": "policy, English", "policy-da": "policy, Danish"}
+SEES_POOL = {*plan.FIRST[2:], *plan.OWN, plan.DEFAULT, "balanced", "confident-learning", "conformal", "learnability",
+             "learnability-top"} - {"rad-average"}  # fmt: skip
+THREE = 3  # rivals in the table and the figure of the first page
 
 
-def everything(row: Row) -> bool:
-    return True
+def main_rivals(s: Scores) -> list[str]:
+    """The strongest on the real sets, of those that ran everywhere."""
+    ran = [
+        name for name in s.strategies(hard_tfidf(REAL)) if name in plan.FIRST and name not in ("uniform", plan.BEFORE)
+    ]
+    return ran[:THREE]
 
 
-def interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Mean, and half the width of the 95% interval of Student's t over seeds."""
-    n = len(differences)
-    half = float(student_t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    return float(differences.mean()), half
-
-
-def shown(differences: npt.NDArray[np.float64]) -> str:
-    mean, half = interval(differences)
-    return f"{mean:+.2f} ± {half:.2f}"
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(head)
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(["---"] + ["---:"] * (len(head) - 1)) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def main_table(r: Results, loss: str, default: str) -> str:
-    base: Key = ("uniform", "plain")
-    keys = sorted((k for k in r.keys if k[1] == loss), key=lambda k: -interval(r.differences(k, base, everything))[0])
+def by_set(s: Scores, names: list[str], sets: tuple[str, ...], chosen: Within) -> list[list[str]]:
     rows = []
-    for key in keys:
-        accuracy = r.mean(key, lambda row: row["rounds"])
-        name = f"**{key[0]}**" if key[0] == default else key[0]
-        sets = [shown(r.differences(key, base, lambda row, s=s: row["set"] == s)) for s in r.sets]  # type: ignore[misc]
-        asked = r.mean(key, lambda row: 3 * int(row["budget"]))
-        sees = key[0] in SEES_POOL or key[0].startswith(f"{default}, ")
-        queries = f"{asked:.0f}" + (" + pool" if sees else "")
+    for name in names:
+        of = [shown(s.differences((name, PLAIN), UNIFORM, lambda c, x=x: c.source == x and chosen(c))) for x in sets]  # type: ignore[misc]
+        label = f"**{name}**" if name == plan.DEFAULT else name
+        rows.append([label, shown(s.differences((name, PLAIN), UNIFORM, chosen)), *of])
+    return rows
+
+
+def first_table(s: Scores) -> str:
+    names = [plan.DEFAULT, *main_rivals(s), plan.BEFORE, "margin"]
+    names = list(dict.fromkeys(name for name in names if (name, PLAIN) in s.of))
+    rows = by_set(s, names, REAL, hard_tfidf(REAL))
+    for row, name in zip(rows, names, strict=True):
+        row.append(shown(s.differences((name, PLAIN), UNIFORM, of_sets(OLD))))
+    return table(["strategy", "real sets", *(SHORT_NAMES.get(x, x) for x in REAL), "older sets"], rows)
+
+
+def all_strategies(s: Scores, sets: tuple[str, ...], chosen: Within) -> str:
+    rows = []
+    for row, name in zip(by_set(s, s.strategies(chosen), sets, chosen), s.strategies(chosen), strict=True):
+        seeds = len(s.differences((name, PLAIN), UNIFORM, chosen))
+        measured = s.mean((name, PLAIN), chosen)
+        needs = "pool" if name in SEES_POOL or name not in plan.STRATEGIES else ""
+        rows.append([*row, f"{measured[4]:.0f}%", needs, str(seeds)])
+    return table(["strategy", "mean", *(SHORT_NAMES.get(x, x) for x in sets), "labels right", "reads", "seeds"], rows)
+
+
+def by_teacher(s: Scores) -> str:
+    names = list(dict.fromkeys([plan.DEFAULT, *main_rivals(s), plan.BEFORE, "margin"]))
+    rows = []
+    for source, teacher in real.TEACHERS:
+        here: Within = lambda c, at=(source, teacher): (c.source, c.teacher) == at and hard_tfidf(REAL)(c)  # type: ignore[misc]  # noqa: E731
+        base = s.mean(UNIFORM, here)
+        if math.isnan(base[0]):
+            continue
+        cells = [shown(s.differences((name, PLAIN), UNIFORM, here)) for name in names]
         rows.append(
-            [
-                name,
-                shown(r.differences(key, base, everything)),
-                *sets,
-                *(f"{value:.1f}" for value in accuracy[1:]),
-                f"{r.mean(key, lambda row: float(row['right'])):.0f}%",
-                f"{r.mean(key, lambda row: float(row['milliseconds'])):.1f}",
-                queries,
+            [f"{SHORT_NAMES.get(source, source)}: {teacher}", f"{base[6]:.0f}%", f"{base[1:4].mean():.1f}", *cells]
+        )
+    return table(["teacher", "right", "uniform's accuracy", *names], rows)
+
+
+def against(s: Scores) -> str:
+    parts = (hard_tfidf(REAL), of_sets(OLD))
+    names = [n for n in s.strategies(parts[0]) if n in plan.STRATEGIES and n != plan.DEFAULT]
+    rows = [[name, *(shown(s.differences(MINE, (name, PLAIN), part)) for part in parts)] for name in names]
+    return table([f"{plan.DEFAULT} less", "real sets", "older sets"], rows[::-1])
+
+
+def by_budget(s: Scores) -> str:
+    names = list(dict.fromkeys([plan.DEFAULT, *main_rivals(s), plan.BEFORE, "margin"]))
+    rows = []
+    for name in names:
+        parts = [lambda c, k=k: c.size == k and hard_tfidf(REAL)(c) for k in range(3)]  # type: ignore[misc]
+        rows.append([name, *(shown(s.differences((name, PLAIN), UNIFORM, part)) for part in parts)])
+    return table(["strategy", *(f"{m} a class" for m in plan.MULTIPLES)], rows)
+
+
+def other_students(s: Scores) -> str:
+    names = list(dict.fromkeys([plan.DEFAULT, *plan.FIRST[1:]]))
+    parts: list[Within] = [
+        lambda c: c.labels == "soft" and c.source in REAL,
+        lambda c: c.student == "minilm-linear",
+        lambda c: c.student == "minilm-128",
+    ]
+    rows = [[name, *(shown(s.differences((name, PLAIN), UNIFORM, part)) for part in parts)] for name in names]
+    return table(["strategy", "soft labels", "linear on MiniLM", "128 units on MiniLM"], rows)
+
+
+def early(s: Scores) -> str:
+    chosen = hard_tfidf(REAL)
+    names = [n for n in s.strategies(chosen) if n not in SEES_POOL and n not in plan.VARIANTS and "going" not in n]
+    rows = []
+    for name in names:
+        over = [shown(s.differences((name, PLAIN), (base, PLAIN), chosen)) for base in ("uniform", "margin")]
+        rows.append([name, *over, str(len(s.differences((name, PLAIN), UNIFORM, chosen)))])
+    return table(["strategy", "over uniform", "over margin", "seeds"], rows)
+
+
+def variants(s: Scores) -> str:
+    chosen = hard_tfidf(REAL)
+    names = [n for n in s.strategies(chosen) if n in plan.VARIANTS or n == f"{plan.DEFAULT}, going on"]
+    if not names:
+        return ""
+    rows = by_set(s, [plan.DEFAULT, *names], REAL, lambda c: chosen(c) and c in s.of.get((names[0], PLAIN), {}))
+    return table(["variant", "mean", *(SHORT_NAMES.get(x, x) for x in REAL)], rows)
+
+
+def losses(s: Scores) -> str:
+    rows = []
+    for name in ("uniform", plan.DEFAULT):
+        for loss in LOSSES:
+            parts = [
+                s.differences((name, loss), (name, PLAIN), lambda c, kind=kind: c.labels == kind and c.source in REAL)  # type: ignore[misc]
+                for kind in ("hard", "soft")
             ]
-        )
-    head = ["strategy", "all", *r.sets, "round 1", "round 2", "round 3", "labels right", "ms a round", "queries"]
-    return table(head, rows)
+            rows.append([f"{name}, {loss}", *map(shown, parts)])
+    return table(["less the plain loss", "hard labels", "soft labels"], rows)
 
 
-def against(r: Results, default: str) -> str:
+def of_subclasses(s: Scores) -> str:
     rows = []
-    for key in r.keys:
-        if key[0] != default and key[1] in ("plain", "weighted"):
-            mine: Key = (default, "plain")
-            sets = [shown(r.differences(mine, key, lambda row, s=s: row["set"] == s)) for s in r.sets]  # type: ignore[misc]
-            rows.append([f"{key[0]}, {key[1]}", shown(r.differences(mine, key, everything)), *sets])
-    return table(["default less", "all", *r.sets], rows)
+    for kind in KINDS:
+        here: Within = lambda c, kind=kind: c.teacher == kind  # type: ignore[misc]  # noqa: E731
+        for loss in LELP.values():
+            by_size = [s.after(("uniform", loss), ("uniform", SOFT), here, n) for n in range(1, ROUNDS + 1)]
+            if len(by_size[0]):
+                rows.append([f"{kind}, {loss}", *map(shown, by_size)])
+        base = s.mean(("uniform", SOFT), here)
+        if rows:
+            rows.append([f"{kind}: accuracy with soft labels", *(f"{value:.1f}" for value in base[1:4])])
+    return table(["less plain soft labels", *(f"{size} points" for size in SIZES)], rows)
 
 
-def by(r: Results, name: str, values: list[str]) -> str:
-    base: Key = ("uniform", "plain")
-    rows = []
-    for key in (k for k in r.keys if k[1] == "plain" and k != base):
-        parts = [r.differences(key, base, lambda row, v=v: row[name] == v) for v in values]  # type: ignore[misc]
-        rows.append([key[0], *(shown(part) if len(part) else "" for part in parts)])
-    return table(["strategy", *values], rows)
-
-
-def losses(r: Results, default: str) -> str:
-    rows = []
-    for strategy in ("uniform", default):
-        for loss in (k[1] for k in r.keys if k[0] == strategy and k[1] != "plain"):
-            pair: tuple[Key, Key] = ((strategy, loss), (strategy, "plain"))
-            quality = [r.differences(*pair, lambda row, q=q: row["quality"] == q) for q in ("poor", "fair", "good")]  # type: ignore[misc]
-            kind = [r.differences(*pair, lambda row, q=q: row["labels"] == q) for q in ("soft", "hard")]  # type: ignore[misc]
-            cells = [shown(part) if len(part) else "" for part in [*quality, *kind]]
-            rows.append([f"{strategy}, {loss}", shown(r.differences(*pair, everything)), *cells])
-    return table(["loss less the plain one", "all", "poor teacher", "fair", "good", "soft labels", "hard"], rows)
-
-
-def verdict(r: Results, default: str) -> str:
+def verdict(s: Scores) -> str:
     """The bar of the study, and whether it is met."""
-    mine: Key = (default, "plain")
+    chosen = hard_tfidf(REAL)
     lines = []
-    rivals = [k for k in r.keys if k[0] != default and k[1] == "plain"]
-    gaps = {k: interval(r.differences(mine, k, everything)) for k in rivals}
-    ahead = [k[0] for k in rivals if gaps[k][0] <= 0]
-    lines.append(
-        "- averaged over the study the default beats every other strategy: "
-        + ("**met**" if not ahead else "**missed**, not ahead of " + ", ".join(ahead))
-    )
-    named = [k for k in rivals if k[0] in ("uniform", "margin", "entropy", "coreset")]
-    unsure = [k[0] for k in named if gaps[k][0] - gaps[k][1] <= 0]
-    lines.append(
-        "- the paired 95% interval of the difference lies above zero against uniform, margin, entropy and CoreSet: "
-        + ("**met**" if not unsure else "**missed** for " + ", ".join(unsure))
-    )
-    per_set = {
-        s: interval(r.differences(mine, ("uniform", "plain"), lambda row, s=s: row["set"] == s))[0] for s in r.sets
-    }  # type: ignore[misc]
-    worse = [s for s, value in per_set.items() if value < -0.2]
-    lines.append(
-        "- on no set is it worse than uniform by more than 0.2 points: "
-        + ("**met**" if not worse else "**missed** on " + ", ".join(worse))
-    )
-    fresh = max(r.seeds) >= EXPLORED
-    for rival in ("uniform", "rad-both") if fresh else ():
-        new = interval(r.differences(mine, (rival, "plain"), lambda row: int(row["seed"]) >= EXPLORED))
-        lines.append(
-            f"- over {rival} on the seeds that had no part in choosing the default: {new[0]:+.2f} ± {new[1]:.2f}"
-        )
-    blind = [k for k in rivals if k[0] not in SEES_POOL and not k[0].startswith(f"{default}, ")]
-    early: Key = ("rad-prior", "plain")
-    if early in r.keys:
-        early_gaps = {k[0]: interval(r.differences(early, k, everything)) for k in blind if k != early}
-        shown_gaps = ", ".join(f"{name} {mean:+.2f} ± {half:.2f}" for name, (mean, half) in early_gaps.items())
-        lines.append(
-            "- where the teacher's logits for the pool are not known the default is `rad-prior`; its difference to the "
-            f"others that choose without them: {shown_gaps}"
-        )
-    close = [k[0] for k in rivals if gaps[k][0] > 0 and gaps[k][0] - gaps[k][1] <= 0]
-    if close:
-        lines.append("- ahead, but not beyond the 95% interval, of: " + ", ".join(close))
+
+    def line(what: str, missed: list[str]) -> None:
+        lines.append(f"- {what}: " + ("**met**" if not missed else "**missed**: " + ", ".join(missed)))
+
+    rivals = [n for n in s.strategies(chosen) if n in plan.STRATEGIES and n != plan.DEFAULT]
+    gaps = {n: interval(s.differences(MINE, (n, PLAIN), chosen)) for n in rivals}
+    said = {n: f"{n} ({mean:+.2f} ± {half:.2f})" for n, (mean, half) in gaps.items()}
+    line("over the real sets the default is ahead of every rival", [said[n] for n in rivals if not gaps[n][0] > 0])
+    named = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd")
+    unsure = [said[n] for n in named if n in gaps and not gaps[n][0] - gaps[n][1] > 0]
+    line("with its 95% interval above zero against " + ", ".join(named), unsure)
+    low = []
+    for x in (*REAL, *OLD):
+        mean = interval(s.differences(MINE, UNIFORM, lambda c, x=x: c.source == x and of_sets((x,))(c)))[0]  # type: ignore[misc]
+        if mean < -0.5:
+            low.append(f"{x} ({mean:+.2f})")
+    line("on no set below uniform selection by more than 0.5", low)
+    gain, older = (interval(s.differences(MINE, (plan.BEFORE, PLAIN), part)) for part in (chosen, of_sets(OLD)))
+    for what, (mean, half), least in (
+        (f"at least 1.5 over {plan.BEFORE} on the real sets", gain, 1.5),
+        (f"not below {plan.BEFORE} by more than 0.3 on the older sets", older, -0.3),
+    ):
+        line(what, [] if mean >= least else [f"{mean:+.2f} ± {half:.2f}"])
     return "\n".join(lines)
 
 
-def figure(r: Results, path: Path, default: str) -> None:
+def sets(s: Scores) -> str:
+    rows = []
+    for x in OLD:
+        setup = data.SETUPS[x]
+        right = [
+            f"{s.mean(UNIFORM, lambda c, x=x, q=q: (c.source, c.teacher) == (x, q))[6]:.0f}%" for q in data.QUALITIES
+        ]  # type: ignore[misc]
+        sizes = [str(size) for size in (setup.labelled, setup.holdout, setup.pool, setup.test)]
+        budgets = ", ".join(map(str, setup.budgets))
+        rows.append([x, *sizes, f"{setup.hidden} / {setup.teacher_hidden}", ", ".join(right), budgets])
+    return table(
+        ["set", "labelled", "hold-out", "pool", "test", "hidden units, student / teacher", "teachers", "budgets"], rows
+    )
+
+
+def answer(s: Scores) -> str:
+    """The page's first sentences."""
+    chosen = hard_tfidf(REAL)
+    over = shown(s.differences(MINE, UNIFORM, chosen))
+    best = main_rivals(s)[0]
+    return (
+        f"With labels that real models gave, the default is worth {over} points of student accuracy over a uniform "
+        f"choice of as many labels; the best rival, `{best}`, {shown(s.differences((best, PLAIN), UNIFORM, chosen))}; "
+        f"margin sampling, which asks the student alone, {shown(s.differences(('margin', PLAIN), UNIFORM, chosen))}."
+    )
+
+
+def reasons(s: Scores) -> dict[str, str]:
+    """Why to do what with which teacher: the figures behind the page's advice."""
+    chosen = hard_tfidf(REAL)
+
+    def over(name: str, within: Within, base: str = "uniform") -> str:
+        return shown(s.differences((name, PLAIN), (base, PLAIN), within)) or "not measured"
+
+    even: Within = lambda c: c.source in ("banking77", "clinc150") and chosen(c)  # noqa: E731
+    uneven: Within = lambda c: c.source.startswith("policy") and chosen(c)  # noqa: E731
+    spoken: Within = lambda c: c.teacher in ("qwen3-8b", "gemma3-4b", "mistral-7b") and chosen(c)  # noqa: E731
+    poor: Within = lambda c: c.teacher == "gemma3-12b" and chosen(c)  # noqa: E731
+    soft: Within = lambda c: c.labels == "soft" and c.source in REAL and c.student == "tfidf"  # noqa: E731
+    rad, best = plan.DEFAULT, main_rivals(s)[0]
+    both = ("balanced-greedy", "balanced-top-confidence")
+    return {
+        "WHY_RAD": f"{over(rad, chosen)} over uniform, {over(rad, chosen, best)} over `{best}`, the next best",
+        "WHY_EVEN": f"{over(rad, even)} and {over(both[0], even)}",
+        "WHY_UNEVEN": f"{over(rad, uneven)}; `{both[0]}` {over(both[0], uneven)}, `{both[1]}` {over(both[1], uneven)}",
+        "WHY_SPOKEN": f"calibrated {over(rad, spoken)}; confidence as spoken (`rad-raw`) {over('rad-raw', spoken)}",
+        "WHY_POOR": f"right on 48% to 50%: {over(rad, poor)}",
+        "WHY_EARLY": f"margin {over('margin', chosen)}; `rad-prior` less margin {over('rad-prior', chosen, 'margin')}",
+        "WHY_SOFT": f"with soft labels {over(rad, soft)} over uniform with soft labels",
+    }
+
+
+def figure(s: Scores, path: Path) -> None:
+    """Points over uniform by set and teacher: the default, with intervals, against the three best rivals."""
     from matplotlib import pyplot
 
-    base: Key = ("uniform", "plain")
-    keys = sorted((k for k in r.keys if k[1] == "plain" and k != base),
-                  key=lambda k: interval(r.differences(k, base, everything))[0])  # fmt: skip
-    fig, axes = pyplot.subplots(1, len(r.sets) + 1, figsize=(3.0 * (len(r.sets) + 1), 5.0), sharey=True,
-                                layout="constrained")  # fmt: skip
-    places = np.arange(len(keys))
-    for ax, name in zip(axes, ["all", *r.sets], strict=True):
-        parts = [interval(r.differences(k, base, lambda row, s=name: s in ("all", row["set"]))) for k in keys]  # type: ignore[misc]
-        colors = ["#d1495b" if k[0] == default else "#00798c" if k[0].startswith("rad") else "#8d99ae" for k in keys]
-        ax.barh(places, [p[0] for p in parts], xerr=[p[1] for p in parts], color=colors, error_kw={"lw": 1})
-        ax.axvline(0.0, color="black", lw=0.8)
-        ax.set_title(name, loc="left")
-    axes[0].set_yticks(places, [k[0] for k in keys])
-    fig.supxlabel("points of student accuracy over uniform (mean of three rounds), 95% interval over seeds")
-    fig.savefig(path, dpi=120)
+    places: list[tuple[str, Within]] = []
+    for source, teacher in real.TEACHERS:
+        here: Within = lambda c, at=(source, teacher): (c.source, c.teacher) == at and hard_tfidf(REAL)(c)  # type: ignore[misc]  # noqa: E731
+        places.append((f"{SHORT_NAMES.get(source, source)}: {teacher}", here))
+    places += [(x, of_sets((x,))) for x in OLD]
+    places = [(name, here) for name, here in places if len(s.differences(MINE, UNIFORM, here))][::-1]
+    names = [plan.DEFAULT, *main_rivals(s)]
+    colours = ("#b5243c", "#1f5f8b", "#5a9bd4", "#8d99ae")
+    fig, ax = pyplot.subplots(figsize=(8.5, 0.36 * len(places) + 1.4), layout="constrained")
+    for name, colour, marker in zip(names, colours, "osD^", strict=False):
+        parts = [interval(s.differences((name, PLAIN), UNIFORM, here)) for _, here in places]
+        means = [mean for mean, _ in parts]
+        if name == plan.DEFAULT:
+            bars = [half for _, half in parts]
+            ax.errorbar(means, range(len(places)), xerr=bars, fmt="none", ecolor=colour, alpha=0.45, lw=2.2)
+        ax.plot(means, range(len(places)), marker, color=colour, label=name, ms=6 if name == plan.DEFAULT else 5)
+    ax.axvline(0.0, color="black", lw=0.8)
+    ax.set_yticks(range(len(places)), [name for name, _ in places])
+    ax.grid(axis="x", alpha=0.25)
+    ax.set_xlabel("points of student accuracy over uniform selection (mean of three rounds)")
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.4, 1.0 + 0.9 / max(len(places), 4)), ncols=len(names), frameon=False
+    )
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.savefig(path, dpi=110)
     pyplot.close(fig)
 
 
-def write(csv_path: Path, facts: Path, *, figure: Path | None, page: Path | None, default: str) -> None:
-    r = Results(csv_path, facts)
-    print(main_table(r, "plain", default))
-    print()
-    print(verdict(r, default))
-    if figure is not None:
-        draw(r, figure, default)
-    if page is None:
-        return
+def write(results: Path, *, figure: Path, page: Path) -> None:
+    s = Scores(results)
+    draw(s, figure)
+    real_sets, old_sets = hard_tfidf(REAL), of_sets(OLD)
+    noted = {**s.conditions, "seeds": len({c.seed for c in s.of[UNIFORM]})}
     parts = {
-        "MAIN": main_table(r, "plain", default),
-        "WEIGHTED": main_table(r, "weighted", default),
-        "AGAINST": against(r, default),
-        "QUALITY": by(r, "quality", ["poor", "fair", "good"]),
-        "SIZE": by(r, "size", ["small", "middle", "large"]),
-        "LABELS": by(r, "labels", ["soft", "hard"]),
-        "LOSSES": losses(r, default),
-        "VERDICT": verdict(r, default),
-        "SETS": setups(r),
-        "CONDITIONS": "\n".join(f"- {name}: {value}" for name, value in r.facts.items() if name != "setups"),
+        "ANSWER": answer(s) if s.differences(MINE, UNIFORM, real_sets).size else "",
+        "FIRST": first_table(s),
+        "VERDICT": verdict(s),
+        "TEACHERS": by_teacher(s),
+        "REAL": all_strategies(s, REAL, real_sets),
+        "OLD": all_strategies(s, OLD, old_sets),
+        "AGAINST": against(s),
+        "BUDGETS": by_budget(s),
+        "STUDENTS": other_students(s),
+        "EARLY": early(s),
+        "VARIANTS": variants(s),
+        "LOSSES": losses(s),
+        "SUBCLASSES": of_subclasses(s),
+        "SETS": sets(s),
+        "CONDITIONS": "\n".join(f"- {name}: {value}" for name, value in noted.items()),
     }
-    text = TEXT.read_text()
+    parts |= reasons(s) if parts["ANSWER"] else {}
+    text = TEXT.read_text(encoding="utf-8")
     for name, value in parts.items():
         text = text.replace(f"{{{{{name}}}}}", value)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text)
-
-
-def setups(r: Results) -> str:
-    rows = []
-    for s in r.facts.get("setups", []):
-        teachers = sorted({float(row["teacher"]) for row in r.rows if row["set"] == s["name"]})
-        rows.append(
-            [
-                s["name"],
-                *(str(s[name]) for name in ("labelled", "holdout", "pool", "test")),
-                f"{s['hidden']} / {s['teacher_hidden']}",
-                ", ".join(f"{value:.0%}" for value in teachers),
-                ", ".join(str(value) for value in s["budgets"]),
-            ]
-        )
-    head = [
-        "set",
-        "labelled",
-        "hold-out",
-        "pool",
-        "test",
-        "hidden units, student / teacher",
-        "teachers",
-        "budgets a round",
-    ]
-    return table(head, rows)
+    page.write_text(text, encoding="utf-8")
+    print(first_table(s), verdict(s), sep="\n\n")
 
 
 draw = figure

@@ -10,6 +10,7 @@ Quotas are multiples of a power of two and sum to the budget exactly: in float64
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,7 @@ def poured(wanted: list[int], room: list[int], amount: int) -> list[int]:
     return given
 
 
-def held_out_weights(counts: Int64s) -> Float64s:
+def held_out_weights(counts: npt.NDArray[Any]) -> Float64s:
     """Weights from how often each class comes among points drawn at random: (m_k + alpha) / (m + C alpha).
 
     The classes' frequencies are taken to come from a symmetric Dirichlet distribution, whose alpha is that of maximum
@@ -91,7 +92,7 @@ def held_out_weights(counts: Int64s) -> Float64s:
     return weights
 
 
-def likeliest_alpha(counts: Int64s) -> float:
+def likeliest_alpha(counts: npt.NDArray[Any]) -> float:
     """The alpha in [0.05, 1000] under which the counts are likeliest; the Dirichlet-multinomial has one maximum."""
     from scipy.optimize import minimize_scalar  # here: importing it takes longer than all of rad_fast
 
@@ -104,10 +105,10 @@ def likeliest_alpha(counts: Int64s) -> float:
     return math.exp(float(found.x))
 
 
-def log_likelihood(alpha: float, counts: Int64s) -> float:
+def log_likelihood(alpha: float, counts: npt.NDArray[Any]) -> float:
     """Of the counts under the Dirichlet-multinomial, but for what does not depend on alpha."""
     from scipy.special import gammaln
 
-    total, classes = int(counts.sum()), len(counts)
+    total, classes = float(counts.sum()), len(counts)
     each = gammaln(counts + alpha).sum() - classes * gammaln(alpha)
     return float(gammaln(classes * alpha) - gammaln(total + classes * alpha) + each)

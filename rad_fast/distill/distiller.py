@@ -28,7 +28,7 @@ from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
 from .rows import first_of
 from .strategies import Round, Strategy, strategy
-from .training import Fit, Items, logits_of, predict
+from .training import Fit, Items, as_it_is, logits_of, predict
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -96,7 +96,8 @@ class ActiveDistiller:
     labels : "soft", the teacher's probabilities, or "hard", its top class.
     temperature : of the soft labels.
     weights : "correctness" weights the points in the loss by the probability that the teacher is right; None does not.
-    features : a callable (student, batch) to (rows, D), where strategies measure distances. None: the logits.
+    features : a callable (student, batch) to (rows, D), where strategies measure distances and look for neighbours.
+        None: the logits; neighbours in the inputs where these are vectors.
     restart : every round trains from the initial weights (True), or goes on with the student as it is.
     evaluate : a callable (student) to a dictionary of numbers, kept in each round's report.
     call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
@@ -339,8 +340,19 @@ class ActiveDistiller:
             holdout_student=self._predict(self.holdout),
             known_features=known_features,
             known_logits=known_logits,
+            labelled=self.labelled.labels,
+            **self._vectors(features),
             memory=self._memory,
         )
+
+    def _vectors(self, features: Float32s) -> dict[str, Float32s]:
+        """Where neighbours are looked for: the features asked for, else inputs that are vectors, else nowhere."""
+        if self.features is not None:
+            return {"vectors": features, "holdout_vectors": self._predict(self.holdout, call=self.features)}
+        if not inputs.is_vector(self.holdout[0][0]):
+            return {}
+        seen = (self._predict(data, call=as_it_is) for data in (self.pool.pool, self.holdout))
+        return dict(zip(("vectors", "holdout_vectors"), seen, strict=True))
 
     def _ask(self, title: str, data: Any, points: Int64s, answers: Answers) -> None:
         if (answers.known | answers.skipped)[points].all():

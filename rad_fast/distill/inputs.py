@@ -191,6 +191,11 @@ def logarithms(values: npt.NDArray[np.float32], wanted: bool) -> npt.NDArray[np.
     return values - np.float32(1) if votes else np.log(np.maximum(values, np.finfo(np.float32).tiny))
 
 
+def is_vector(value: Any) -> bool:
+    """Whether an input is one row of floating numbers, among which distances mean something."""
+    return getattr(value, "ndim", None) == 1 and len(value) > 1 and "float" in str(getattr(value, "dtype", ""))
+
+
 def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
     if are_probabilities(values):
         raise ValueError(

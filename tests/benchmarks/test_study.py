@@ -1,44 +1,114 @@
-"""The study runs, and writes its table, figure and page."""
+"""The study runs, keeps what is done, and writes its table, figure and page; its own game agrees with the package's."""
 
 from __future__ import annotations
 
-import csv
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the study needs torch")
 pytest.importorskip("sklearn", reason="the study takes its digits from scikit-learn")
 pytest.importorskip("matplotlib", reason="the study draws a figure")
 
+from benchmarks.study import plan, real, results, sorted_game
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def study(tmp_path: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchmarks.study", "--jobs", "1", "--out", str(tmp_path), *arguments]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_quick_study_on_the_digits(tmp_path):
     page = tmp_path / "study.md"
-    command = [sys.executable, "-m", "benchmarks.study", "--quick", "--sets", "digits", "--seeds", "2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path), "--page", str(page)],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    with (tmp_path / "study.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    arms = {(row["strategy"], row["loss"]) for row in rows}
-    assert len(rows) == len(arms) * 2 * 2  # two seeds, two configurations
-    start = {(row["seed"], row["budget"]): row["round0"] for row in rows}
-    assert all(row["round0"] == start[row["seed"], row["budget"]] for row in rows)  # paired: all begin alike
-    assert all(0 <= float(row["round3"]) <= 100 for row in rows)
-    text = page.read_text()
-    assert "{{" not in text
-    assert "| **rad** |" in text
+    given = ["--quick", "--sets", "digits", "--seeds", "1", "--page", str(page)]
+    study(tmp_path, *given)
+    table, noted = results.read(tmp_path / "study.npz")
+    blocks = ("old", "default", "others", "own", "losses", "early", "variants", "going on")
+    assert len(table["seed"]) == sum(len(plan.arms(block)) for block in blocks)
+    assert len(set(table["round0"])) == 1  # paired: all begin alike
+    assert ((table["round3"] >= 0) & (table["round3"] <= 100)).all()
+    assert noted["cpu minutes"] > 0
     assert (tmp_path / "study.png").stat().st_size > 1000
+    assert "{{" not in page.read_text(encoding="utf-8")
+    # A second run finds everything done, and a unit that is missing is run again, to the same numbers.
+    kept = (tmp_path / "units.jsonl").read_text().splitlines()
+    again = next(line for line in kept if json.loads(line)["key"].startswith("default"))
+    (tmp_path / "units.jsonl").write_text("\n".join(line for line in kept if line != again) + "\n")
+    assert study(tmp_path, *given).count("digits") >= 1
+    repeated = (tmp_path / "units.jsonl").read_text().splitlines()
+    assert len(repeated) == len(kept)
+    accuracy = [[row[10:14] for row in json.loads(line)["rows"]] for line in (again, repeated[-1])]
+    assert accuracy[0] == accuracy[1]
+
+
+def test_the_plan_covers_every_strategy_and_begins_with_the_real_sets():
+    run = {arm.strategy for block in {unit.block for unit in plan.units(3)} | {"old"} for arm in plan.arms(block)}
+    assert set(plan.STRATEGIES) <= run
+    keys = [unit.key for unit in plan.units(3)]
+    assert len(keys) == len(set(keys))
+    if real.is_there("banking77"):
+        assert next(plan.units(3)).source in ("banking77", "policy-en")
+
+
+def test_the_game_by_sorting_is_the_packages_game():
+    from rad_fast import Selector
+
+    rng = np.random.default_rng(0)
+    gain, correctness = rng.random(400), rng.beta(4, 2, 400)
+    logits = np.zeros((400, 2), np.float32)
+    one, budget = np.zeros(400, np.int64), np.array([30.0])
+    for mistakes in (0.0, 3.0, 12.0):
+        mine = sorted_game.probabilities(gain, correctness, one, budget, np.array([mistakes]))
+        assert mine.sum() == pytest.approx(30.0)
+        theirs = Selector(30, mistakes=mistakes / 400).fit(logits, gain=gain, correctness=correctness)
+        assert mine == pytest.approx(np.asarray(theirs.probabilities), abs=1e-3)
+
+
+def test_budgets_are_shared_out_by_what_is_lacked():
+    assert sorted_game.shared_out(np.array([1.0, 3.0]), np.array([9.0, 9.0]), 4.0) == pytest.approx([1.0, 3.0])
+    assert sorted_game.shared_out(np.array([1.0, 3.0]), np.array([9.0, 2.0]), 4.0) == pytest.approx([2.0, 2.0])
+    assert sorted_game.shared_out(np.zeros(2), np.array([1.0, 3.0]), 2.0) == pytest.approx([0.5, 1.5])
+
+
+def test_shrunk_shares_are_equal_where_counts_look_alike():
+    alike, unlike = sorted_game.shrunk(np.array([10.0, 9, 11, 10])), sorted_game.shrunk(np.array([90.0, 5, 3, 2]))
+    assert np.ptp(alike) < 0.01
+    assert unlike[0] > 0.8
+    assert alike.sum() == pytest.approx(1.0)
+
+
+def test_the_pivotal_method_keeps_every_probability():
+    rng = np.random.default_rng(0)
+    q, x = rng.random(40), rng.normal(size=(40, 2)).astype(np.float32)
+    q *= 12 / q.sum()
+    times = np.zeros(40)
+    for seed in range(1500):
+        taken = sorted_game.pivotal(q, np.arange(40), x, np.random.default_rng(seed), block=16)
+        assert len(taken) == 12
+        times[taken] += 1
+    assert (np.abs(times / 1500 - q) / np.sqrt(q * (1 - q) / 1500)).max() < 4.5
+
+
+@pytest.mark.skipif(not real.is_there("banking77"), reason="the real teachers' files are not in shared/data/real")
+def test_the_parts_of_a_real_problem_do_not_overlap(monkeypatch):
+    places = np.arange(30_000, dtype=np.float32)[:, None]  # features that say which row they are
+    monkeypatch.setattr(real, "features", lambda source, student: places)
+    for source, teacher in real.TEACHERS:
+        p = real.problem(source, teacher, 0)
+        rows = [p.x[name][:, 0].numpy() for name in ("labelled", "holdout", "pool", "test")]
+        assert len(np.unique(np.concatenate(rows))) == sum(map(len, rows)), (source, teacher)
+        assert len(p.x["holdout"]) == max(2 * p.classes, 120)
+        assert (np.bincount(p.y["labelled"], minlength=p.classes) == 3).all()
+        assert 0.4 < p.right < 0.9

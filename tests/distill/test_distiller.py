@@ -270,3 +270,20 @@ def test_points_that_the_teacher_cannot_answer_are_left_out():
     assert bad > 0
     assert len(made.dataset()) == 20 + 120 - int(bad)
     assert made.queries == 160
+
+
+def test_strategies_know_the_labelled_classes_and_where_points_lie():
+    seen = []
+
+    def look(r):
+        seen.append(r)
+        return STRATEGIES["rad"](r)
+
+    x, _ = plane()
+    logits = {"pool_logits": truth(x[60:]), "holdout_logits": truth(x[20:60])}
+    made = distiller(strategy=look, rounds=1, **logits)
+    made.run()
+    first = seen[0]
+    assert np.array_equal(first.labelled, made.labelled.labels)
+    assert first.vectors.shape == (len(made.pool), 2)  # inputs that are vectors serve as they are
+    assert first.holdout_vectors.shape == (len(made.holdout), 2)

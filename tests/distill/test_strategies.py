@@ -11,9 +11,8 @@ from rad_fast import Calibrator, Selector
 from rad_fast.distill import STRATEGIES, Round
 from rad_fast.distill.geometry import clusters, k_center, nearest
 from rad_fast.distill.strategies import strategy
-from rad_fast.distill.strategies.game import expected_excess, spread_order
+from rad_fast.distill.strategies.game import expected_excess, quota_weights, spread_order
 from rad_fast.distill.strategies.scores import in_proportion, margins
-from rad_fast.kernels.reference.quotas import held_out_weights
 
 N, C, HELD = 600, 5, 200
 
@@ -178,14 +177,14 @@ def test_expected_excess_is_that_of_a_normal_error():
 
 
 def test_the_default_shares_out_what_all_rounds_choose():
-    """Quotas are of the hold-out's classes, and each round makes up for what the rounds before it chose too often."""
+    """Quotas are of the labels' classes, and each round makes up for what the rounds before it chose too often."""
     r = made(budget=60)
+    weights = quota_weights(r, r.teacher_logits.argmax(1))
     first = STRATEGIES["rad"](r).indices
     r.available[first] = False
     second = STRATEGIES["rad"](r).indices
     assert not np.isin(second, first).any()
     label = r.teacher_logits.argmax(1)
-    weights = held_out_weights(np.bincount(r.holdout_labels, minlength=C))
     r.available[second] = False
     got = np.bincount(label[~r.available], minlength=C)  # of what was chosen before, too
     assert (np.abs(got - got.sum() * weights) < 1.0).all()

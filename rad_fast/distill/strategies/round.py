@@ -34,6 +34,9 @@ class Round:
     seed, number : of the run; the round, from 0.
     holdout_labels, holdout_teacher, holdout_student : (n,), (n, C), (n, C), the labelled hold-out.
     known_features, known_logits : features and student logits of the labelled points and of the points chosen before.
+    labelled : labels of the student's labelled points; quotas count them.
+    vectors, holdout_vectors : (N, D'), (n, D'), where a point's neighbours are looked for: the inputs where these are
+        vectors, or a frozen encoder's embedding. None: the student's logits.
     memory : a dictionary that is handed on from round to round.
     left : indices of the available points.
     student, student_margin : (N, C), (N,) float64, probabilities of the student and their margins.
@@ -61,6 +64,9 @@ class Round:
     holdout_student: Float32s | None = None
     known_features: Float32s | None = None
     known_logits: Float32s | None = None
+    labelled: Int64s | None = None
+    vectors: Float32s | None = None
+    holdout_vectors: Float32s | None = None
     memory: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -80,7 +86,7 @@ class Round:
     def student_margin(self) -> Float64s:
         return margins(self.student)
 
-    def selector(self, mistakes: float | None = None, points: int = 1, quotas: str | None = None) -> Selector:
+    def selector(self, mistakes: float | None = None, points: int = 1, quotas: Any = None) -> Selector:
         """``mistakes`` among so many points; None leaves them to the Selector."""
         share = None if mistakes is None else min(mistakes / points, 1.0 - 2.0**-24)  # below 1: a share, not a count
         return Selector(self.budget, mistakes=share, quotas=quotas, seed=self.seed * 1009 + self.number)

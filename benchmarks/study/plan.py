@@ -1,0 +1,121 @@
+"""What is run: blocks of units, the most important first, so that a run that is cut short reports what it has.
+
+A unit is one problem, one budget, one kind of labels and one student with the arms of a block. All arms of a problem
+begin with the same student, so that blocks can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rad_fast.distill import STRATEGIES
+
+from . import data, real
+from .early import EARLY
+from .losses import LOSSES
+from .runs import Arm
+from .subclasses import KINDS
+from .variants import VARIANTS
+
+MULTIPLES = (1, 2, 4)  # of the number of classes: a round's budget on real sets
+SEEDS = 20
+DEFAULT = "rad"
+BEFORE = "rad-2026-11"  # the default before quotas
+FIRST = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd", BEFORE)
+OTHERS = ("balanced", "confident-learning", "conformal", "learnability", "learnability-top", "m-raru", "top-confidence",
+          "badge", "entropy", "least-confidence", "coreset", "pcoreset")  # fmt: skip
+OWN = ("rad-average", "rad-raw", "rad-teacher", "rad-both", "proportional")
+ARMS = {
+    "rivals": FIRST,
+    "default": (DEFAULT, "rad-prior"),
+    "others": OTHERS,
+    "own": OWN,
+    "old": (*FIRST, "cluster-margin", "unixkd", "coreset", "entropy", "badge"),
+}
+EIGHT = (
+    *(("banking77", name) for name in ("qwen3-8b", "gpt-4", "minilm")),
+    *(("policy-en", name) for name in ("gpt-4o", "74 votes")),
+    *(("policy-da", name) for name in ("gpt-4o", "74 votes")),
+    ("clinc150", "word vectors"),
+)
+HEADS = (("banking77", "qwen3-8b"), ("banking77", "gpt-4"), ("banking77", "minilm"))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """``size`` is which of the three budgets."""
+
+    block: str
+    source: str
+    teacher: str
+    seed: int
+    size: int
+    labels: str = "hard"
+    student: str = "tfidf"
+
+    @property
+    def key(self) -> str:
+        return "|".join(str(value) for value in vars(self).values())
+
+
+def arms(block: str) -> list[Arm]:
+    if block in ARMS:
+        return [Arm(name, STRATEGIES[name]) for name in ARMS[block]]
+    if block == "early":
+        return [Arm(name, choose) for name, choose in EARLY.items()]
+    if block == "losses":
+        two = [Arm(name, STRATEGIES[name]) for name in ("uniform", DEFAULT)]
+        return [Arm(arm.strategy, arm.choose, loss) for loss in LOSSES for arm in two]
+    if block == "going on":
+        return [Arm(f"{name}, going on", STRATEGIES[name], restart=False) for name in ("uniform", DEFAULT)]
+    return [Arm(name, choose) for name, choose in VARIANTS.items()]
+
+
+def units(seeds: int = SEEDS) -> Iterator[Unit]:
+    """The whole study. On real sets the three budgets go round: seed and teacher say whose turn it is."""
+    there = [pair for pair in real.TEACHERS if real.is_there(pair[0])]
+    eight, soft, heads = ([pair for pair in some if pair in there] for some in (EIGHT, real.SOFT, HEADS))
+
+    def of(blocks: str, pairs: list[tuple[str, str]], share: float, **others: str) -> Iterator[Unit]:
+        for seed in range(math.ceil(share * seeds)):
+            for pair in pairs:
+                for block in blocks.split(","):
+                    yield Unit(block, *pair, seed, (seed + real.TEACHERS.index(pair)) % 3, **others)
+
+    yield from of("rivals,default", there, 1.0)
+    for seed in range(seeds):
+        for setup in data.SETUPS.values():
+            for at, quality in enumerate(data.QUALITIES if setup.is_there() else ()):
+                labels = ("soft", "hard")[(seed + at) % 2]
+                for block in ("old", "default"):
+                    yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
+    yield from of("others", eight, 0.4)
+    yield from of("rivals,default", soft, 0.6, labels="soft")
+    yield from of("variants,going on", eight, 0.3)
+    yield from of("losses", eight, 0.3)
+    yield from of("losses", soft, 0.3, labels="soft")
+    for student in ("minilm-linear", "minilm-128"):
+        yield from of("rivals,default", heads, 0.4, student=student)
+    for seed in range(seeds // 2 if real.is_there("banking77") else 0):
+        for kind in KINDS:
+            yield Unit("subclasses", "banking77", kind, seed, 0, labels="soft", student="64 units")
+    yield from of("early", eight, 0.3)
+    yield from of("own", eight, 0.2)
+
+
+def quick(seeds: int = 2) -> Iterator[Unit]:
+    """The digits, which come with scikit-learn, and one real teacher where it is there: under a minute."""
+    for seed in range(seeds):
+        for block in ("old", "default", "others", "own", "losses", "early", "variants", "going on"):
+            yield Unit(block, "digits", data.QUALITIES[seed % 3], seed, 1 - seed % 2, ("hard", "soft")[seed % 2])
+    if real.is_there("policy-en"):
+        yield Unit("rivals", "policy-en", "gpt-4o", 0, 0)
+        yield Unit("default", "policy-en", "gpt-4o", 0, 0)
+
+
+def missing() -> list[str]:
+    """Names of the sets that are not there."""
+    old = [setup.name for setup in data.SETUPS.values() if not setup.is_there()]
+    return old + sorted({source for source, _ in real.TEACHERS if not real.is_there(source)})

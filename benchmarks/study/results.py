@@ -1,0 +1,62 @@
+"""The study's results: a table that is kept as a compressed .npz of one array a column."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .work import COLUMNS
+
+Table = dict[str, npt.NDArray[Any]]
+NUMBERS = ("size", "budget", "seed")
+
+
+def pack(done: Path, path: Path) -> None:
+    """Write the rows of all finished units, and the conditions of the run."""
+    units = [json.loads(line) for line in done.read_text().splitlines()]
+    found = sorted((row for unit in units for row in unit["rows"]), key=lambda row: [str(v) for v in row[:10]])
+    columns = list(zip(*found, strict=True))
+    table: Table = {}
+    for name, values in zip(COLUMNS, columns, strict=True):
+        if isinstance(values[0], str):
+            table[f"{name}_names"], codes = np.unique(np.array(values), return_inverse=True)
+            table[name] = codes.astype(np.int16)
+        else:
+            table[name] = np.array(values, np.int16 if name in NUMBERS else np.float32)
+    table["conditions"] = np.array(json.dumps(conditions(sum(unit["cpu"] for unit in units))))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **table)
+
+
+def read(path: Path) -> tuple[Table, dict[str, Any]]:
+    """Columns, with their words; and the conditions."""
+    with np.load(path, allow_pickle=False) as kept:
+        table = {name: kept[name] for name in kept.files}
+    noted = json.loads(str(table.pop("conditions")))
+    words = {name.removesuffix("_names"): table.pop(name) for name in list(table) if name.endswith("_names")}
+    return table | {name: known[table[name]] for name, known in words.items()}, noted
+
+
+def conditions(cpu_seconds: float) -> dict[str, Any]:
+    """What a reader needs to do it again."""
+    import scipy
+    import torch
+
+    import rad_fast
+
+    return {
+        "cpu minutes": round(cpu_seconds / 60, 1),
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": torch.__version__,
+        "rad_fast": rad_fast.__version__,
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,206 @@
+"""The default's parts, varied one at a time: quotas, the adversary, the order, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast import Calibrator
+from rad_fast.distill import STRATEGIES, Choice, Round
+from rad_fast.distill.strategies import Strategy
+from rad_fast.distill.strategies.classes import in_turn
+from rad_fast.distill.strategies.neighbours import correctness
+
+from .sorted_game import drawn, pivotal, probabilities, shared_out, shrunk
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+Weights = Callable[["Seen"], Float64s]
+
+
+@dataclass
+class Seen:
+    """What quotas may be made of: counts (C,) of people's labels in the hold-out, and of the teacher's in the pool."""
+
+    held: Float64s
+    pool: Float64s
+
+
+def of_holdout(seen: Seen) -> Float64s:
+    return shrunk(seen.held)
+
+
+def of_roots(seen: Seen) -> Float64s:
+    return np.sqrt(seen.pool)
+
+
+def of_both(seen: Seen) -> Float64s:
+    return np.sqrt(of_holdout(seen) * of_roots(seen))
+
+
+def of_labels(seen: Seen) -> Float64s:
+    return shrunk(seen.pool * (seen.held.sum() / seen.pool.sum()))
+
+
+def equal(seen: Seen) -> Float64s:
+    return np.ones_like(seen.pool)
+
+
+def in_proportion(seen: Seen) -> Float64s:
+    return seen.pool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A rule: ``weights`` None plays one game for all classes; ``order`` within a label; ``gamma`` by which mistakes
+    are shared among classes, times ``factor``; ``calibration`` of correctness; ``start`` counts labelled points too."""
+
+    weights: Weights | None = of_labels
+    order: str = "other"
+    gamma: str = "points"
+    factor: float = 1.0
+    calibration: str = "neighbours"
+    start: bool = True
+
+    def __call__(self, r: Round) -> Choice:
+        label = r.teacher("variant").argmax(1)
+        gain = 1.0 - r.student[np.arange(len(label)), label]
+        left, correctness, classes = r.left, self.correctness(r, label), r.student.shape[1]
+        truth, teacher, _ = r.holdout("variant")
+        pool = np.bincount(label[left], minlength=classes).astype(np.float64)
+        mistakes = self.factor * len(left) * excess(int((teacher.argmax(1) != truth).sum()), len(truth))
+        q = np.zeros(len(label))
+        if self.weights is None:
+            one = np.zeros(len(left), np.int64)
+            q[left] = probabilities(
+                gain[left], correctness[left], one, np.array([float(r.budget)]), np.array([mistakes])
+            )
+        else:
+            taken = r.memory.setdefault("taken", np.zeros(classes))
+            before = taken + (r.memory["labelled"] if self.start else 0.0)
+            held = np.bincount(truth, minlength=classes).astype(np.float64)
+            w = self.weights(Seen(held, pool))
+            lacked = np.maximum(0.0, w / w.sum() * (before.sum() + r.budget) - before)
+            budget = shared_out(lacked, pool, r.budget)
+            part = {
+                "points": pool,
+                "errors": np.bincount(label[left], 1.0 - correctness[left], classes),
+                "budget": budget,
+            }[self.gamma]
+            q[left] = probabilities(gain[left], correctness[left], label[left], budget, mistakes * part / part.sum())
+        taken_now = self.sample(r, q, label)
+        if self.weights is not None:
+            r.memory["taken"] = r.memory["taken"] + np.bincount(label[taken_now], minlength=classes)
+        return Choice(taken_now)
+
+    def correctness(self, r: Round, label: Int64s) -> Float64s:
+        truth, teacher, student = r.holdout("variant")
+        said = r.teacher("variant")
+        if self.calibration == "teacher":
+            found = np.asarray(Calibrator().fit(teacher, truth).predict(said), np.float64)
+        elif self.calibration == "neighbours":
+            found = correctness(r, "variant")
+        elif self.calibration == "both":
+            found = np.asarray(Calibrator().fit(teacher, truth, student).predict(said, r.student_logits), np.float64)
+        else:
+            found = with_class(r, label)
+        n = len(truth)
+        return np.clip(found, 0.5 / (n + 1), (n + 0.5) / (n + 1))
+
+    def sample(self, r: Round, q: Float64s, label: Int64s) -> Int64s:
+        if self.order == "axis of the class":
+            second = along_axes(r, label)
+        elif self.order == "index":
+            second = np.zeros(len(label))
+        else:
+            others = r.student.copy()
+            others[np.arange(len(label)), label] = -1.0
+            second = others.argmax(1)
+        order = np.lexsort((second, label)).astype(np.int64)
+        if self.order == "pivotal" and r.features is not None:
+            taken = pivotal(q, order, r.features, r.rng)
+        else:
+            taken = drawn(q, order, r.budget, r.rng)
+        taken = taken[: r.budget]
+        rest = np.setdiff1d(r.left, taken)
+        return np.sort(np.concatenate([taken, r.rng.choice(rest, r.budget - len(taken), replace=False)]))
+
+
+def excess(wrong: int, n: int) -> float:
+    """The expected excess of the error rate: sd / sqrt(2 pi) of its Beta posterior."""
+    a, b = wrong + 0.5, n - wrong + 0.5
+    return float(np.sqrt(a * b / ((a + b) ** 2 * (a + b + 1.0)) / (2.0 * np.pi)))
+
+
+def along_axes(r: Round, label: Int64s) -> Float64s:
+    """Every point's place on the first principal axis of its class, in the features."""
+    if r.features is None:
+        raise ValueError("features: expected where distances are measured")
+    place = np.zeros(len(label))
+    for k in np.unique(label[r.left]):
+        at = r.left[label[r.left] == k]
+        x = r.features[at].astype(np.float64)
+        x = x - x.mean(0)
+        place[at] = x @ np.linalg.eigh(x.T @ x)[1][:, -1]
+    return place
+
+
+def with_class(r: Round, label: Int64s) -> Float64s:
+    """Calibration on both models, and an effect of the label, all with a unit ridge but the intercept."""
+    from sklearn.linear_model import LogisticRegression
+
+    truth, teacher, student = r.holdout("variant")
+    base = Calibrator().fit(teacher, truth, student)
+    right = teacher.argmax(1) == truth
+    if right.all() or not right.any():
+        return np.asarray(base.predict(r.teacher("variant"), r.student_logits), np.float64)
+    classes = r.student.shape[1]
+
+    def features(said: npt.NDArray[np.float32], z: npt.NDArray[np.float32]) -> Float64s:
+        c = np.clip(np.asarray(base.predict(said, z), np.float64), 1e-4, 1 - 1e-4)
+        return np.column_stack([np.log(c / (1 - c)), np.eye(classes)[said.argmax(1)]])
+
+    model = LogisticRegression(C=1.0, max_iter=500).fit(features(teacher, student), right)
+    found: Float64s = model.predict_proba(features(r.teacher("variant"), r.student_logits))[:, 1]
+    return found
+
+
+def without_vectors(r: Round) -> Choice:
+    """The default where nothing but the student's logits says which points are neighbours."""
+    return STRATEGIES["rad"](replace(r, vectors=None, holdout_vectors=None))
+
+
+def greedy_with_neighbours(r: Round) -> Choice:
+    """Balanced greedy with the default's correctness."""
+    label = r.teacher("variant").argmax(1)
+    gain = 1.0 - r.student[np.arange(len(label)), label]
+    return in_turn(r, label, (2.0 * correctness(r, "variant") - 1.0) * gain)
+
+
+DEFAULT = Variant()
+VARIANTS: dict[str, Strategy] = {
+    "neighbours in the student's logits": without_vectors,
+    "balanced greedy with neighbours": greedy_with_neighbours,
+    "calibration: both models, no neighbours": replace(DEFAULT, calibration="both"),
+    "labels' shares, shrunk": DEFAULT,
+    "hold-out's shares, shrunk": replace(DEFAULT, weights=of_holdout),
+    "square roots": replace(DEFAULT, weights=of_roots),
+    "both's geometric mean": replace(DEFAULT, weights=of_both),
+    "equal": replace(DEFAULT, weights=equal),
+    "in proportion to labels": replace(DEFAULT, weights=in_proportion),
+    "none": replace(DEFAULT, weights=None),
+    "labelled points not counted": replace(DEFAULT, start=False),
+    "adversary by class errors": replace(DEFAULT, gamma="errors"),
+    "adversary by quotas": replace(DEFAULT, gamma="budget"),
+    "no adversary": replace(DEFAULT, factor=0.0),
+    "half the adversary": replace(DEFAULT, factor=0.5),
+    "twice the adversary": replace(DEFAULT, factor=2.0),
+    "order: index": replace(DEFAULT, order="index"),
+    "order: axis of the class": replace(DEFAULT, order="axis of the class"),
+    "order: local pivotal method": replace(DEFAULT, order="pivotal"),
+    "calibration: label's effect": replace(DEFAULT, calibration="class"),
+    "calibration: teacher alone": replace(DEFAULT, calibration="teacher"),
+}
