@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -64,15 +64,23 @@ def measure(units: Iterable[Unit], done: Path, jobs: int) -> None:
     before = {json.loads(line)["key"] for line in done.read_text().splitlines()} if done.exists() else set()
     left = [unit for unit in units if unit.key not in before]
     began = time.perf_counter()
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as workers, done.open("a") as file:
-        running = {workers.submit(rows, unit): unit for unit in left}
-        for count, future in enumerate(as_completed(running), 1):
-            unit = running[future]
-            found, seconds = future.result()
+    with done.open("a") as file:
+        for count, (unit, (found, seconds)) in enumerate(finished(left, jobs), 1):
             line: dict[str, Any] = {"key": unit.key, "cpu": round(seconds, 2), "rows": found}
             file.write(json.dumps(line) + "\n")
             file.flush()
             print(f"{time.perf_counter() - began:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
+
+
+def finished(units: list[Unit], jobs: int) -> Iterator[tuple[Unit, tuple[list[list[Any]], float]]]:
+    """Units with their rows and seconds, as they come; one job needs no other process."""
+    if jobs == 1:
+        yield from ((unit, rows(unit)) for unit in units)
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as workers:
+        running = {workers.submit(rows, unit): unit for unit in units}
+        for future in as_completed(running):
+            yield running[future], future.result()
 
 
 if __name__ == "__main__":
