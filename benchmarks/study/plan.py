@@ -93,16 +93,16 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
                     yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
     yield from of("others", eight, 0.4)
     yield from of("rivals,default", soft, 0.6, labels="soft")
-    yield from of("variants,going on", eight, 0.3)
-    yield from of("losses", eight, 0.3)
-    yield from of("losses", soft, 0.3, labels="soft")
+    yield from of("variants,going on", eight, 0.15)
+    yield from of("losses", eight, 0.15)
+    yield from of("losses", soft, 0.15, labels="soft")
     for student in ("minilm-linear", "minilm-128"):
         yield from of("rivals,default", heads, 0.4, student=student)
-    for seed in range(seeds // 2 if real.is_there("banking77") else 0):
+    for seed in range(seeds // 4 if real.is_there("banking77") else 0):
         for kind in KINDS:
             yield Unit("subclasses", "banking77", kind, seed, 0, labels="soft", student="64 units")
-    yield from of("early", eight, 0.3)
-    yield from of("own", eight, 0.2)
+    yield from of("early", eight, 0.15)
+    yield from of("own", eight, 0.1)
 
 
 def quick(seeds: int = 2) -> Iterator[Unit]:

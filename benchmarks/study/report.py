@@ -48,10 +48,11 @@ def first_table(s: Scores) -> str:
 
 def all_strategies(s: Scores, sets: tuple[str, ...], chosen: Within) -> str:
     rows = []
-    for row, name in zip(by_set(s, s.strategies(chosen), sets, chosen), s.strategies(chosen), strict=True):
+    names = [name for name in s.strategies(chosen) if name in plan.STRATEGIES]
+    for row, name in zip(by_set(s, names, sets, chosen), names, strict=True):
         seeds = len(s.differences((name, PLAIN), UNIFORM, chosen))
         measured = s.mean((name, PLAIN), chosen)
-        needs = "pool" if name in SEES_POOL or name not in plan.STRATEGIES else ""
+        needs = "pool" if name in SEES_POOL else ""
         rows.append([*row, f"{measured[4]:.0f}%", needs, str(seeds)])
     return table(["strategy", "mean", *(SHORT_NAMES.get(x, x) for x in sets), "labels right", "reads", "seeds"], rows)
 
@@ -218,7 +219,7 @@ def reasons(s: Scores) -> dict[str, str]:
         "WHY_RAD": f"{over(rad, chosen)} over uniform, {over(rad, chosen, best)} over `{best}`, the next best",
         "WHY_EVEN": f"{over(rad, even)} and {over(both[0], even)}",
         "WHY_UNEVEN": f"{over(rad, uneven)}; `{both[0]}` {over(both[0], uneven)}, `{both[1]}` {over(both[1], uneven)}",
-        "WHY_SPOKEN": f"calibrated {over(rad, spoken)}; confidence as spoken (`rad-raw`) {over('rad-raw', spoken)}",
+        "WHY_SPOKEN": f"calibrated so: {over(rad, spoken)}",
         "WHY_POOR": f"right on 48% to 50%: {over(rad, poor)}",
         "WHY_EARLY": f"margin {over('margin', chosen)}; `rad-prior` less margin {over('rad-prior', chosen, 'margin')}",
         "WHY_SOFT": f"with soft labels {over(rad, soft)} over uniform with soft labels",

@@ -28,7 +28,7 @@ from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
 from .rows import first_of
 from .strategies import Round, Strategy, strategy
-from .training import Fit, Items, as_it_is, logits_of, predict
+from .training import Fit, Items, logits_of, predict, vectors
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -341,18 +341,9 @@ class ActiveDistiller:
             known_features=known_features,
             known_logits=known_logits,
             labelled=self.labelled.labels,
-            **self._vectors(features),
+            **vectors(self.features, features, self.pool.pool, self.holdout, self._predict),
             memory=self._memory,
         )
-
-    def _vectors(self, features: Float32s) -> dict[str, Float32s]:
-        """Where neighbours are looked for: the features asked for, else inputs that are vectors, else nowhere."""
-        if self.features is not None:
-            return {"vectors": features, "holdout_vectors": self._predict(self.holdout, call=self.features)}
-        if not inputs.is_vector(self.holdout[0][0]):
-            return {}
-        seen = (self._predict(data, call=as_it_is) for data in (self.pool.pool, self.holdout))
-        return dict(zip(("vectors", "holdout_vectors"), seen, strict=True))
 
     def _ask(self, title: str, data: Any, points: Int64s, answers: Answers) -> None:
         if (answers.known | answers.skipped)[points].all():
@@ -367,7 +358,6 @@ class ActiveDistiller:
             return self.holdout_logits
         answers = self._ledger.of_holdout
         self._ask("hold-out", self.holdout, np.arange(len(self.holdout)), answers)
-        # What was skipped counts as a teacher that cannot decide.
         return np.where(answers.skipped[:, None], np.float32(0), answers.logits)
 
     def _weights(self, points: Int64s) -> Float32s:

@@ -47,6 +47,17 @@ def logits_of(student: Any, batch: Any) -> Tensor:
     return answer if isinstance(answer, Tensor) else torch.as_tensor(inputs.host_array("student", answer))
 
 
+def vectors(
+    asked: Any, features: npt.NDArray[np.float32], pool: Any, holdout: Any, said: Callable[..., Any]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Where strategies look for neighbours: the features ``asked`` for, else inputs that are vectors, else nowhere."""
+    if asked is not None:
+        return {"vectors": features, "holdout_vectors": said(holdout, call=asked)}
+    if not inputs.is_vector(holdout[0][0]):
+        return {}
+    return {"vectors": said(pool, call=as_it_is), "holdout_vectors": said(holdout, call=as_it_is)}
+
+
 def as_it_is(_: Any, batch: Any) -> Any:
     """A batch itself, where the inputs serve as features."""
     return batch

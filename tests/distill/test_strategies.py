@@ -145,7 +145,7 @@ def test_spread_order_changes_no_probability():
     correctness = calibrator.predict(r.teacher_logits, r.student_logits)
     gain = 1.0 - r.student[np.arange(N), label]
     share = expected_excess(calibrator, len(r.left)) / len(r.left)
-    selection = Selector(60, mistakes=share).fit(
+    selection = Selector(60, mistakes=share, quotas=None).fit(
         r.student_logits, gain=gain, correctness=correctness, exclude=~r.available
     )
     q = np.asarray(selection.probabilities)
