@@ -213,7 +213,7 @@ def reasons(s: Scores) -> dict[str, str]:
     spoken: Within = lambda c: c.teacher in ("qwen3-8b", "gemma3-4b", "mistral-7b") and chosen(c)  # noqa: E731
     poor: Within = lambda c: c.teacher == "gemma3-12b" and chosen(c)  # noqa: E731
     soft: Within = lambda c: c.labels == "soft" and c.source in REAL and c.student == "tfidf"  # noqa: E731
-    rad, best = plan.DEFAULT, main_rivals(s)[0]
+    rad, best = plan.DEFAULT, (main_rivals(s) or ["balanced-greedy"])[0]
     both = ("balanced-greedy", "balanced-top-confidence")
     return {
         "WHY_RAD": f"{over(rad, chosen)} over uniform, {over(rad, chosen, best)} over `{best}`, the next best",
@@ -280,7 +280,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "SETS": sets(s),
         "CONDITIONS": "\n".join(f"- {name}: {value}" for name, value in noted.items()),
     }
-    parts |= reasons(s) if parts["ANSWER"] else {}
+    parts |= reasons(s)
     text = TEXT.read_text(encoding="utf-8")
     for name, value in parts.items():
         text = text.replace(f"{{{{{name}}}}}", value)
