@@ -140,7 +140,7 @@ import torch, rad_fast
 for points, classes in ((2_000_000, 1000), (10_000_000, 10)):
     x = torch.randn(points, classes, device="cuda", dtype=torch.bfloat16) * 4
     for backend in ("cuda", "triton"):
-        rad_fast.select(x, points // 100, backend=backend)
+        rad_fast.select(x, points // 100, quotas=None, backend=backend)
 """
 
 

@@ -200,7 +200,7 @@ def selecting(
 
 def selected(backend: str, budget: int) -> Callable[[Any], object]:
     named = cast(BackendName, backend)
-    return lambda x: rad_fast.select(x, budget, backend=named)
+    return lambda x: rad_fast.select(x, budget, quotas=None, backend=named)  # what stays on a device
 
 
 # ------------------------------------------------------------------------------------------------------------- inputs

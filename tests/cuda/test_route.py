@@ -15,7 +15,19 @@ import rad_fast
 from rad_fast.device import arrays, backends
 from rad_fast.device.arrays import Memory
 
-from ..triton_kernels.public_cases import ARGUMENTS, BUDGET, GIVEN, TEACHER, WRONG, C, N, called
+from ..triton_kernels.public_cases import (
+    ARGUMENTS,
+    BUDGET,
+    GIVEN,
+    MARGIN,
+    ON_DEVICE,
+    STUDENT,
+    TEACHER,
+    WRONG,
+    C,
+    N,
+    called,
+)
 
 pytestmark = pytest.mark.usefixtures("on_emulator")
 
@@ -40,14 +52,18 @@ def host(value: Any) -> np.ndarray:
     return value.numpy()
 
 
+def select(logits: Any, budget: int, **more: Any) -> Any:
+    return rad_fast.select(logits, budget, quotas=None, **MARGIN, **more)
+
+
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
 @pytest.mark.parametrize("where", ["device", "host"])
 def test_selects_as_the_specification_does(arguments: dict[str, Any], where: str) -> None:
-    wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
+    wanted = rad_fast.Selector(BUDGET, quotas=None, backend="reference").fit(TEACHER, **MARGIN, **arguments)
     apart = ("correctness", "exclude") if where == "host" else ()
     given = {name: value if name in apart else there(value) for name, value in arguments.items()}
-    chosen = rad_fast.Selector(BUDGET).fit(there(TEACHER), **given)
-    assert chosen.backend == "cuda"
+    chosen = rad_fast.Selector(BUDGET, quotas=None).fit(there(TEACHER), **MARGIN, **given)
+    assert chosen.backend == ("cuda" if any(arguments is one for one in ON_DEVICE) else "cpp")
     indices = host(chosen.indices)
     assert indices.dtype == np.int64
     # Scores differ by roundings: at most a point or two fall on the other side of a whole number.
@@ -63,24 +79,24 @@ def test_selects_as_the_specification_does(arguments: dict[str, Any], where: str
 
 @pytest.mark.parametrize("backend", ["auto", "cuda"])
 def test_arrays_of_any_library_and_layout_serve(backend: str) -> None:
-    wanted = host(rad_fast.select(there(TEACHER), BUDGET, backend=backend))
+    wanted = host(select(there(TEACHER), BUDGET, backend=backend))
     wide = np.zeros((N, 2 * C), np.float32)
     wide[:, ::2] = TEACHER
     for logits in (Foreign(TEACHER), Foreign(wide[:, ::2]), Foreign(np.asfortranarray(TEACHER))):
-        np.testing.assert_array_equal(host(rad_fast.select(logits, BUDGET, backend=backend)), wanted)
+        np.testing.assert_array_equal(host(select(logits, BUDGET, backend=backend)), wanted)
     mask = np.zeros(2 * N, bool)
     mask[10:20] = mask[-5:] = True
-    some = host(rad_fast.select(there(TEACHER), BUDGET, exclude=mask[::2]))
+    some = host(select(there(TEACHER), BUDGET, exclude=mask[::2]))
     for exclude in (Foreign(mask[::2]), Foreign(np.flatnonzero(mask[::2]))):
-        np.testing.assert_array_equal(host(rad_fast.select(Foreign(TEACHER), BUDGET, exclude=exclude)), some)
+        np.testing.assert_array_equal(host(select(Foreign(TEACHER), BUDGET, exclude=exclude)), some)
     turned = Foreign(GIVEN[::-1].copy()[::-1])  # strides below zero
     np.testing.assert_array_equal(
-        host(rad_fast.select(Foreign(TEACHER), BUDGET, correctness=turned)),
-        host(rad_fast.select(there(TEACHER), BUDGET, correctness=GIVEN)),
+        host(select(Foreign(TEACHER), BUDGET, correctness=turned)),
+        host(select(there(TEACHER), BUDGET, correctness=GIVEN)),
     )
 
 
-@pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
+@pytest.mark.parametrize("arguments", ON_DEVICE, ids=called)
 def test_the_device_is_waited_for_once(
     arguments: dict[str, Any], on_emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,16 +116,16 @@ def test_the_device_is_waited_for_once(
     given = {name: there(value) if name == "student_logits" else value for name, value in arguments.items()}
     masked = {"exclude", "correctness"} <= set(arguments)  # the mask, to know whose correctness does not count
     monkeypatch.setattr(arrays, "MODULE", [Counted()])
-    rad_fast.select(logits, BUDGET, **given)
+    select(logits, BUDGET, **given)
     assert len(waits) == 1 + masked, waits
 
 
 def test_chunks_select_as_the_whole() -> None:
-    selector = rad_fast.Selector(BUDGET)
+    selector = rad_fast.Selector(BUDGET, quotas=None)
     for begin in range(0, N, 1300):
-        selector.partial_fit(there(TEACHER[begin : begin + 1300]))
+        selector.partial_fit(there(TEACHER[begin : begin + 1300]), **MARGIN)
     chunked = selector.finalize()
-    np.testing.assert_array_equal(host(chunked.indices), host(rad_fast.select(there(TEACHER), BUDGET)))
+    np.testing.assert_array_equal(host(chunked.indices), host(select(there(TEACHER), BUDGET)))
     assert host(chunked.gain).dtype == np.float32
 
 
@@ -119,10 +135,17 @@ def test_invalid_rows_are_left_out_when_asked(budget: float) -> None:
     poisoned[[5, 70]] = np.nan
     exclude = np.zeros(N, bool)
     exclude[[9, 70]] = True
-    chosen = rad_fast.Selector(budget, invalid="exclude").fit(there(poisoned), exclude=there(exclude))
+    chosen = rad_fast.Selector(budget, quotas=None, invalid="exclude").fit(there(poisoned), exclude=there(exclude))
     assert (chosen.n_invalid, chosen.n_excluded) == (1, 2)
     assert len(chosen.indices) == (50 if budget == 50 else 300)
     assert not set(host(chosen.indices).tolist()) & {5, 9, 70}
+
+
+def test_quotas_and_the_gain_of_the_label_select_what_they_do_in_host_memory() -> None:
+    for arguments in ({}, {"student_logits": STUDENT}, {"exclude": np.arange(30)}):
+        given = {name: there(value) for name, value in arguments.items()}
+        wanted = rad_fast.select(TEACHER, BUDGET, **arguments)
+        np.testing.assert_array_equal(host(rad_fast.select(there(TEACHER), BUDGET, **given)), wanted)
 
 
 HERE_TOO: list[tuple[dict[str, Any], list[str]]] = [
@@ -138,7 +161,7 @@ def test_wrong_input_is_named(arguments: dict[str, Any], fragments: list[str]) -
     if given["logits"] is None:
         given["logits"] = TEACHER  # in host memory
     with pytest.raises(ValueError, match=r"\S") as raised:
-        rad_fast.select(**given)
+        select(**given)
     missing = [fragment for fragment in fragments if fragment not in str(raised.value)]
     assert not missing, f"{missing} not in: {raised.value}"
 
@@ -149,8 +172,8 @@ def test_a_search_that_does_not_settle_is_driven_from_the_host() -> None:
     levels = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]], np.float32)
     logits = levels[rng.integers(0, 5, 60_000)]
     budget = 30_000
-    got = rad_fast.Selector(budget, mistakes=0.05).fit(there(logits))
-    wanted = rad_fast.Selector(budget, mistakes=0.05).fit(logits)
+    got = rad_fast.Selector(budget, quotas=None, mistakes=0.05).fit(there(logits))
+    wanted = rad_fast.Selector(budget, quotas=None, mistakes=0.05).fit(logits)
     assert got.value == pytest.approx(wanted.value, rel=1e-6)
     assert len(np.unique(host(got.indices))) == budget
 
@@ -159,7 +182,7 @@ def test_without_the_compiled_kernels_the_message_says_what_to_do(monkeypatch: p
     monkeypatch.setattr(arrays, "MODULE", [])
     monkeypatch.setitem(__import__("sys").modules, "rad_fast._cuda", None)
     with pytest.raises(ValueError, match=r"no kernels are here for a .*Foreign.*from_dlpack.*host memory"):
-        rad_fast.select(Foreign(TEACHER), BUDGET)
+        select(Foreign(TEACHER), BUDGET)
     finding = next(found for found in backends.findings() if found.name == "cuda")
     assert not finding.usable
     assert "not installed" in finding.why

@@ -40,7 +40,12 @@ def logits(
 
 def fitted(z: torch.Tensor, backend: str, budget: int | float = 0.1, **arguments: object) -> rad_fast.Selection:
     settings = {key: arguments.pop(key) for key in ("mistakes", "seed", "invalid") if key in arguments}
-    return rad_fast.Selector(budget, backend=backend, **settings).fit(z, **arguments)
+    return rad_fast.Selector(budget, quotas=None, backend=backend, **settings).fit(z, gain="margin", **arguments)
+
+
+def select(z: torch.Tensor, budget: int, **arguments: object) -> torch.Tensor:
+    """One game on the gain of the margin: what the kernels of a device do from end to end."""
+    return rad_fast.select(z, budget, gain="margin", quotas=None, **arguments)
 
 
 def margin_and_confidence(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,7 +125,7 @@ def test_more_than_2_to_the_31_numbers(backend: str) -> None:
     assert torch.equal(got.labels[-5000:], tail.labels)
     z[-2, 1029] = float("nan")
     with pytest.raises(ValueError, match=str(rows - 2)):
-        rad_fast.select(z, 1000, backend=backend)
+        select(z, 1000, backend=backend)
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000, 20000])
@@ -131,14 +136,14 @@ def test_invalid_rows_raise_or_are_left_out(backend: str, classes: int, number: 
         z[17, place] = number
         z[203] = -float("inf")
         with pytest.raises(ValueError, match=r"logits.*17"):
-            rad_fast.select(z, 20, backend=backend)
+            select(z, 20, backend=backend)
         kept = fitted(z, backend, 298, invalid="exclude")
         assert torch.equal(kept.indices, torch.tensor([i for i in range(300) if i not in (17, 203)], device=DEVICE))
     z = logits(300, classes)
     student = logits(300, classes, seed=1)
     student[5, 0] = number
     with pytest.raises(ValueError, match=r"student_logits.*5"):
-        rad_fast.select(z, 20, student_logits=student, backend=backend)
+        select(z, 20, student_logits=student, backend=backend)
 
 
 # ----------------------------------------------------------------------------------------------- equilibrium and sample
@@ -177,7 +182,7 @@ def test_inclusion_frequencies_are_the_probabilities(backend: str) -> None:
     q, seeds = first.probabilities.cpu().numpy(), 4000
     counts = torch.zeros(200, device=DEVICE)
     for seed in range(seeds):
-        counts[rad_fast.select(z, 40, seed=seed, backend=backend)] += 1
+        counts[select(z, 40, seed=seed, backend=backend)] += 1
     inner = (q > 0) & (q < 1)
     found = counts.cpu().numpy()
     assert (found[q == 0] == 0).all()
@@ -220,8 +225,9 @@ def test_students_calibrators_and_exclusions(backend: str) -> None:
                 correctness_host: object = correctness.cpu()
             else:
                 correctness_host = correctness
-            want = rad_fast.Selector(100).fit(
+            want = rad_fast.Selector(100, quotas=None).fit(
                 teacher.cpu(),
+                gain="margin",
                 student_logits=None if beside is None else beside.cpu(),
                 correctness=correctness_host,
                 exclude=None if exclude is None else exclude.cpu(),
@@ -236,21 +242,21 @@ def test_students_calibrators_and_exclusions(backend: str) -> None:
 
 
 def test_indices_come_back_on_the_device(backend: str) -> None:
-    indices = rad_fast.select(logits(100, 10), 10, backend=backend)
+    indices = select(logits(100, 10), 10, backend=backend)
     assert indices.dtype == torch.int64
     assert indices.is_cuda
 
 
 def test_no_points_are_refused(backend: str) -> None:
     with pytest.raises(ValueError, match="logits"):
-        rad_fast.select(torch.empty((0, 10), device=DEVICE), 1, backend=backend)
+        select(torch.empty((0, 10), device=DEVICE), 1, backend=backend)
 
 
 # ---------------------------------------------------------------------------------------- streams, graphs, memory, CuPy
 
 
 def test_work_runs_on_the_current_stream(backend: str) -> None:
-    want = rad_fast.select(logits(100_000, 100), 1000, backend=backend)
+    want = select(logits(100_000, 100), 1000, backend=backend)
     stream = torch.cuda.Stream()
     for _ in range(5):
         source = logits(100_000, 100)
@@ -259,21 +265,21 @@ def test_work_runs_on_the_current_stream(backend: str) -> None:
             late = torch.zeros_like(source)
             torch.cuda._sleep(50_000_000)  # the logits are there only long after select was called
             late.copy_(source)
-            got = rad_fast.select(late, 1000, backend=backend)
+            got = select(late, 1000, backend=backend)
         stream.synchronize()
         assert torch.equal(got, want)
 
 
 def test_two_streams_at_once(backend: str) -> None:
     inputs = [logits(200_000, 50, seed=seed) for seed in (1, 2)]
-    want = [rad_fast.select(z, 2000, backend=backend) for z in inputs]
+    want = [select(z, 2000, backend=backend) for z in inputs]
     streams = [torch.cuda.Stream(), torch.cuda.Stream()]
     torch.cuda.synchronize()
     for _ in range(10):
         got = []
         for z, stream in zip(inputs, streams, strict=True):
             with torch.cuda.stream(stream):
-                got.append(rad_fast.select(z, 2000, backend=backend))
+                got.append(select(z, 2000, backend=backend))
         torch.cuda.synchronize()
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(got, want, strict=True))
 
@@ -282,13 +288,13 @@ def test_one_wait_for_the_device(backend: str) -> None:
     if backend == "cuda":
         pytest.skip("torch knows of no waits but its own; tests/cuda counts the compiled kernels'")
     z = logits(300_000, 10)
-    rad_fast.select(z, 1000, backend=backend)
+    select(z, 1000, backend=backend)
     torch.cuda.synchronize()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")  # warns, once, that it is a prototype
         try:
-            rad_fast.select(z, 1000, backend=backend)
+            select(z, 1000, backend=backend)
         finally:
             torch.cuda.set_sync_debug_mode("default")
     waits = [str(warning.message) for warning in seen if "called a synchronizing" in str(warning.message)]
@@ -298,22 +304,22 @@ def test_one_wait_for_the_device(backend: str) -> None:
 @pytest.mark.filterwarnings("ignore:The CUDA Graph is empty")  # so it is, when select has refused
 def test_a_capture_is_refused_before_anything_runs(backend: str) -> None:
     z = logits(1000, 10)
-    rad_fast.select(z, 10, backend=backend)
+    select(z, 10, backend=backend)
     graph = torch.cuda.CUDAGraph()
     with pytest.raises(RuntimeError, match="captured"), torch.cuda.graph(graph):
-        rad_fast.select(z, 10, backend=backend)
+        select(z, 10, backend=backend)
     torch.cuda.synchronize()
 
 
 def test_extra_memory_is_24_bytes_a_point(backend: str) -> None:
     rows = 20_000_000
     z = logits(rows, 4, torch.bfloat16)
-    rad_fast.select(z, 1000, backend=backend)
+    select(z, 1000, backend=backend)
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    rad_fast.select(z, 1000, backend=backend)
+    select(z, 1000, backend=backend)
     extra = torch.cuda.max_memory_allocated() - before
     assert extra <= 24 * rows, f"{extra / rows:.1f} bytes a point"
 
@@ -330,7 +336,7 @@ def test_cupy_arrays_on_cupys_stream(backend: str) -> None:
     with cupy.cuda.Stream(non_blocking=True) as stream:
         late = cupy.empty_like(mine)
         late[...] = mine
-        again = rad_fast.select(late, 500, backend=backend)
+        again = select(late, 500, backend=backend)
         stream.synchronize()
     assert np.array_equal(cupy.asnumpy(again), want.indices.cpu().numpy())
 

@@ -122,10 +122,10 @@ def test_jax_arrays_on_the_device(backend: str) -> None:
         pytest.skip("JAX sees no CUDA device")
     z = np.random.default_rng(0).normal(0, 3, (20_000, 10)).astype(np.float32)
     mine = jax.numpy.asarray(z)
-    got = rad_fast.Selector(300).fit(mine)
+    got = rad_fast.Selector(300, quotas=None).fit(mine)
     assert got.backend == "cuda"
     assert isinstance(got.indices, jax.Array)
-    want = rad_fast.select(torch.from_numpy(z).to(DEVICE), 300, backend="cuda")
+    want = rad_fast.select(torch.from_numpy(z).to(DEVICE), 300, quotas=None, backend="cuda")
     assert np.array_equal(np.asarray(got.indices), want.cpu().numpy())
     np.testing.assert_allclose(
         np.asarray(got.weights) * np.asarray(got.probabilities)[np.asarray(got.indices)], 1, 1e-6

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 from cases import DEVICE
-from public_cases import ARGUMENTS, BUDGET, TEACHER, WRONG, N, called
+from public_cases import ARGUMENTS, BUDGET, MARGIN, ON_DEVICE, STUDENT, TEACHER, WRONG, N, called
 
 import rad_fast
-from rad_fast.device import route as on_device
+from rad_fast import inputs
+from rad_fast.device import route
 
 
 @pytest.fixture(autouse=True)
 def device_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interpreted kernels read host memory: every tensor stands for one on the device."""
     if torch.device(DEVICE).type == "cpu":
-        monkeypatch.setattr(on_device, "is_on_device", lambda value: isinstance(value, torch.Tensor))
+        for module in (inputs, route):
+            monkeypatch.setattr(module, "is_cuda", lambda value: isinstance(value, torch.Tensor))
 
 
 def there(value):
@@ -25,10 +27,11 @@ def there(value):
 
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
 def test_selects_as_the_specification_does(arguments):
-    chosen = rad_fast.Selector(BUDGET).fit(there(TEACHER), **{k: there(v) for k, v in arguments.items()})
-    wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
+    given = {name: there(value) for name, value in arguments.items()}
+    chosen = rad_fast.Selector(BUDGET, quotas=None, backend="triton").fit(there(TEACHER), **MARGIN, **given)
+    wanted = rad_fast.Selector(BUDGET, quotas=None, backend="reference").fit(TEACHER, **MARGIN, **arguments)
     assert chosen.indices.device.type == torch.device(DEVICE).type
-    assert chosen.backend == "triton"
+    assert (chosen.backend == "triton") == any(arguments is one for one in ON_DEVICE)
     # Scores differ by roundings: at most a point or two fall on the other side of a whole number.
     both = np.intersect1d(chosen.indices.cpu().numpy(), wanted.indices)
     assert len(both) >= BUDGET - 2, np.setxor1d(chosen.indices.cpu().numpy(), wanted.indices)
@@ -42,10 +45,10 @@ def test_selects_as_the_specification_does(arguments):
 
 
 def test_chunks_select_as_the_whole():
-    selector = rad_fast.Selector(BUDGET)
+    selector = rad_fast.Selector(BUDGET, quotas=None, backend="triton")
     for begin in range(0, N, 1300):
         selector.partial_fit(there(TEACHER[begin : begin + 1300]))
-    whole = rad_fast.Selector(BUDGET).fit(there(TEACHER))
+    whole = rad_fast.Selector(BUDGET, quotas=None, backend="triton").fit(there(TEACHER))
     chunked = selector.finalize()
     assert chunked.indices.device.type == torch.device(DEVICE).type
     assert torch.equal(chunked.indices, whole.indices)
@@ -55,7 +58,9 @@ def test_chunks_select_as_the_whole():
 def test_invalid_rows_are_left_out_when_asked(budget):
     poisoned = TEACHER.copy()
     poisoned[[5, 70]] = np.nan
-    chosen = rad_fast.Selector(budget, invalid="exclude").fit(there(poisoned), exclude=[9])
+    chosen = rad_fast.Selector(budget, quotas=None, invalid="exclude", backend="triton").fit(
+        there(poisoned), exclude=[9]
+    )
     assert chosen.n_invalid == 2
     assert chosen.n_excluded == 1
     assert len(chosen.indices) == (50 if budget == 50 else 300)
@@ -64,7 +69,7 @@ def test_invalid_rows_are_left_out_when_asked(budget):
 
 @pytest.mark.parametrize(("arguments", "fragments"), WRONG)
 def test_wrong_input_is_named(arguments, fragments):
-    given = {"logits": TEACHER, "budget": BUDGET, **arguments}
+    given = {"logits": TEACHER, "budget": BUDGET, "quotas": None, "backend": "triton", **MARGIN, **arguments}
     with pytest.raises(ValueError, match=r"\S") as raised:
         rad_fast.select(**{name: there(value) for name, value in given.items()})
     missing = [fragment for fragment in fragments if fragment not in str(raised.value)]
@@ -75,7 +80,13 @@ def test_more_rows_wanted_than_are_valid_is_said():
     poisoned = TEACHER.copy()
     poisoned[4] = np.nan
     with pytest.raises(ValueError, match="at most 2999"):
-        rad_fast.select(there(poisoned), N, invalid="exclude")
+        rad_fast.select(there(poisoned), N, quotas=None, invalid="exclude", backend="triton")
+
+
+def test_quotas_and_the_gain_of_the_label_select_what_they_do_in_host_memory():
+    wanted = rad_fast.select(TEACHER, BUDGET, student_logits=STUDENT)
+    got = rad_fast.select(there(TEACHER), BUDGET, student_logits=there(STUDENT), backend="triton")
+    assert np.array_equal(got.cpu().numpy(), wanted)
 
 
 def test_host_arrays_are_not_for_this_backend():

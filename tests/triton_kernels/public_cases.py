@@ -18,6 +18,10 @@ GIVEN = np.linspace(0.5, 1, N, dtype=np.float32)
 
 Arguments = dict[str, Any]
 
+# What the kernels of a device do from end to end: one game, on the gain of the margin. With quotas, or the gain of the
+# label, logits come to host memory.
+MARGIN: Arguments = {"gain": "margin"}
+
 ARGUMENTS: tuple[Arguments, ...] = (
     {},
     {"student_logits": STUDENT},
@@ -32,6 +36,9 @@ ARGUMENTS: tuple[Arguments, ...] = (
     {"exclude": np.arange(N) % 3 == 0},
     {"exclude": np.arange(N) % 3 == 0, "correctness": GIVEN},
 )
+
+# A calibrator on both models is not among a device's rules.
+ON_DEVICE = tuple(arguments for arguments in ARGUMENTS if arguments.get("correctness") is not BOTH)
 
 # Arguments, and what the message must name.
 WRONG: tuple[tuple[Arguments, list[str]], ...] = (
