@@ -194,7 +194,7 @@ def bindings(source: str) -> list[tuple[str, list[str], str]]:
 def described_in_source(module: str, name: str) -> str:
     """The string below an assignment: the docstring of what is no function and no class."""
     value: Any = getattr(importlib.import_module(module), name)
-    for path in Path(str(importlib.import_module(module).__file__)).parent.glob("*.py"):
+    for path in Path(str(importlib.import_module(module).__file__)).parent.rglob("*.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         for node, below in zip(body, body[1:], strict=False):  # noqa: RUF007
             targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])

@@ -45,7 +45,7 @@ class SklearnStudent:
     >>> y = (x[:, 0] > 0).astype(int)
     >>> distiller = ActiveDistiller(
     ...     SklearnStudent(LogisticRegression()), lambda batch: np.stack([-9 * batch[:, 0], 9 * batch[:, 0]], 1),
-    ...     labelled=(x[:20], y[:20]), holdout=(x[20:100], y[20:100]), pool=x[100:], budget=20, progress=False)
+    ...     labelled=(x[:20], y[:20]), holdout=(x[20:100], y[20:100]), pool=x[100:], budget=100, progress=False)
     >>> student = distiller.run()
     >>> bool((student.estimator.predict(x) == y).mean() > 0.9)
     True

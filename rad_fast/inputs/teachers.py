@@ -186,16 +186,16 @@ class Probabilities:
     """
 
     def __init__(self, p: Any) -> None:
-        self.take("p", p, 0)
+        self._take("p", p, 0)
 
     @classmethod
     def chunk(cls, name: str, p: Any, first: int) -> Probabilities:
         """As the class itself, of rows that are called ``name`` and begin at row ``first`` in messages."""
         part = object.__new__(cls)
-        part.take(name, p, first)
+        part._take(name, p, first)
         return part
 
-    def take(self, name: str, p: Any, first: int) -> None:
+    def _take(self, name: str, p: Any, first: int) -> None:
         array, dtype, self.wrap = host_array(name, p)
         check_logits(name, dtype, array.shape, empty=True)
         if dtype == "bfloat16":

@@ -177,8 +177,9 @@ def test_the_calibration_curve_is_of_points_that_the_prediction_did_not_see():
     calibrator = rad_fast.Calibrator().fit(logits, labels)
     seen = calibrator.predict(logits)
     right = logits.argmax(1) == labels
-    for level in np.unique(seen):
-        assert right[seen == level].mean() == pytest.approx(level, abs=1e-6)
+    for level in np.unique(seen):  # of 300 labelled points none makes a label certain, or certainly wrong
+        share = np.clip(right[seen == level].mean(), 0.5 / 301, 300.5 / 301)
+        assert share == pytest.approx(level, abs=1e-6)
     curve = calibrator.curve()
     assert np.abs(curve.right - curve.predicted).max() > 0.02
 
