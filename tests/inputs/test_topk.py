@@ -264,7 +264,7 @@ def test_files_of_the_top_k_that_do_not_go_together_are_refused(change, said, tm
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--top-k", "classes.npy"], "--top-k and --classes: expected both or neither"),
+        (["--top-k", "classes.npy"], "--classes: expected with --top-k or --teacher-labels"),
         (["--logsumexp", "sums.npy"], "--logsumexp: expected --top-k and --classes with it"),
         (["--top-k", "classes.npy", "--classes", "40", "--backend", "triton"], "expected a --backend in host memory"),
     ],
