@@ -85,7 +85,7 @@ def plane(ax: Any, numbers: Numbers, figures: Figures) -> None:
         label = f"always picked below gain {price:.3g}" if price < 1.0 else "always picked"
         ax.axvline(price, color=PRICE, linestyle="--", label=label, zorder=4)
     ax.set(xlim=(0.0, 1.0), ylim=(low, 1.0 + 0.015 * (1.0 - low)))
-    ax.set(xlabel="gain: 1 - margin of the student", ylabel="correctness of the label")
+    ax.set(xlabel="gain: what the student would learn", ylabel="correctness of the label")
     legend_above(ax, 1)  # nowhere inside would it cover no points
 
 
