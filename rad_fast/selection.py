@@ -283,13 +283,8 @@ class Selection:
     def _columns(self) -> tables.Columns:
         """What the table holds, by name."""
         at, points = self.on_host()
-        some = Points(points.gain[at], points.correctness[at], points.label[at])
-        chance, by_class = probabilities(self._host_kernels, some, self.equilibrium), self.quotas is not None
-        threshold = self.threshold[some.label] if by_class else np.full(len(at), self.threshold)
-        had = np.isin(at, [] if self._before is None else self._before)
-        chance[had] = 1.0
-        given = (at, some.label, some.gain, some.correctness, chance, threshold, by_class, had)
-        return tables.columns(tables.Picks(*given))
+        before = np.isin(at, [] if self._before is None else self._before)
+        return tables.columns_of(at, points, self.equilibrium, self._host_kernels, before)
 
     @property
     def _host_kernels(self) -> Backend:
@@ -437,27 +432,9 @@ class Selection:
         -------
         The matplotlib Figure. A notebook shows it once.
         """
-        try:
-            from matplotlib import pyplot, rc_context
-        except ImportError as error:
-            raise ImportError('plot() needs matplotlib: pip install "rad_fast[report]"') from error
-        from .report.draw import STYLE, TITLES, draw, drawn, titled
-        from .report.notebook import shown_once
+        from .report.plot import plot
 
-        numbers, figures = self.report(), self._figures
-        if ax is not None:
-            draw("plane", ax, numbers, figures)
-            titled("plane", ax, f"{self.budget:,} of {self.n_points:,} points")
-            return ax.figure
-        names = drawn(numbers, figures)
-        rows = -(-len(names) // 2)
-        with rc_context(STYLE):
-            figure = pyplot.figure(figsize=(12.0, 4.2 * rows), layout="constrained", facecolor="white")
-            for place, name in enumerate(names):
-                panel = figure.add_subplot(rows, 2, place + 1)
-                draw(name, panel, numbers, figures)
-                titled(name, panel, TITLES[name])
-        return shown_once(figure)
+        return plot(self.report(), self._figures, ax)
 
     def save_report(self, path: str | os.PathLike[str], *, title: str = "Selection") -> None:
         """Write one HTML page with the numbers in words and the figures; it needs nothing from a network.

@@ -11,7 +11,7 @@ except ImportError as error:
     raise ImportError('rad_fast.distill needs torch: pip install "rad_fast[torch]"') from error
 
 from .data import SelectionSampler, SoftLabelDataset, soft_targets
-from .distiller import ActiveDistiller, RoundReport
+from .distiller import ActiveDistiller
 from .estimators import SklearnStudent
 from .inputs import BudgetWarning, TeacherError
 from .losses import (
@@ -29,6 +29,7 @@ from .losses import (
     student_label_mixing,
 )
 from .online import OnlineBatches
+from .round_report import RoundReport
 from .strategies import STRATEGIES, Choice, Round
 from .training import Fit, predict
 

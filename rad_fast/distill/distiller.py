@@ -8,7 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,48 +22,18 @@ from rad_fast.inputs.shown import card
 
 from . import errors, inputs
 from .estimators import SklearnStudent, prepared
-from .identity import digest_of, digest_of_array
+from .identity import digests
 from .ledger import Ledger, bar
 from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
-from .rows import first_of
+from .round_report import RoundReport
 from .strategies import Round, Strategy, strategy
 from .training import Fit, Items, logits_of, predict, vectors
+from .trial import classes_of
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
 HELD_OUT = 5  # without a hold-out one labelled point in five becomes it
-
-
-@dataclass(frozen=True)
-class RoundReport:
-    """What one round did. Round 0 trains on the labelled set alone.
-
-    Attributes
-    ----------
-    number, selected : the round, and how many points it chose.
-    queries : points the teacher has been asked for in the whole run so far, the hold-out included.
-    seconds_selecting : in the strategy.
-    holdout_accuracy : the student's, after the round.
-    mean_weight : of the points chosen in the round.
-    value : the value of the game, where the strategy played one.
-    measured : what ``evaluate`` returned.
-
-    Examples
-    --------
-    >>> from rad_fast.distill import RoundReport
-    >>> RoundReport(number=1, selected=50, queries=150, seconds_selecting=0.01, holdout_accuracy=0.9).queries
-    150
-    """
-
-    number: int
-    selected: int
-    queries: int
-    seconds_selecting: float
-    holdout_accuracy: float
-    mean_weight: float | None = None
-    value: float | None = None
-    measured: dict[str, float] = field(default_factory=dict)
 
 
 class ActiveDistiller:
@@ -202,7 +172,8 @@ class ActiveDistiller:
         self._initial, self.student = copy.deepcopy(student), student
         self._says_probabilities = False  # what it says of the pool are probabilities and no logits
         self.features = features
-        self.classes = self._try_student(student)
+        given = {"labelled": self.labelled, "holdout": self.holdout, "pool": self.pool}
+        self.classes = classes_of(student, given, call, features, collate)
         self.labelled.check("labelled", self.classes)
         self.holdout.check("holdout", self.classes)
         self.strategy, self._strategy_name = self._strategy(strategy)
@@ -235,7 +206,8 @@ class ActiveDistiller:
             "seed": self.seed,
         }
         if journal is not None:
-            run |= self._digests()
+            given_logits = {"pool_logits": self.pool_logits, "holdout_logits": self.holdout_logits}
+            run |= digests(self.pool.pool, self.holdout, self.labelled, given_logits)
         self._ledger = Ledger(journal, run, self.pool, self.pool_logits)
         self._memory: dict[str, Any] = {}
         self.history: list[RoundReport] = []
@@ -456,27 +428,6 @@ class ActiveDistiller:
             raise errors.diverged("logits" if call is None else "features", bad)
         return inputs.logarithms(found, self._says_probabilities and call is None)
 
-    def _try_student(self, student: Any) -> int:
-        """How many classes it has. That it takes the inputs of all three data sets is found out now, and not after the
-        teacher was paid."""
-        places = np.zeros(1, np.int64)
-        given = {"labelled": self.labelled, "holdout": self.holdout, "pool": self.pool}
-        first = {name: Rows(data, places) for name, data in given.items()}
-        if self.collate is default_collate and not inputs.alike(
-            {name: first_of(row[0]) for name, row in first.items()}
-        ):
-            for data in given.values():
-                data.make_tensors()
-        classes = {}
-        for name, rows in first.items():
-            try:
-                classes[name] = predict(student, rows, call=self.call, collate=self.collate).shape[1]
-                if self.features is not None:
-                    predict(student, rows, call=self.features, collate=self.collate)
-            except Exception as error:
-                raise errors.not_taken(name, error) from error
-        return int(classes["labelled"])
-
     def _trainer(self, train: Callable[[Any, Any], Any] | None) -> Callable[[Any, Any], Any]:
         """The default trainer; where one was given, it calls the student as this distiller does."""
         if train is None and isinstance(self._initial, SklearnStudent):
@@ -488,13 +439,3 @@ class ActiveDistiller:
             train = copy.copy(train)
             train.call = self.call
         return train
-
-    def _digests(self) -> dict[str, str | None]:
-        """What the data sets are recognised by when the run goes on."""
-        given = {"pool_logits": self.pool_logits, "holdout_logits": self.holdout_logits}
-        return {
-            "points of the pool": digest_of(self.pool.pool),
-            "points of the hold-out": digest_of(self.holdout) + digest_of_array(self.holdout.labels),
-            "labelled points": digest_of(self.labelled) + digest_of_array(self.labelled.labels),
-            **{name: None if logits is None else digest_of_array(logits) for name, logits in given.items()},
-        }

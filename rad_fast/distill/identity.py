@@ -22,6 +22,16 @@ SAMPLE = 128  # items looked at
 DIGITS = 16  # of the digest, hexadecimal
 
 
+def digests(pool: Any, holdout: Any, labelled: Any, logits: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the data sets of a run are recognised by when it goes on."""
+    return {
+        "points of the pool": digest_of(pool),
+        "points of the hold-out": digest_of(holdout) + digest_of_array(holdout.labels),
+        "labelled points": digest_of(labelled) + digest_of_array(labelled.labels),
+        **{name: None if rows is None else digest_of_array(rows) for name, rows in logits.items()},
+    }
+
+
 def digest_of(data: Any) -> str:
     """Of the inputs of a data set."""
     at = places(len(data))

@@ -14,8 +14,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rad_fast.device.backends import Backend
 from rad_fast.inputs import choice
-from rad_fast.kernels.reference.game import Float32s, Float64s
+from rad_fast.kernels.reference.game import Equilibria, Equilibrium, Float32s, Float64s
+from rad_fast.kernels.reference.score import Points
+
+from .figures import probabilities
 
 LIBRARIES = ("pandas", "polars", "pyarrow")
 SUFFIXES = (".npy", ".csv", ".parquet")
@@ -40,6 +44,22 @@ class Picks(NamedTuple):
     threshold: Float64s  # of the game that the point was in
     quota: bool
     before: npt.NDArray[np.bool_]
+
+
+def columns_of(
+    at: npt.NDArray[np.int64],
+    points: Points,
+    answer: Equilibrium | Equilibria,
+    kernels: Backend,
+    before: npt.NDArray[np.bool_],
+) -> Columns:
+    """The columns of the table, from the points, which of them were selected, and which before this stage."""
+    some = Points(points.gain[at], points.correctness[at], points.label[at])
+    by_class = isinstance(answer, Equilibria)
+    chance = probabilities(kernels, some, answer)
+    chance[before] = 1.0
+    threshold = np.broadcast_to(answer.threshold, len(at)) if not by_class else np.take(answer.threshold, some.label)
+    return columns(Picks(at, some.label, some.gain, some.correctness, chance, threshold, by_class, before))
 
 
 def columns(picks: Picks) -> Columns:
