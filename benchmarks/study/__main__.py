@@ -3,14 +3,14 @@
     python -m benchmarks.study            everything: under an hour on two idle cores
     python -m benchmarks.study --quick    a few seeds and arms in under a minute, kept nowhere unless --out is given
     python -m benchmarks.study --report   the tables, the figure and the page from the results that are there
+    python -m benchmarks.study --go-on    only what the results that are there lack; --again NAME does a strategy anew
 
-A run that was interrupted goes on where it was: what is done is kept in build/study/units.jsonl.
+A run that was interrupted goes on where it was, arm by arm: what is done is kept in build/study/units.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -23,7 +23,7 @@ from typing import Any
 
 from . import plan, results
 from .data import ROOT
-from .plan import Unit
+from .plan import Key, Unit
 from .work import rows
 
 DONE = ROOT / "build" / "study" / "units.jsonl"
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few seeds and arms")
     parser.add_argument("--report", action="store_true", help="only write the tables, figure and page again")
+    parser.add_argument("--go-on", action="store_true", help="begin with the results that are there")
+    parser.add_argument("--again", nargs="+", default=[], help="strategies whose results are forgotten first")
     parser.add_argument("--seeds", type=int, help=f"how many ({plan.SEEDS})")
     parser.add_argument("--blocks", nargs="+", help="only these blocks")
     parser.add_argument("--sets", nargs="+", help="only these sets")
@@ -51,6 +53,10 @@ def main(arguments: list[str] | None = None) -> None:
             some = [unit for unit in units if given.blocks is None or unit.block in given.blocks]
             some = [unit for unit in some if given.sets is None or unit.source in given.sets]
             done = (out if given.out or given.quick else DONE.parent) / DONE.name
+            done.parent.mkdir(parents=True, exist_ok=True)
+            if given.go_on and not done.exists():
+                results.unpack(out / "study.npz", done)
+            results.forget(done, given.again)
             measure(some, done, given.jobs)
             results.pack(done, out / "study.npz")
         from .report import write
@@ -59,26 +65,23 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def measure(units: Iterable[Unit], done: Path, jobs: int) -> None:
-    """Run the units that are not done yet, and keep each as it comes."""
-    done.parent.mkdir(parents=True, exist_ok=True)
-    before = {json.loads(line)["key"] for line in done.read_text().splitlines()} if done.exists() else set()
-    left = [unit for unit in units if unit.key not in before]
+    """Run what is not done yet, and keep each unit as it comes."""
+    before = results.arms_done(done)
+    lacking = [(unit, plan.lacking(unit, before.get(unit.key, set()))) for unit in units]
+    left = [(unit, names) for unit, names in lacking if names]
     began = time.perf_counter()
-    with done.open("a") as file:
-        for count, (unit, (found, seconds)) in enumerate(finished(left, jobs), 1):
-            line: dict[str, Any] = {"key": unit.key, "cpu": round(seconds, 2), "rows": found}
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            print(f"{time.perf_counter() - began:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
+    for count, (unit, (found, seconds)) in enumerate(finished(left, jobs), 1):
+        results.keep(done, unit.key, found, seconds)
+        print(f"{time.perf_counter() - began:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
 
 
-def finished(units: list[Unit], jobs: int) -> Iterator[tuple[Unit, tuple[list[list[Any]], float]]]:
+def finished(units: list[tuple[Unit, set[Key]]], jobs: int) -> Iterator[tuple[Unit, tuple[list[list[Any]], float]]]:
     """Units with their rows and seconds, as they come; one job needs no other process."""
     if jobs == 1:
-        yield from ((unit, rows(unit)) for unit in units)
+        yield from ((unit, rows(unit, names)) for unit, names in units)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as workers:
-        running = {workers.submit(rows, unit): unit for unit in units}
+        running = {workers.submit(rows, unit, names): unit for unit, names in units}
         for future in as_completed(running):
             yield running[future], future.result()
 

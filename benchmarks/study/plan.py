@@ -19,6 +19,7 @@ from .runs import Arm
 from .subclasses import KINDS
 from .variants import VARIANTS
 
+Key = tuple[str, str]  # a strategy and a loss
 MULTIPLES = (1, 2, 4)  # of the number of classes: a round's budget on real sets
 SEEDS = 20
 DEFAULT = "rad"
@@ -73,6 +74,13 @@ def arms(block: str) -> list[Arm]:
     return [Arm(name, choose) for name, choose in VARIANTS.items()]
 
 
+def lacking(unit: Unit, done: set[Key]) -> set[Key]:
+    """The arms of a unit that are not done; LELP's are all or none."""
+    if unit.block == "subclasses":
+        return set() if done else {("uniform", "")}
+    return {(arm.strategy, arm.loss) for arm in arms(unit.block)} - done
+
+
 def units(seeds: int = SEEDS) -> Iterator[Unit]:
     """The whole study. On real sets the three budgets go round: seed and teacher say whose turn it is."""
     there = [pair for pair in real.TEACHERS if real.is_there(pair[0])]
@@ -91,7 +99,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
                 labels = ("soft", "hard")[(seed + at) % 2]
                 for block in ("old", "default"):
                     yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
-    yield from of("others", eight, 0.4)
+    yield from of("others", eight, 1.0)
     yield from of("rivals,default", soft, 0.6, labels="soft")
     yield from of("variants,going on", eight, 0.15)
     yield from of("losses", eight, 0.15)

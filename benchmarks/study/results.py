@@ -13,8 +13,48 @@ import numpy.typing as npt
 
 from .work import COLUMNS
 
+Key = tuple[str, str]  # a strategy and a loss
 Table = dict[str, npt.NDArray[Any]]
 NUMBERS = ("size", "budget", "seed")
+STRATEGY, LOSS = COLUMNS.index("strategy"), COLUMNS.index("loss")
+
+
+def keep(done: Path, key: str, rows: list[list[Any]], seconds: float) -> None:
+    """Add what was found of a unit to the file of what is done."""
+    line = {"key": key, "cpu": round(seconds, 2), "rows": rows}
+    with done.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def arms_done(done: Path) -> dict[str, set[Key]]:
+    """By unit, the arms of which there are results."""
+    found: dict[str, set[Key]] = {}
+    for line in done.read_text().splitlines() if done.exists() else ():
+        unit = json.loads(line)
+        found.setdefault(unit["key"], set()).update((row[STRATEGY], row[LOSS]) for row in unit["rows"])
+    return found
+
+
+def forget(done: Path, strategies: list[str]) -> None:
+    """Leave the results of some strategies out of what is done: they have changed."""
+    if not strategies or not done.exists():
+        return
+    units = [json.loads(line) for line in done.read_text().splitlines()]
+    for unit in units:
+        unit["rows"] = [row for row in unit["rows"] if row[STRATEGY] not in strategies]
+    done.write_text("".join(json.dumps(unit) + "\n" for unit in units if unit["rows"]))
+
+
+def unpack(path: Path, done: Path) -> None:
+    """The file of what is done from the results: the CPU time of the whole, in equal shares."""
+    table, noted = read(path)
+    units: dict[str, list[list[Any]]] = {}
+    for values in zip(*(table[name].tolist() for name in COLUMNS), strict=True):
+        of = dict(zip(COLUMNS, values, strict=True))
+        key = "|".join(str(of[name]) for name in ("block", "set", "teacher", "seed", "size", "labels", "student"))
+        units.setdefault(key, []).append(list(values))
+    for key, rows in units.items():
+        keep(done, key, rows, 60 * noted["cpu minutes"] / len(units))
 
 
 def pack(done: Path, path: Path) -> None:

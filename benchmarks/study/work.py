@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 from . import data, real, subclasses
-from .plan import MULTIPLES, Unit, arms
+from .plan import MULTIPLES, Key, Unit, arms
 from .runs import ROUNDS, run
 
 COLUMNS = ("block", "set", "teacher", "student", "labels", "size", "budget", "seed", "strategy", "loss",
            *(f"round{n}" for n in range(ROUNDS + 1)), "right", "milliseconds", "teacher_right")  # fmt: skip
 
 
-def rows(unit: Unit) -> tuple[list[list[Any]], float]:
-    """A row (``COLUMNS``) for each arm, and the seconds of CPU that it took."""
+def rows(unit: Unit, names: set[Key] | None = None) -> tuple[list[list[Any]], float]:
+    """A row (``COLUMNS``) for each arm, or for those named, and the seconds of CPU that it took."""
     torch.set_num_threads(1)
     spent = time.process_time()
     if unit.block == "subclasses":
@@ -28,7 +28,8 @@ def rows(unit: Unit) -> tuple[list[list[Any]], float]:
         problem = real.problem(unit.source, unit.teacher, unit.seed, unit.student)
         budget = MULTIPLES[unit.size] * problem.classes
     found = []
-    for outcome in run(problem, arms(unit.block), budget, unit.labels, {}):
+    some = [arm for arm in arms(unit.block) if names is None or (arm.strategy, arm.loss) in names]
+    for outcome in run(problem, some, budget, unit.labels, {}):
         cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, budget, unit.seed]
         accuracy = [round(value, 3) for value in outcome.accuracy]
         right, ms = 100 * sum(outcome.right) / ROUNDS, 1000 * sum(outcome.seconds) / ROUNDS

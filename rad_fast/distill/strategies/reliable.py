@@ -6,17 +6,19 @@ import numpy as np
 
 from .classes import confidence
 from .round import Choice, Float64s, Int64s, Round, chosen, top
+from .scores import entropies
 
 FALSE_LABELS = 0.1  # conformal labelling: the share of wrong labels among those it trusts, as in the paper
 
 
 def llkd(r: Round) -> Choice:
     """LLKD (Li et al.: Learning with Less, NAACL 2025): points on which the teacher is confident and the student
-    uncertain, each above a threshold of the class. A threshold is the mean over all points, scaled by the class's mean
-    as a share of the largest class's. As many as the budget of those above both at random; where they are fewer, those
+    uncertain (by its entropy), each above a threshold of the class. A threshold is the mean over all points, scaled by
+    the class's mean as a share of the largest class's; the paper's is a moving average over batches, of which there are
+    none here. As many as the budget of those above both at random; where they are fewer, those
     that the teacher is confident of follow, the student's most uncertain first, then the others alike."""
     teacher = r.teacher("llkd")
-    label, sure, unsure = teacher.argmax(1), confidence(teacher), 1.0 - r.student.max(1)
+    label, sure, unsure = teacher.argmax(1), confidence(teacher), entropies(r.student)
     trusted = sure[r.left] >= adaptive(sure[r.left], label[r.left])
     wanted = unsure[r.left] >= adaptive(unsure[r.left], label[r.left])
     chance = r.rng.random(len(r.left))
@@ -54,17 +56,19 @@ def learnable(r: Round, strategy: str) -> Float64s:
 def conformal(r: Round) -> Choice:
     """Conformal labelling (Huang et al., 2025): a point's p-value is the share of the hold-out's wrong points that the
     teacher is at least as confident of, ties broken at random. Benjamini and Hochberg's step keeps labels of which a
-    tenth are false in expectation; the budget is drawn from them uniformly. Where they are too few the next p-values
-    follow."""
+    tenth are false in expectation, at a level that is larger the fewer wrong points the hold-out has: (1 + its points)
+    / (1 + its wrong points) times as large. The budget is drawn from them uniformly. Where they are too few the next
+    p-values follow."""
     teacher = r.teacher("conformal")
     truth, held, _ = r.holdout("conformal")
     wrong = np.sort(confidence(held)[held.argmax(1) != truth])
     sure = confidence(teacher)[r.left]
     above = len(wrong) - np.searchsorted(wrong, sure, side="right")
-    level = np.searchsorted(wrong, sure, side="right") - np.searchsorted(wrong, sure, side="left")
-    value = (above + r.rng.random(len(sure)) * (level + 1)) / (len(wrong) + 1)
+    equal = np.searchsorted(wrong, sure, side="right") - np.searchsorted(wrong, sure, side="left")
+    value = (above + r.rng.random(len(sure)) * (equal + 1)) / (len(wrong) + 1)
     order = np.argsort(value, kind="stable")
-    passed = np.flatnonzero(value[order] <= FALSE_LABELS * np.arange(1, len(order) + 1) / len(order))
+    level = FALSE_LABELS * (len(truth) + 1) / (len(wrong) + 1)
+    passed = np.flatnonzero(value[order] <= level * np.arange(1, len(order) + 1) / len(order))
     kept = order[: passed[-1] + 1 if len(passed) else 0]
     if len(kept) >= r.budget:
         return chosen(r.left[r.rng.choice(kept, r.budget, replace=False)])
