@@ -83,8 +83,7 @@ class Calibrator(Parameters):
     rule_ : the fitted rule, evaluated inside the scoring pass of ``select``.
     n_labelled_ : how many labelled points it was fitted on.
     error_ : the teacher's error rate on them.
-    class_counts_ : (C,) int64, how many of them are of each true class. ``select`` shares out its quotas by it: the
-        labelled points are taken for a random sample of the points.
+    class_counts_ : (C,) int64, how many of them are of each true class.
     needs_student_ : whether ``predict`` and ``select`` need the student's logits.
 
     Examples

@@ -65,12 +65,13 @@ def select(
         as its labelled points leave to expect; (1 - accuracy) N with an average accuracy; 0.02 N otherwise. 0: the
         points of highest effective gain, no game.
     quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
-        How the budget is shared out among the teacher's labels, each with a game of its own. "auto": by the classes of
-        the labelled points of a Calibrator, drawn together where they look equally frequent; without one by the square
-        root of each label's number of points. None: one game, and a sample in the order of the points.
+        How the budget is shared out among the teacher's labels, each with a game of its own. "auto": with a Calibrator
+        by how often each label comes, counted as in a sample of as many points as it was fitted on and drawn together
+        where such counts look equally frequent; without one by the square root of how often each label comes. None: one game, and a sample in the order of the points.
     chosen : boolean mask (N,), indices, or mapping of classes to counts, optional
         What was selected before: quotas then share out the whole, and these points are not selected again. A mapping
-        (``collections.Counter(labels)``) counts points that are not among these.
+        (``collections.Counter(labels)``) counts points that are not among these: give the labels of all that the
+        student is trained on besides, because it is the whole training set that should have the shares.
     exclude : boolean mask (N,) or indices, optional
         Points never to select: those already labelled, say.
     seed, random_state : int >= 0

@@ -47,13 +47,16 @@ def shares(asked: Any, points: Int64s, chosen: Int64s, held_out: Int64s | None, 
 
 
 def weights_of(asked: Any, points: Int64s, held_out: Int64s | None) -> Float64s:
-    """What each class weighs; "auto" is by the labels of a held-out sample, or the root of the numbers of points."""
+    """What each class weighs; "auto" is by the points' labels, counted as in a sample of the hold-out's size, or the
+    root of the numbers of points. The hold-out's own classes are too few to say more (docs/study.md)."""
     if isinstance(asked, str):
         if asked == "equal":
             return np.ones(len(points))
         if asked == "proportional":
             return points.astype(np.float64)
-        return np.sqrt(points) if held_out is None else shared_out.held_out_weights(held_out)
+        if held_out is None:
+            return np.sqrt(points)
+        return shared_out.sample_weights(points * (held_out.sum() / max(1, points.sum())))
     if isinstance(asked, Mapping):
         weights = np.zeros(len(points))
         weights[list(asked)] = list(asked.values())

@@ -15,11 +15,11 @@ from rad_fast.kernels.reference.game import NOTHING, Equilibria
 from rad_fast.kernels.reference.quotas import (
     LEAST_ALPHA,
     MOST_ALPHA,
-    held_out_weights,
     likeliest_alpha,
     log_likelihood,
     quota_bits,
     quotas,
+    sample_weights,
 )
 from tests.oracle import ClassGame, adversary_value, class_games, class_lp_value, of_class
 
@@ -120,12 +120,12 @@ def test_alpha_is_that_of_maximum_likelihood() -> None:
 
 def test_classes_that_look_equally_frequent_get_equal_weights_and_others_keep_theirs() -> None:
     rng = np.random.default_rng(2)
-    alike = held_out_weights(rng.multinomial(300, np.full(10, 0.1)))
+    alike = sample_weights(rng.multinomial(300, np.full(10, 0.1)))
     assert alike.max() / alike.min() < 1.15
-    unlike = held_out_weights(np.array([1000, 200, 50, 10, 0]))
+    unlike = sample_weights(np.array([1000, 200, 50, 10, 0]))
     np.testing.assert_allclose(unlike, np.array([1000, 200, 50, 10, 0]) / 1260, atol=0.005)
     assert unlike.min() > 0
-    assert held_out_weights(np.zeros(4, np.int64)).tolist() == [0.25] * 4
+    assert sample_weights(np.zeros(4, np.int64)).tolist() == [0.25] * 4
 
 
 # ------------------------------------------------------------------------------------------------- the game with quotas

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rad_fast.calibration import Calibrator
-from rad_fast.kernels.reference.quotas import held_out_weights
+from rad_fast.kernels.reference.quotas import sample_weights
 
 from .neighbours import correctness, label_counts
 from .round import Choice, Float32s, Float64s, Int64s, Round, systematic
@@ -56,7 +56,7 @@ def quota_weights(r: Round, label: Int64s) -> Float64s:
     the hold-out's true labels are too few to say more (docs/study.md)."""
     truth, _, _ = r.holdout("rad")
     counts = np.bincount(label[r.left], minlength=r.student_logits.shape[1])
-    return held_out_weights(counts * (len(truth) / counts.sum()))
+    return sample_weights(counts * (len(truth) / counts.sum()))
 
 
 def rad_2026_11(r: Round) -> Choice:

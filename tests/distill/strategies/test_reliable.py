@@ -47,7 +47,7 @@ def test_conformal_keeps_the_share_of_false_labels():
     """Where wrong labels look alike in hold-out and pool, at most a tenth of what is certified is wrong."""
     rng = np.random.default_rng(0)
     shares = []
-    for seed in range(60):
+    for seed in range(1000):
         right = rng.random(1500) < 0.7
         sure = np.where(right, rng.beta(9, 1.2, 1500), rng.beta(4, 4, 1500)) * 0.5 + 0.5
         p = np.column_stack([sure, 1 - sure])
@@ -56,7 +56,7 @@ def test_conformal_keeps_the_share_of_false_labels():
         r = round_of(p[500:], p[500:], 50, seed=seed, **held)
         taken = STRATEGIES["conformal"](r).indices
         shares.append(np.mean(truth[500:][taken] == 1))
-    assert np.mean(shares) < 0.11
+    assert 0.08 < np.mean(shares) < 0.105  # the level is used up: a tenth, and the error of 1,000 draws
     assert np.mean(truth) > 0.25  # it has something to do
 
 
