@@ -283,8 +283,8 @@ class Selector(Parameters):
         classes, group = source.classes, self._group
         mine = class_counts(chunks, classes, self._kernels), self._state.chosen_of(classes)
         points, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
-        held_out = source.calibrator.class_counts_ if isinstance(source.calibrator, Calibrator) else None
-        found = shares(self._quotas, points, chosen, held_out, budget)
+        labelled = source.calibrator.n_labelled_ if isinstance(source.calibrator, Calibrator) else None
+        found = shares(self._quotas, points, chosen, labelled, budget)
         pools = ClassPools(chunks, classes, self._kernels, mine[0])
         everyones = pools if isinstance(group, Alone) else GroupPools(pools, group)
         return found, solve_by_class(everyones, found, mistakes)

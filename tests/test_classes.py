@@ -11,6 +11,7 @@ import pytest
 import rad_fast
 from rad_fast import Selector
 from rad_fast.device.backends import Backend
+from rad_fast.kernels.reference.quotas import sample_weights
 
 N, C, BUDGET = 4000, 7, 150
 
@@ -181,6 +182,19 @@ def test_a_class_without_points_leaves_its_share_to_the_others_and_the_report_sa
     assert selection.quotas.sum() == BUDGET
     assert selection.report()["quotas_without_points"] == ["2"]
     assert "without points, so that the others had their share: classes 2" in selection.summary()
+
+
+def test_with_a_calibrator_the_shares_are_the_labels_as_in_a_sample_of_as_many_points(teacher, student) -> None:
+    few = np.arange(60)
+    truth = np.where(few % 4, teacher[few].argmax(1), 3)  # whose classes do not count
+    calibrator = rad_fast.Calibrator().fit(teacher[few], truth, student[few])
+    left = np.delete(np.arange(N), few)
+    given = {"student_logits": student, "correctness": calibrator, "exclude": few, "chosen": {0: 9, 5: 4}}
+    selection = Selector(BUDGET).fit(teacher, **given)
+    points = np.bincount(teacher[left].argmax(1), minlength=C)
+    wanted = sample_weights(points * (60 / len(left))) * (BUDGET + 13) - [9, 0, 0, 0, 0, 4, 0]
+    assert wanted.min() > 0
+    np.testing.assert_allclose(selection.quotas, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("budget", [1, N])  # less than a point a class; everything

@@ -84,8 +84,9 @@ def poured(wanted: list[int], room: list[int], amount: int) -> list[int]:
 def sample_weights(counts: npt.NDArray[Any]) -> Float64s:
     """Weights from how often each class comes, or would come, in a sample: (m_k + alpha) / (m + C alpha).
 
-    The counts m_k need not be whole, m is their sum. The classes' frequencies are taken to come from a symmetric Dirichlet distribution, whose alpha is that of maximum
-    likelihood (Minka, Estimating a Dirichlet distribution, 2000): large where the counts look like equal frequencies.
+    The counts m_k need not be whole, m is their sum. The classes' frequencies are taken to come from a symmetric
+    Dirichlet distribution, whose alpha is that of maximum likelihood (Minka, Estimating a Dirichlet distribution,
+    2000): large where the counts look like equal frequencies.
     """
     alpha = likeliest_alpha(counts)
     weights: Float64s = (counts + alpha) / (counts.sum() + len(counts) * alpha)

@@ -38,15 +38,16 @@ class Shares(NamedTuple):
         return shared_out.quotas(self.weights, self.points, self.chosen, budget)
 
 
-def shares(asked: Any, points: Int64s, chosen: Int64s, held_out: Int64s | None, budget: int) -> Shares:
-    """Quotas for ``asked``: "auto", "equal", "proportional", or a checked array or mapping of weights."""
-    weights = weights_of(asked, points, held_out)
+def shares(asked: Any, points: Int64s, chosen: Int64s, labelled: int | None, budget: int) -> Shares:
+    """Quotas for ``asked``: "auto", "equal", "proportional", or a checked array or mapping of weights; ``labelled``
+    points calibrated correctness, None: it is not calibrated."""
+    weights = weights_of(asked, points, labelled)
     if not weights[points > 0].any():  # whoever has points takes it all
         weights = np.ones(len(points))
     return Shares(shared_out.quotas(weights, points, chosen, budget), weights, points, chosen)
 
 
-def weights_of(asked: Any, points: Int64s, held_out: Int64s | None) -> Float64s:
+def weights_of(asked: Any, points: Int64s, labelled: int | None) -> Float64s:
     """What each class weighs; "auto" is by the points' labels, counted as in a sample of the hold-out's size, or the
     root of the numbers of points. The hold-out's own classes are too few to say more (docs/study.md)."""
     if isinstance(asked, str):
@@ -54,9 +55,9 @@ def weights_of(asked: Any, points: Int64s, held_out: Int64s | None) -> Float64s:
             return np.ones(len(points))
         if asked == "proportional":
             return points.astype(np.float64)
-        if held_out is None:
+        if labelled is None:
             return np.sqrt(points)
-        return shared_out.sample_weights(points * (held_out.sum() / max(1, points.sum())))
+        return shared_out.sample_weights(points * (labelled / max(1, points.sum())))
     if isinstance(asked, Mapping):
         weights = np.zeros(len(points))
         weights[list(asked)] = list(asked.values())

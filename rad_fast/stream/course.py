@@ -52,7 +52,7 @@ class Wanted(NamedTuple):
     slack: float
     mistakes: float  # for each point
     quotas: Any = None  # as ``game.quotas.shares`` takes them; None for one game
-    held_out: Int64s | None = None  # labelled points of each class
+    labelled: int | None = None  # points that calibrated correctness
 
 
 class Solution(NamedTuple):
@@ -85,7 +85,7 @@ def shared(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> 
     """How the budget of a window is shared out among the classes."""
     counts = class_counts([points], len(chosen), kernels)
     budget = max(1, round(wanted.rate * len(points.gain)))
-    return shares(wanted.quotas, counts, chosen, wanted.held_out, budget)
+    return shares(wanted.quotas, counts, chosen, wanted.labelled, budget)
 
 
 def course_of(points: Points, solution: Solution, wanted: Wanted) -> Course:

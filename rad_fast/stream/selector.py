@@ -162,9 +162,9 @@ class StreamSelector:
         self._kernels = backend_of(backend)
         self.gain, self.quotas = inputs.gain(gain), quotas
         self._quotas = checked_quotas(quotas)
-        held_out = correctness.class_counts_ if isinstance(correctness, Calibrator) else None
+        labelled = correctness.n_labelled_ if isinstance(correctness, Calibrator) else None
         rate_of_mistakes = self._mistakes_rate(inputs.mistakes_rate(mistakes, pace))
-        wanted = Wanted(pace.budget / pace.of, pace.slack, rate_of_mistakes, self._quotas, held_out)
+        wanted = Wanted(pace.budget / pace.of, pace.slack, rate_of_mistakes, self._quotas, labelled)
         self._decider = Decider(pace, points, wanted, self.seed, self._kernels)
 
     @property

@@ -11,7 +11,7 @@ from rad_fast.calibration import Calibrator
 from rad_fast.distill import STRATEGIES, Round
 from rad_fast.distill.strategies.game import quota_weights
 from rad_fast.distill.strategies.neighbours import correctness, label_counts
-from rad_fast.kernels.reference.quotas import held_out_weights
+from rad_fast.kernels.reference.quotas import sample_weights
 
 N, HELD, C = 900, 150, 3
 
@@ -96,7 +96,7 @@ def test_quotas_are_of_the_labels_at_the_size_of_the_holdout():
     label = r.teacher_logits.argmax(1)
     r.available[label == 0] = np.arange((label == 0).sum()) < 20  # few points of this class are left
     counts = np.bincount(label[r.left], minlength=C)
-    expected = held_out_weights(counts * HELD / counts.sum())
+    expected = sample_weights(counts * HELD / counts.sum())
     assert quota_weights(r, label) == pytest.approx(expected)
     assert expected[0] < 0.1
 
