@@ -75,8 +75,8 @@ Logits logits_of(const char* argument, const py::tuple& description, std::int64_
 }
 
 Rule rule_of(const py::tuple& description, std::int64_t rows, bool with_student) {
-  if (description.size() != 7)
-    refuse("rule", "(kind, constant, given, thresholds, levels, steps, weights)",
+  if (description.size() != 10)
+    refuse("rule", "(kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains)",
            std::to_string(description.size()) + " items");
   const int kind = description[0].cast<int>();
   if (kind < 0 || kind > 4)
@@ -91,6 +91,15 @@ Rule rule_of(const py::tuple& description, std::int64_t rows, bool with_student)
   const auto weights = description[6].cast<py::tuple>();
   if (weights.size() != 4) refuse("rule weights", "4 numbers", std::to_string(weights.size()));
   for (std::size_t k = 0; k < 4; ++k) rule.weights[k] = weights[k].cast<float>();
+  const auto bounds = description[7].cast<py::tuple>();
+  if (bounds.size() != 2) refuse("rule bounds", "2 numbers", std::to_string(bounds.size()));
+  rule.low = bounds[0].cast<float>();
+  rule.high = bounds[1].cast<float>();
+  const int gain = description[8].cast<int>();
+  if (gain < 0 || gain > 1) refuse("rule gain", "0 (margin) or 1 (label)", std::to_string(gain));
+  rule.gain = static_cast<Gain>(gain);
+  rule.gains = pointer<const float>(description[9].cast<Address>());
+  if (rule.gain == Gain::label && !with_student) refuse("student", "logits, which the gain of the label reads", "None");
   if (rule.kind == Kind::given) require("rule given", description[2].cast<Address>(), rows);
   if (rule.kind == Kind::steps) {
     require_count("rule steps", rule.steps);
@@ -128,8 +137,8 @@ void bind_score(py::module_& module) {
   module.def(
       "appraise",
       [](const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row, const py::tuple& rule,
-         Address exclude, Address gain, Address correctness, Address label, Address findings, bool add, int device,
-         Address stream) {
+         Address exclude, Address gain, Address correctness, Address label, Address other, Address findings, bool add,
+         int device, Address stream) {
         require_count("rows", rows);
         require_count("first_row", first_row);
         const Logits of_teacher = logits_of("teacher", teacher, rows);
@@ -140,15 +149,17 @@ void bind_score(py::module_& module) {
         require("correctness", correctness, rows);
         require("label", label, rows);
         require("findings", findings, 1);
+        if (other != 0 && (both ? of_student : of_teacher).classes > 256)
+          refuse("other", "0 where there are more than 256 classes", "an address");
         appraise(where(device, stream), of_teacher, of_student, rows, first_row, rule_of(rule, rows, both),
                  pointer<const std::uint8_t>(exclude), pointer<float>(gain), pointer<float>(correctness),
-                 pointer<std::int32_t>(label), pointer<Findings>(findings), add);
+                 pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add);
       },
       "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
-      "findings"_a, "add"_a, "device"_a, "stream"_a,
-      "Gain, correctness and the teacher's label of every point.\n\n"
-      "rule: (kind, constant, given, thresholds, levels, steps, weights) with addresses of float32 in device memory. exclude:\n"
-      "the address of one byte a row, or 0; those points get gain NaN, and are not counted in\n"
+      "other"_a, "findings"_a, "add"_a, "device"_a, "stream"_a,
+      "Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.\n\n"
+      "rule: (kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains) with addresses of float32 in\n"
+      "device memory. exclude: the address of one byte a row, or 0; those points get gain NaN, and are not counted in\n"
       "`findings`. add: to what `findings` holds already, as of the chunks before.");
   module.attr("findings_bytes") = sizeof(Findings);
   module.def(
@@ -160,9 +171,11 @@ void bind_score(py::module_& module) {
         const auto pair = [](const Wrong& wrong) {
           return py::make_tuple(wrong.count, wrong.count ? static_cast<std::int64_t>(~wrong.first) : std::int64_t{-1});
         };
-        return py::make_tuple(pair(found.teacher), pair(found.student), pair(found.given));
+        return py::make_tuple(pair(found.teacher), pair(found.student), pair(found.given), pair(found.gain), found.invalid);
       },
-      "bytes"_a, "(count, first or -1) of the teacher's rows, the student's, and of given correctness outside [0, 1].");
+      "bytes"_a,
+      "(count, first or -1) of the teacher's invalid rows, the student's, of given correctness and of given gains outside\n"
+      "[0, 1]; and how many rows are invalid for one or the other.");
 }
 
 void bind_game(py::module_& module) {

@@ -14,6 +14,9 @@ drawn_bytes: int
 
 _Logits = tuple[int, int, int, int, int]  # address, dtype, classes, row stride, column stride, in elements
 _Count = tuple[int, int]  # how many, and the first or -1
+_Rule = tuple[
+    int, float, int, int, int, int, tuple[float, float, float, float], tuple[float, float], int, int
+]  # kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains
 
 def score(
     logits: _Logits,
@@ -39,24 +42,25 @@ def appraise(
     student: _Logits | None,
     rows: int,
     first_row: int,
-    rule: tuple[int, float, int, int, int, int, tuple[float, float, float, float]],
+    rule: _Rule,
     exclude: int,
     gain: int,
     correctness: int,
     label: int,
+    other: int,
     findings: int,
     add: bool,
     device: int,
     stream: int,
 ) -> None:
-    """Gain, correctness and the teacher's label of every point.
+    """Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.
 
-    rule: (kind, constant, given, thresholds, levels, steps, weights) with addresses of float32 in device memory.
-    exclude: the address of one byte a row, or 0. add: to what `findings` holds already.
+    rule: with addresses of float32 in device memory. exclude: the address of one byte a row, or 0. add: to what
+    `findings` holds already.
     """
 
-def findings(bytes: bytes) -> tuple[_Count, _Count, _Count]:  # noqa: A002
-    """Invalid rows of the teacher, of the student, and given correctness outside [0, 1]."""
+def findings(bytes: bytes) -> tuple[_Count, _Count, _Count, _Count, int]:  # noqa: A002
+    """Invalid rows of teacher and student, given correctness and gains outside [0, 1], rows invalid for either."""
 
 def reduce(
     gain: int,

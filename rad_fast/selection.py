@@ -162,8 +162,7 @@ class Selection:
         """Indices and points as NumPy arrays."""
         if isinstance(self._indices, np.ndarray) or not isinstance(self._kernels, Route):
             return self._indices, self._points
-        there = self._kernels.on_host
-        return there(self._indices), Points(*(there(field) for field in self._points[:3]))
+        return self._kernels.on_host(self._indices), self._kernels.points_on_host(self._points)
 
     def report(self) -> dict[str, Any]:
         """The numbers of the selection, as JSON can hold them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from .calibration import Calibrator, rule_of
 from .device import topk
 from .device.backends import Backend
 from .device.backends import backend as _backend
-from .device.route import Route, fetched, host_blocks, route
+from .device.route import Route, Task, route
+from .device.to_host import fetched, host_blocks
 from .game import on_device
 from .game.busy import Busy
 from .game.group import Alone, GroupPool, common, group_of, totals
@@ -128,13 +129,19 @@ class Selector(Parameters):
         self._state = Scored(self._files)
         if self._files is not None:
             self._files.restart()
-        student_logits, gain, correctness = of_points.values()
-        if inputs.is_cuda(logits) and self._stays_on_device(logits, gain, student_logits, correctness, chosen):
-            return self._fit_on_device(logits, student_logits, correctness, exclude)
-        given = (logits, student_logits, gain, correctness, chosen, exclude)
-        blocks = host_blocks(*given) if inputs.is_cuda(logits) else (given,)
-        self._group.exchange(lambda: [self._score(*block)._state.points for block in blocks])
+        given = (logits, *of_points.values(), chosen, exclude)
+        if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
+            kernels = route(self.backend, logits)
+            if self._quotas is None and chosen is None and _on_device(kernels, self._quotas, given):
+                return self._fit_on_device(kernels, given)
+        self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
+
+    def _blocks(self, given: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
+        """What is given, in the pieces in which it is scored: what a device does not score comes in small ones."""
+        if inputs.is_cuda(given[0]) and not _on_device(route(self.backend, given[0]), self._quotas, given):
+            return host_blocks(*given)
+        return (given,)
 
     def partial_fit(
         self,
@@ -159,15 +166,14 @@ class Selector(Parameters):
     ) -> Selector:
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(Path(self.scores))
+        asked = (logits, student_logits, gain, correctness, chosen, exclude)
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
-            if self._quotas is None and chosen is None and _on_device(gain, logits, student_logits, correctness):
-                return self._partial_fit_on_device(kernels, logits, student_logits, correctness, exclude)
+            if _on_device(kernels, self._quotas, asked):
+                return self._score_on_device(kernels, asked)
             wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
-            logits, student_logits, gain, correctness, chosen, exclude = (
-                fetched(value) for value in (logits, student_logits, gain, correctness, chosen, exclude)
-            )
+            logits, student_logits, gain, correctness, chosen, exclude = map(fetched, asked)
         else:
             inputs.host_backend(self.backend)
         teacher = inputs.matrix("logits", logits, empty=True)
@@ -373,12 +379,11 @@ class Selector(Parameters):
             return 0.0, source.calibrator.mistakes(1)
         return 0.0, RAW_MISTAKES if source.accuracy is None else 1.0 - source.accuracy
 
-    def _fit_on_device(self, logits: Any, student_logits: Any, correctness: Any, exclude: Any) -> Selection:
+    def _fit_on_device(self, kernels: Route, given: tuple[Any, ...]) -> Selection:
         """The whole selection in CUDA memory, with one wait for the device."""
-        kernels = route(self.backend, logits)
-        with kernels.current_stream(logits):
-            asked = kernels.task(rule_of, logits, student_logits, correctness, exclude)
-            source = inputs.source(asked.teacher, asked.student, correctness)
+        with kernels.current_stream(given[0]):
+            asked = kernels.task(rule_of, *given)
+            source = _source_of(asked, given)
             keep_out = self.invalid == "exclude"
             done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self._seed, keep_out)
         return self._selection(
@@ -387,36 +392,44 @@ class Selector(Parameters):
             done.budget,
             done.mistakes,
             (asked.teacher.rows, done.excluded, done.invalid, 0),
-            Pieces([Points(*done.points[:3])]),
+            Pieces([Points(*done.points[:4])]),
             kernels,
             asked.teacher.wrap,
             source,
         )
 
-    def _stays_on_device(self, logits: Any, gain: Any, student_logits: Any, correctness: Any, chosen: Any) -> bool:
-        """Whether the device has all that is asked for; else points or logits come to host memory."""
-        plain = self._quotas is None and chosen is None and self.scores is None and isinstance(self._group, Alone)
-        return plain and _on_device(gain, logits, student_logits, correctness)
-
-    def _partial_fit_on_device(
-        self, kernels: Route, logits: Any, student_logits: Any, correctness: Any, exclude: Any
-    ) -> Selector:
+    def _score_on_device(self, kernels: Route, given: tuple[Any, ...]) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
-        with kernels.current_stream(logits):
-            asked = kernels.task(rule_of, logits, student_logits, correctness, exclude, empty=True)
-            source = inputs.source(asked.teacher, asked.student, correctness)
+        with kernels.current_stream(given[0]):
+            asked = kernels.task(rule_of, *given, empty=True)
+            inputs.quotas_of_classes(self._quotas, asked.teacher.classes)
+            source = _source_of(asked, given)
             inputs.same_source(self._state.source, source)
-            fields, excluded, invalid = kernels.scored(asked, self.invalid == "exclude", self._state.points)
-        self._state.add(Points(*fields), source, excluded, invalid, kernels.back(asked.teacher))
+            ordered = self._quotas is not None or self._files is not None  # along neighbours
+            offset, keep_out = self._state.points, self.invalid == "exclude"
+            chunk = kernels.scored(asked, keep_out, offset, others=ordered and asked.others > 1)
+        counts = (chunk.excluded, chunk.invalid, kernels.back(asked.teacher), chunk.before)
+        self._state.add(chunk.points, source, *counts)
         return self
 
 
-def _on_device(gain: Any, logits: Any, student_logits: Any, correctness: Any) -> bool:
-    """Whether a device scores these: the gain of the margin, and any correctness but the bounded logistic one."""
-    if isinstance(correctness, Calibrator) and correctness.needs_student_:
+def _on_device(kernels: Route, quotas: Any, given: tuple[Any, ...]) -> bool:
+    """Whether a device scores these, the arguments in their order; a student's k largest logits alone it does not."""
+    logits, student_logits, gain, correctness, chosen, _ = given
+    if student_logits is not None and hasattr(student_logits, "n_classes"):
         return False
+    if kernels.whole:
+        return True
+    logistic = isinstance(correctness, Calibrator) and correctness.needs_student_
     alike = student_logits is not None and tuple(student_logits.shape)[1:] == tuple(logits.shape)[1:]
-    return isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
+    of_margin = isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
+    return quotas is None and chosen is None and of_margin and not logistic
+
+
+def _source_of(asked: Task, given: tuple[Any, ...]) -> inputs.Source:
+    """What all chunks have in common, of a task on a device; ``given``: the arguments in their order."""
+    gain, correctness = given[2:4]
+    return inputs.source(asked.teacher, asked.student, correctness, _gain_named(gain, asked.rule.gain))
 
 
 def _gain_of(source: inputs.Source) -> str | None:

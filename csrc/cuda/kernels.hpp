@@ -38,17 +38,19 @@ struct Wrong {
 
 // What scoring calls count, rows that are excluded not among them. Rows are numbered from `first_row` on.
 struct Findings {
-  Wrong teacher, student, given;  // rows without a distribution; given correctness outside [0, 1]
+  Wrong teacher, student, given, gain;  // rows without a distribution; given correctness and gain outside [0, 1]
+  Counter invalid;                      // rows of which the teacher's or the student's has no distribution
 };
 
 // Margin, confidence, label and, with `given`, the probability of those labels. given and probability may be null.
 void score(const Where& where, const Logits& logits, std::int64_t rows, std::int64_t first_row, const std::int32_t* given,
            float* margin, float* confidence, std::int32_t* label, float* probability, Findings* findings);
 
-// Gain, correctness and label. student.data may be null; exclude, one byte a row, may be null. add: to what `findings` holds.
+// Gain, correctness, label and, of up to 256 classes, the likeliest class but the label. student.data, `other` and exclude, one
+// byte a row, may be null. add: to what `findings` holds.
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
               const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
-              Findings* findings, bool add);
+              std::uint8_t* other, Findings* findings, bool add);
 
 // ----------------------------------------------------------------------------------------------------------------- game
 

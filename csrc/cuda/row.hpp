@@ -204,6 +204,7 @@ struct Row {
   float second;        // second largest - largest
   float given;         // z[given label] - largest; -inf where there is no such class
   std::int32_t label;  // the lowest index among equal maxima
+  std::int32_t other;  // the lowest index of the second largest, where it is asked for
 };
 
 struct RowScores {
@@ -225,10 +226,16 @@ RAD_FAST_BOTH float given_probability(const Row& row) { return ieee_divide(expon
 // 1 - margin in float32: a multiple of 2^-24, on which the game's exact sums rest.
 RAD_FAST_BOTH float gain_of(float margin) { return ieee_add(1.0f, -margin); }
 
-// Values: those of rad_fast.kernels.reference.score.Kind.
-enum class Kind : std::int32_t { confidence = 0, constant = 1, given = 2, steps = 3, logistic = 4 };
+// A given gain on the grid: kernels of the host round it in float64, too.
+RAD_FAST_BOTH float gain_on_grid(float gain) {
+  return static_cast<float>(floor(ieee_add(static_cast<double>(gain) * 0x1p24, 0.5)) * 0x1p-24);
+}
 
-// Where correctness comes from; pointers are to device memory.
+// Values: those of rad_fast.kernels.reference.score.Kind and Gain.
+enum class Kind : std::int32_t { confidence = 0, constant = 1, given = 2, steps = 3, logistic = 4 };
+enum class Gain : std::int32_t { margin = 0, label = 1 };
+
+// Where correctness and gain come from; pointers are to device memory.
 struct Rule {
   Kind kind;
   float constant;
@@ -238,6 +245,9 @@ struct Rule {
   std::int64_t steps;
   float weights[4];  // logistic: 1, logit(teacher's margin), logit(student's probability of the teacher's label),
                      // student's margin
+  float low, high;   // logistic: the result is held within
+  Gain gain;
+  const float* gains;  // one a row, in place of what is computed; may be null
 };
 
 RAD_FAST_BOTH float level_of(const Rule& rule, float margin) {
@@ -262,7 +272,7 @@ RAD_FAST_BOTH float correctness_of(const Rule& rule, std::int64_t row, float tea
   }
   float u = fmaf(rule.weights[1], logit(teacher_margin), rule.weights[0]);
   u = fmaf(rule.weights[2], logit(agreement), u);
-  return sigmoid(fmaf(rule.weights[3], student_margin, u));
+  return fminf(rule.high, fmaxf(rule.low, sigmoid(fmaf(rule.weights[3], student_margin, u))));
 }
 
 // --------------------------------------------------------------------------------------------------------- width classes

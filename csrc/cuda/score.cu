@@ -115,12 +115,13 @@ void score(const Where& where, const Logits& logits, std::int64_t rows, std::int
   if (rows == 0) return;
   launch_pass(
       where, logits, rows, given,
-      {Pass::scores, margin, confidence, label, probability, nullptr, Rule{}, &findings->teacher, &findings->given, first_row});
+      {Pass::scores, margin, confidence, label, probability, nullptr, false, nullptr, Rule{}, &findings->teacher, findings,
+       first_row});
 }
 
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
               const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
-              Findings* findings, bool add) {
+              std::uint8_t* other, Findings* findings, bool add) {
   const DeviceGuard guard(where.device);
   if (!add) clear(where, findings);
   if (rows == 0) return;
@@ -130,15 +131,19 @@ void appraise(const Where& where, const Logits& teacher, const Logits& student, 
               correctness,
               label,
               nullptr,
+              both ? nullptr : other,
+              false,
               exclude,
               rule,
               &findings->teacher,
-              &findings->given,
+              findings,
               first_row};
   launch_pass(where, teacher, rows, nullptr, out);
   if (!both) return;
   out.pass = Pass::student;
   out.wrong = &findings->student;
+  out.other = other;
+  out.alike = student.classes == teacher.classes;
   launch_pass(where, student, rows, label, out);
 }
 

@@ -195,7 +195,7 @@ __device__ __forceinline__ void write_seen(const Task& task, std::int64_t row, c
   typedef typename Compared<T>::type V;
   const V top = seen.top.first;
   const float sum = top == minus_infinity<V>() ? bits_as<float>(std::uint32_t{0x7fffffffu}) : seen.sum;
-  write(task.out, row, Row{sum, static_cast<float>(seen.top.second - top), given_difference<T>(task, row, top), label});
+  write(task.out, row, Row{sum, static_cast<float>(seen.top.second - top), given_difference<T>(task, row, top), label, 0});
 }
 
 template <class T>

@@ -127,8 +127,14 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
       if (chunk[i] == top.first) here = i;
     if (here >= 0) label = j * elements + here;
   }
+  std::int32_t other = 0;
+  if (task.out.other != nullptr) {
+#pragma unroll 1
+    for (int i = static_cast<int>(task.classes) - 1; i >= 0; --i)
+      if (widened(reinterpret_cast<const T*>(at)[i]) == top.second && i != label) other = i;
+  }
   write(task.out, row,
-        Row{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label});
+        Row{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label, other});
 }
 
 template <class T>

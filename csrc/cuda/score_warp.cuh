@@ -58,8 +58,20 @@ __global__ void __launch_bounds__(WarpThreads<chunks>::value, WarpThreads<chunks
     }
   }
   label = group_least(label, group);
+  std::int32_t other = no_label;
+  if (group < warp_lanes && task.out.other != nullptr) {  // up to 256 classes, of 8 bytes each at most
+#pragma unroll
+    for (int k = chunks - 1; k >= 0; --k) {
+#pragma unroll
+      for (int i = elements - 1; i >= 0; --i) {
+        const std::int32_t at = (lane + k * group) * elements + i;
+        if (chunk[k][i] == top.second && at != label) other = at;
+      }
+    }
+    other = group_least(other, group);
+  }
   if (lane == 0 && mine < task.rows) {
-    const Row found{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label};
+    const Row found{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label, other};
     write(task.out, row, found);
   }
 }

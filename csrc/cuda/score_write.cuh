@@ -18,9 +18,12 @@ struct Outputs {
   float *margin, *confidence;  // `points` and `student`: gain and correctness
   std::int32_t* label;
   float* probability;           // of `given`; may be null
+  std::uint8_t* other;          // likeliest class but the label; may be null
+  bool alike;                   // `student`: its classes are the teacher's
   const std::uint8_t* exclude;  // may be null
   Rule rule;
-  Wrong *wrong, *wrong_given;
+  Wrong* wrong;
+  Findings* findings;
   std::int64_t first_row;  // the number that these count row 0 by
 };
 
@@ -44,19 +47,30 @@ __device__ __forceinline__ void write(const Outputs& out, std::int64_t row, cons
   const float margin = student ? out.margin[row] : scores.margin;
   const float confidence = student ? out.confidence[row] : scores.confidence;
   const std::int32_t label = student ? out.label[row] : scores.label;
-  const float agreement = out.rule.kind == Kind::logistic ? given_probability(found) : 0.0f;
+  const bool of_label = student && out.rule.gain == Gain::label;
+  const float agreement = of_label || out.rule.kind == Kind::logistic ? given_probability(found) : 0.0f;
   float c = correctness_of(out.rule, row, margin, confidence, scores.margin, agreement);
-  float gain = gain_of(scores.margin);
+  float gain = gain_of(of_label ? fminf(agreement, 1.0f) : scores.margin);  // a rounding may exceed 1
   const float nan = bits_as<float>(std::uint32_t{0x7fffffffu});
-  if (scores.label < 0 || label < 0) {
+  const bool valid = scores.label >= 0 && label >= 0;
+  if (!valid) {
     gain = c = nan;
     out.label[row] = -1;
+    if (!excluded) atomicAdd(&out.findings->invalid, Counter{1});
   } else {
     out.label[row] = label;
-    if (out.rule.kind == Kind::given && !(c >= 0.0f && c <= 1.0f)) {
-      gain = nan;  // the game's integers rest on numbers in [0, 1]
-      if (!excluded) note(out.wrong_given, out.first_row + row);
-    }
+    const float given_gain = out.rule.gains != nullptr ? out.rule.gains[row] : gain;
+    if (out.rule.gains != nullptr) gain = gain_on_grid(given_gain);
+    // The game's integers rest on numbers in [0, 1].
+    const bool wrong_gain = !(given_gain >= 0.0f && given_gain <= 1.0f);
+    const bool wrong_given = out.rule.kind == Kind::given && !(c >= 0.0f && c <= 1.0f);
+    if (wrong_gain || wrong_given) gain = nan;
+    if (wrong_gain && !excluded) note(&out.findings->gain, out.first_row + row);
+    if (wrong_given && !excluded) note(&out.findings->given, out.first_row + row);
+  }
+  if (out.other != nullptr) {
+    const bool own = !student || (out.alike && scores.label == label);  // the row's largest is the label itself
+    out.other[row] = valid ? static_cast<std::uint8_t>(own ? found.other : scores.label) : 0;
   }
   out.margin[row] = excluded ? nan : gain;
   out.confidence[row] = c;

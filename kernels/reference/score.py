@@ -78,6 +78,16 @@ class Invalid(NamedTuple):
     first: int = -1
 
 
+class Findings(NamedTuple):
+    """What a scoring pass on a device counts; rows that are excluded are not among them."""
+
+    teacher: Invalid = Invalid()
+    student: Invalid = Invalid()
+    given: Invalid = Invalid()  # given correctness outside [0, 1]
+    gain: Invalid = Invalid()  # given gains outside [0, 1]
+    left_out: int = 0  # rows that are invalid for the teacher or the student
+
+
 class Points(NamedTuple):
     """What selection keeps of each point: 12 bytes, and one more for its likeliest other class where that is asked for.
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
-from rad_fast.kernels.reference.score import Invalid, Kind, Rule
+from rad_fast.kernels.reference.score import Findings, Invalid, Kind, Rule
 
 from . import arrays
 from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, new_vector, room_like
@@ -32,11 +32,12 @@ class Scores(NamedTuple):
 
 
 class Points(NamedTuple):
-    """What selection keeps of each point; ``status`` as in Scores, for teacher, student and given correctness."""
+    """What selection keeps of each point; ``other`` where it was asked for; ``status`` as in Scores (``findings``)."""
 
     gain: Any
     correctness: Any
     label: Any
+    other: Any
     status: Room
 
 
@@ -66,9 +67,7 @@ class Selected(NamedTuple):
 class Account(NamedTuple):
     """What the host needs to know of a selection."""
 
-    teacher: Invalid
-    student: Invalid
-    given: Invalid  # given correctness outside [0, 1]
+    findings: Findings
     valid: int  # points whose gain is not NaN
     outcome: str  # "solved"; "few" (valid points for the budget), or what kept the search from settling
     equilibrium: Equilibrium | None
@@ -87,14 +86,15 @@ def select(
     rule: Rule | DeviceRule | None = None,
     given: Any = None,
     exclude: Any = None,
+    gains: Any = None,
 ) -> Selected:
     """Enqueue a selection. The mistakes are ``mistakes + mistakes_each * (number of valid points)``.
 
     ``running``: kernels.reference.sample.start(seed, budget, points). Other arguments as in ``appraise``.
     """
     z = matrix("logits", teacher)
-    places, account = appraised(z, student, rule, given, exclude)
-    gain, correctness, _ = places
+    places, account = appraised(z, student, rule, given, exclude, gains)
+    gain, correctness = places[:2]
     solve_size, sample_size = workspaces(z.shape[0])
     workspace = room_like(z, max(solve_size, sample_size))
     solution = solve(gain, correctness, budget, mistakes, mistakes_each, account=account, workspace=workspace)
@@ -114,10 +114,9 @@ def read(selected: Selected) -> Account:
     """Waits for the device, once."""
     module = kernels()
     both, cut = selected.points.status.bytes(), module.findings_bytes
-    findings, solution = both[:cut], both[cut : cut + module.solution_bytes]
-    teacher, student, given = (Invalid(*pair) for pair in kernels().findings(findings))
-    four, status, _, valid = kernels().solution(solution)
-    return Account(teacher, student, given, valid, status, Equilibrium(*four) if status == "solved" else None)
+    four, status, _, valid = module.solution(both[cut : cut + module.solution_bytes])
+    answer = Equilibrium(*four) if status == "solved" else None
+    return Account(found_in(both[:cut]), valid, status, answer)
 
 
 def new_account(like: CudaArray) -> Room:
@@ -155,21 +154,23 @@ def appraise(
     rule: Rule | DeviceRule | None = None,
     given: Any = None,
     exclude: Any = None,
+    gains: Any = None,
     out: Points | None = None,
     *,
+    others: bool = False,
     first_row: int = 0,
 ) -> Points:
     """Gain, correctness and label of every point.
 
-    ``given``: float32 correctness, for a rule of kind GIVEN. ``exclude``: a boolean mask of points whose gain becomes
-    NaN; their rows are not counted where they are invalid. ``out``: where to write, arrays that can be written to;
-    chunks that share its ``status`` say the number of their first row, and add to the first chunk's counts.
+    ``given``: float32 correctness, for a rule of kind GIVEN. ``gains``: float32 gains in place of those of the rule.
+    ``exclude``: a boolean mask of points whose gain becomes NaN; their rows are not counted where they are invalid.
+    ``others``: each point's likeliest class but the label as well, of at most 256 classes. ``out``: where to write,
+    arrays that can be written to; chunks that share its ``status`` say the number of their first row, and add to the
+    first chunk's counts.
     """
     z = matrix("logits", teacher)
-    places, status = appraised(z, student, rule, given, exclude, out, first_row)
-    if out is not None:
-        return out
-    return Points(*owned(z, places), status)
+    places, status = appraised(z, student, rule, given, exclude, gains, out, others, first_row)
+    return Points(*owned(z, places), status) if out is None else out
 
 
 def appraised(
@@ -178,9 +179,11 @@ def appraised(
     rule: Rule | DeviceRule | None,
     given: Any,
     exclude: Any,
+    gains: Any,
     out: Points | None = None,
+    others: bool = False,
     first_row: int = 0,
-) -> tuple[tuple[CudaArray, CudaArray, CudaArray], Room]:
+) -> tuple[tuple[CudaArray, CudaArray, CudaArray, CudaArray | None], Room]:
     """``appraise``, its outputs as places in memory."""
     ready = prepare(Rule() if rule is None else rule, z)
     of_student = None if student is None else matrix("student_logits", student)
@@ -198,23 +201,26 @@ def appraised(
     rows = z.shape[0]
     if out is None:
         gain, correctness, label = (new_vector(z, rows, dtype) for dtype in ("float32", "float32", "int32"))
+        other = new_vector(z, rows, "uint8") if others else None
         status = new_account(z)
     else:
+        other = None if out.other is None else vector("out.other", out.other, "uint8", z)
         gain = vector("out.gain", out.gain, "float32", z)
         correctness = vector("out.correctness", out.correctness, "float32", z)
         label, status = vector("out.label", out.label, "int32", z), out.status
     kernels().appraise(
-        layout(z), None if of_student is None else layout(of_student), rows, first_row, described_rule(ready, values),
-        address(mask), gain.address, correctness.address, label.address, status.address,
+        layout(z), None if of_student is None else layout(of_student), rows, first_row,
+        described_rule(ready, values, None if gains is None else vector("gain", gains, "float32", z)),
+        address(mask), gain.address, correctness.address, label.address, address(other), status.address,
         out is not None and first_row > 0, z.device, z.stream,
     )  # fmt: skip
-    return (gain, correctness, label), status
+    return (gain, correctness, label, other), status
 
 
-def owned(z: CudaArray, places: tuple[CudaArray, CudaArray, CudaArray]) -> tuple[Any, Any, Any]:
-    """The arrays of three places, in the library of ``z``."""
-    first, second, third = (handed_back(z, place.owner) for place in places)
-    return first, second, third
+def owned(z: CudaArray, places: tuple[CudaArray, CudaArray, CudaArray, CudaArray | None]) -> tuple[Any, Any, Any, Any]:
+    """The arrays of places in memory, in the library of ``z``."""
+    first, second, third, fourth = (None if place is None else handed_back(z, place.owner) for place in places)
+    return first, second, third, fourth
 
 
 def prepare(rule: Rule | DeviceRule, like: CudaArray) -> DeviceRule:
@@ -227,29 +233,22 @@ def prepare(rule: Rule | DeviceRule, like: CudaArray) -> DeviceRule:
     return DeviceRule(rule, Memory.of(steps, like.device, like.stream), Memory.of(levels, like.device, like.stream))
 
 
-def described_rule(ready: DeviceRule, given: CudaArray | None) -> tuple[Any, ...]:
+def described_rule(ready: DeviceRule, given: CudaArray | None, gains: CudaArray | None) -> tuple[Any, ...]:
     rule, steps, levels = ready
     tables = (0, 0) if steps is None or levels is None else (steps.address, levels.address)
-    weights = tuple(float(weight) for weight in rule.weights)
-    return int(rule.kind), float(rule.constant), address(given), *tables, len(rule.steps), weights
+    weights, bounds = (tuple(map(float, numbers)) for numbers in (rule.weights, rule.bounds))
+    of_correctness = (int(rule.kind), float(rule.constant), address(given), *tables, len(rule.steps), weights, bounds)
+    return *of_correctness, int(rule.gain), address(gains)
 
 
-def invalid(status: Room) -> tuple[Invalid, Invalid]:
-    """The teacher's and the student's invalid rows, excluded ones not among them. Waits for the device."""
-    teacher, student, _ = counts(status)
-    return Invalid(*teacher), Invalid(*student)
+def findings(status: Room) -> Findings:
+    """What a scoring pass has counted. Waits for the device."""
+    return found_in(status.bytes()[: kernels().findings_bytes])
 
 
-def invalid_correctness(status: Room) -> Invalid:
-    """The points whose given correctness is not in [0, 1], excluded ones not among them. Waits for the device."""
-    return Invalid(*counts(status)[2])
-
-
-def counts(status: Room) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    found: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] = kernels().findings(
-        status.bytes()[: kernels().findings_bytes]
-    )
-    return found
+def found_in(account: bytes) -> Findings:
+    teacher, student, given, gain, left_out = kernels().findings(account)
+    return Findings(Invalid(*teacher), Invalid(*student), Invalid(*given), Invalid(*gain), left_out)
 
 
 # ----------------------------------------------------------------------------------------------------------------- game

@@ -6,76 +6,101 @@ torch tensors are taken as they are, CuPy arrays over DLPack, both on the stream
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from rad_fast import inputs
-from rad_fast.kernels.reference.game import Equilibrium
+from rad_fast.kernels.reference.score import Findings
 from rad_fast.kernels.triton import game, sample, score, select
 
-from .route import Route, Stages, Task, Wrap
+from .route import Masks, Route, Seen, Stages
+
+
+class Points(NamedTuple):
+    """What the scoring pass leaves on the device."""
+
+    gain: torch.Tensor
+    correctness: torch.Tensor
+    label: torch.Tensor
+    other: torch.Tensor | None
+    status: torch.Tensor
+
+
+class Account(NamedTuple):
+    """What the host needs to know of a selection."""
+
+    findings: Findings
+    valid: int
+    outcome: str
+    equilibrium: Any
+
+
+def appraise(teacher: Any, student: Any, rule: Any, given: Any, exclude: Any, gains: Any, *, others: bool) -> Points:
+    gain, correctness, label, status = score.appraise(teacher, student, rule, given, exclude)
+    return Points(gain, correctness, label, None, status)
+
+
+def findings(status: torch.Tensor) -> Findings:
+    return Findings(*score.invalid(status))
+
+
+def selected(
+    teacher: Any, budget: int, running: int, mistakes: float, each: float,
+    student: Any, rule: Any, given: Any, exclude: Any, gains: Any,
+) -> Any:  # fmt: skip
+    return select.select(teacher, budget, running, mistakes, each, student, rule, given, exclude)
+
+
+def read(chosen: Any) -> Account:
+    account = select.read(chosen)
+    return Account(Findings(account.teacher, account.student), account.valid, account.outcome, account.equilibrium)
 
 
 class Kernels(Route):
     """The Triton backend."""
 
     name = "triton"
-    stages = Stages(
-        score.appraise, score.invalid, select.select, select.read, game.DevicePool, sample.sample, game.probabilities
-    )
+    stages = Stages(appraise, findings, selected, read, game.DevicePool, sample.sample, game.probabilities)
+    whole = False
 
-    def matrix(self, name: str, value: Any, *, empty: bool) -> inputs.Matrix:
-        tensor, wrap = tensor_of(name, value)
+    def seen(self, name: str, value: Any, like: inputs.Matrix | None = None) -> Seen:
+        tensor, wrap = value.detach() if inputs.is_torch(value) else value, inputs.same
+        cupy: Any = sys.modules.get("cupy")
+        if cupy is not None and isinstance(value, cupy.ndarray):
+            tensor, wrap = torch.utils.dlpack.from_dlpack(value), cupy.from_dlpack
+        if not inputs.is_torch(tensor):
+            raise TypeError(
+                f"{name}: expected a torch or CuPy array on the device, got {type(value).__name__}; see "
+                "torch.from_dlpack"
+            )
         dtype = str(tensor.dtype).removeprefix("torch.")
-        inputs.check_logits(name, dtype, tuple(tensor.shape), empty=empty)
-        data: Any = tensor.detach()
-        return inputs.Matrix(name, data, dtype, wrap)
+        return Seen(tensor, dtype, tuple(tensor.shape), tensor.device, tensor.is_contiguous(), wrap)
 
-    def excluded(self, exclude: Any, teacher: inputs.Matrix) -> tuple[Any, int | None]:
-        if inputs.is_cuda(exclude):
-            return mask_on_device(tensor_of("exclude", exclude)[0], teacher.rows), None
-        host = inputs.exclude_mask(exclude, teacher.rows)
-        if host is None:
-            return None, 0
-        return torch.from_numpy(np.ascontiguousarray(host)).to(device_of(teacher)), int(np.count_nonzero(host))
+    def masks(self, exclude: Any, chosen: Any, teacher: inputs.Matrix) -> Masks:
+        """The scoring pass does not count what is excluded."""
+        found = super().masks(exclude, chosen, teacher)
+        return found._replace(number=int(found.out.sum())) if found.number is None else found
 
-    def given(self, correctness: Any, mask: Any, teacher: inputs.Matrix) -> tuple[Any, Any]:
-        """``wrong`` is a count on the device of numbers outside [0, 1], or None where they were checked before."""
-        if not inputs.is_cuda(correctness):
-            host_mask = None if mask is None else mask.cpu().numpy()
-            host = inputs.correctness_array(correctness, teacher.rows, host_mask)
-            return torch.from_numpy(host).to(device_of(teacher)), None
-        given, _ = tensor_of("correctness", correctness)
-        inputs.check_correctness(str(given.dtype).removeprefix("torch."), tuple(given.shape), teacher.rows)
-        given = given.to(device=device_of(teacher), dtype=torch.float32).contiguous()
-        outside = ~((given >= 0) & (given <= 1))
-        return given, (outside if mask is None else outside & ~mask).sum()
+    def numbers(self, name: str, value: Any, teacher: inputs.Matrix, masks: Masks) -> Any:
+        """The scoring pass does not check what is given."""
+        given = super().numbers(name, value, teacher, masks)
+        if given is not None and inputs.is_cuda(value):
+            outside = ~((given >= 0) & (given <= 1))
+            wrong = (outside if masks.out is None else outside & ~masks.out).nonzero()
+            inputs.refuse_numbers(name, len(wrong), int(wrong[0]) if len(wrong) else -1)
+        return given
 
-    def wrong(self, asked: Task, points: Any) -> int:
-        return 0 if asked.wrong is None else int(asked.wrong)
-
-    def marked(self, mask: Any) -> int:
-        return int(mask.sum())
-
-    def valid(self, points: Any) -> int:
-        return len(points.gain) - int(torch.isnan(points.gain).sum())
+    def moved(self, array: npt.NDArray[Any], like: Any) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
 
     def on_host(self, array: Any) -> npt.NDArray[Any]:
-        host: npt.NDArray[Any] = array.cpu().numpy()
+        host: npt.NDArray[Any] = (array.float() if array.dtype == torch.bfloat16 else array).cpu().numpy()
         return host
-
-    def back(self, like: inputs.Matrix) -> Wrap:
-        wrap: Wrap = like.wrap
-        return functools.partial(handed_back, wrap, device_of(like))
-
-    def weights(self, points: Any, indices: Any, equilibrium: Equilibrium) -> Any:
-        return 1.0 / game.probabilities(points.gain[indices], points.correctness[indices], equilibrium)
 
     @contextlib.contextmanager
     def current_stream(self, value: Any) -> Iterator[None]:
@@ -89,38 +114,3 @@ class Kernels(Route):
             stream: Any = torch.cuda.ExternalStream(handle) if handle else torch.cuda.default_stream()
             with torch.cuda.stream(stream):
                 yield
-
-
-def tensor_of(name: str, value: Any) -> tuple[torch.Tensor, Wrap]:
-    if inputs.is_torch(value):
-        return value, inputs.same
-    cupy: Any = sys.modules.get("cupy")
-    if cupy is not None and isinstance(value, cupy.ndarray):
-        taken: torch.Tensor = torch.utils.dlpack.from_dlpack(value)
-        return taken, cupy.from_dlpack
-    raise TypeError(
-        f"{name}: expected a torch or CuPy array on the device, got {type(value).__name__}; see torch.from_dlpack"
-    )
-
-
-def handed_back(wrap: Wrap, device: torch.device, array: npt.NDArray[Any]) -> Any:
-    return wrap(torch.from_numpy(array).to(device))
-
-
-def device_of(matrix: inputs.Matrix) -> torch.device:
-    data: Any = matrix.data
-    device: torch.device = data.device
-    return device
-
-
-def mask_on_device(value: torch.Tensor, rows: int) -> torch.Tensor:
-    """A boolean mask from a mask or from indices; those out of range stop the device, as in torch's own indexing."""
-    if value.dtype == torch.bool:
-        inputs.check_mask(tuple(value.shape), rows)
-        return value.contiguous()
-    if value.dim() != 1 or value.dtype.is_floating_point or value.dtype.is_complex:
-        raise inputs.no_exclusion(rows, value.dtype, tuple(value.shape))
-    if len(value) == rows:
-        raise inputs.mask_or_indices(rows)
-    mask = torch.zeros(rows, dtype=torch.bool, device=value.device)
-    return mask.index_fill_(0, value.to(torch.int64), True)

@@ -1,7 +1,7 @@
 """Which kernels serve an array in CUDA memory, and what every set of them can do.
 
 There are two: Triton's (on_triton.py; torch and CuPy arrays) and the compiled ones (on_cuda.py; arrays of any library).
-Both have the same stages. Chunks (``partial_fit``) and process groups score on the device too, but keep the 12 bytes a
+Both have the same stages. Chunks (``partial_fit``) and process groups score on the device too, but keep the 13 bytes a
 point in host memory. A whole selection on the device is driven by rad_fast/game/on_device.py.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -20,24 +20,26 @@ import numpy.typing as npt
 from rad_fast import inputs
 from rad_fast.inputs import is_cuda
 from rad_fast.kernels.reference.game import Equilibrium
-from rad_fast.kernels.reference.score import Invalid, Kind, Rule, empty_points
+from rad_fast.kernels.reference.sample import others_of
+from rad_fast.kernels.reference.score import Findings, Kind, Points, Rule, empty_points
 
-from . import arrays
+from .backends import backend
 
 Wrap = Callable[[Any], Any]
-BLOCK_ELEMENTS = 16 << 20  # logits that come to host memory at a time
 RuleOf = Callable[[Any, inputs.Matrix, "inputs.Matrix | None"], Rule]
+Mask = npt.NDArray[np.bool_]
+INDEXED = ("torch", "cupy", "jax", "jaxlib")  # libraries whose arrays take an array of indices
 
 
-def route(backend: str, logits: Any) -> Route:
+def route(asked: str, logits: Any) -> Route:
     """The kernels that serve an array in CUDA memory: those asked for, or the first that are there and know it."""
-    inputs.device_backend(backend)
+    inputs.device_backend(asked)
     cupy = sys.modules.get("cupy")
     known = inputs.is_torch(logits) or (cupy is not None and isinstance(logits, cupy.ndarray))
     # By count (benchmarks/FACTS.md) the compiled kernels are as fast at scoring, and faster at the game and the sample.
     wanted = ("cuda", "triton") if known else ("cuda",)
-    if backend != "auto":
-        wanted = (backend,)
+    if asked != "auto":
+        wanted = (asked,)
     reasons = []
     for name in wanted:
         try:
@@ -50,23 +52,62 @@ def route(backend: str, logits: Any) -> Route:
     raise inputs.no_kernels(type(logits), reasons, known)
 
 
+class Seen(NamedTuple):
+    """An array in CUDA memory as a set of kernels takes it."""
+
+    data: Any
+    dtype: str
+    shape: tuple[int, ...]
+    device: Any
+    contiguous: bool
+    wrap: Wrap  # arrays of the kernels in the library it came in
+
+
+class Masks(NamedTuple):
+    """Points that do not play."""
+
+    out: Any  # truth values on the device, or None
+    chosen: Any  # those of them that were selected before
+    host: Mask | None  # ``out`` in host memory, where it is known there
+    number: int | None  # None: the device counts them
+
+
 class Task(NamedTuple):
     """What one scoring pass on the device is given."""
 
     teacher: inputs.Matrix
     student: inputs.Matrix | None
     rule: Rule
-    given: Any  # float32 on the device, or None
-    mask: Any  # truth values on the device, or None
-    excluded: int | None  # None: the mask is on the device, and is counted there
-    wrong: Any  # what ``Route.wrong`` looks at
+    given: Any  # correctness, float32 on the device, or None
+    gains: Any  # given gains, float32 on the device, or None
+    masks: Masks
+    elsewhere: npt.NDArray[np.int64] | None  # how many points of each class were selected before, of others than these
+
+    @property
+    def others(self) -> int:
+        """How many keys the sample's order has for each label."""
+        return others_of(self.teacher.classes, (self.student or self.teacher).classes)
+
+
+class Chunk(NamedTuple):
+    """A scored chunk, in host memory."""
+
+    points: Points
+    excluded: int
+    invalid: int
+    before: npt.NDArray[np.int64] | None  # how many of each class were selected before
 
 
 class Stages(NamedTuple):
-    """A backend's functions on the device, as kernels/triton and rad_fast.device.cuda have them under these names."""
+    """A backend's functions on the device, as kernels/triton and rad_fast.device.cuda have them under these names.
+
+    ``appraise(teacher, student, rule, given, exclude, gains, *, others)``: points of gain, correctness, label, other
+    (None where it is not asked for) and status. ``findings(status)``: what was counted. ``select(teacher, budget,
+    running, mistakes, mistakes_each, student, rule, given, exclude, gains)``: one game, not waited for; ``read`` waits.
+    """
 
     appraise: Any
-    invalid: Any
+    findings: Any
     select: Any
     read: Any
     pool: Any
@@ -75,48 +116,25 @@ class Stages(NamedTuple):
 
 
 class Route(abc.ABC):
-    """Kernels for CUDA memory, as ``Selector`` and ``Selection`` use them."""
+    """Kernels for CUDA memory, as ``Selector`` and ``Selection`` use them: their stages, and how they see arrays."""
 
     name: str
     stages: Stages
+    whole = True  # whether the scoring pass knows all gains and rules, and other classes
 
     # What a set of kernels knows of arrays:
 
     @abc.abstractmethod
-    def matrix(self, name: str, value: Any, *, empty: bool) -> inputs.Matrix:
-        """Checked logits on the device, and how to hand arrays of the device back in the library they came in."""
+    def seen(self, name: str, value: Any, like: inputs.Matrix | None = None) -> Seen:
+        """An array on the device; with ``like``, one that work on the stream of ``like`` may read."""
 
     @abc.abstractmethod
-    def excluded(self, exclude: Any, teacher: inputs.Matrix) -> tuple[Any, int | None]:
-        """The mask on the device, and how many are in it where that is known without waiting."""
-
-    @abc.abstractmethod
-    def given(self, correctness: Any, mask: Any, teacher: inputs.Matrix) -> tuple[Any, Any]:
-        """Correctness as float32 on the device, and what ``wrong`` wants to know."""
-
-    @abc.abstractmethod
-    def wrong(self, asked: Task, points: Any) -> int:
-        """How many given numbers are outside [0, 1]. Waits for the device where some were given there."""
-
-    @abc.abstractmethod
-    def marked(self, mask: Any) -> int:
-        """How many points a mask on the device leaves out. Waits for it."""
-
-    @abc.abstractmethod
-    def valid(self, points: Any) -> int:
-        """How many points have a gain. Waits for the device."""
+    def moved(self, array: npt.NDArray[Any], like: Any) -> Any:
+        """A copy of a host array where ``like`` is, an array of these kernels."""
 
     @abc.abstractmethod
     def on_host(self, array: Any) -> npt.NDArray[Any]:
-        """A copy in host memory. Waits for the device."""
-
-    @abc.abstractmethod
-    def back(self, like: inputs.Matrix) -> Wrap:
-        """How to hand NumPy arrays back where ``like`` is."""
-
-    @abc.abstractmethod
-    def weights(self, points: Any, indices: Any, equilibrium: Equilibrium) -> Any:
-        """1 / inclusion probability of the selected points."""
+        """A copy in host memory, bfloat16 as float32. Waits for the device."""
 
     @abc.abstractmethod
     def current_stream(self, value: Any) -> AbstractContextManager[None]:
@@ -124,11 +142,23 @@ class Route(abc.ABC):
 
     # What is the same for both:
 
-    def probabilities(self, gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
-        return self.stages.probabilities(gain, correctness, equilibrium)
+    def matrix(self, name: str, value: Any, *, empty: bool, like: inputs.Matrix | None = None) -> inputs.Matrix:
+        """Checked logits on the device, and how to hand arrays of the device back in the library they came in."""
+        seen = self.seen(name, value, like)
+        inputs.check_logits(name, seen.dtype, seen.shape, empty=empty)
+        return inputs.Matrix(name, seen.data, seen.dtype, seen.wrap)
 
     def task(
-        self, rule_of: RuleOf, logits: Any, student_logits: Any, correctness: Any, exclude: Any, *, empty: bool = False
+        self,
+        rule_of: RuleOf,
+        logits: Any,
+        student_logits: Any,
+        gain: Any,
+        correctness: Any,
+        chosen: Any,
+        exclude: Any,
+        *,
+        empty: bool = False,
     ) -> Task:
         """Check the arguments without waiting for the device; ``empty``: whether there may be no rows."""
         refuse_capture()
@@ -138,35 +168,129 @@ class Route(abc.ABC):
                 raise ValueError(
                     "student_logits: expected an array on the same device as logits, got one in host memory"
                 )
-            student = self.matrix("student_logits", student_logits, empty=empty)
+            student = self.matrix("student_logits", student_logits, empty=empty, like=teacher)
             inputs.same_rows(teacher, student)
-            if student.data.device != teacher.data.device:
-                raise ValueError(f"student_logits: expected device {teacher.data.device}, got {student.data.device}")
-        mask, excluded = (None, 0) if exclude is None else self.excluded(exclude, teacher)
-        rule, given, wrong = rule_of(correctness, teacher, student), None, None
+            there, mine = (getattr(matrix.data, "device", None) for matrix in (student, teacher))
+            if there != mine:
+                raise ValueError(f"student_logits: expected device {mine}, got {there}")
+        elsewhere = None
+        if isinstance(chosen, Mapping):
+            chosen, elsewhere = inputs.chosen(chosen, teacher.rows, teacher.classes)
+        masks = self.masks(exclude, chosen, teacher)
+        rule = rule_of(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
+        given = None
         if rule.kind == Kind.GIVEN:
-            given, wrong = self.given(correctness, mask, teacher)
-        return Task(teacher, student, rule, given, mask, excluded, wrong)
+            given = self.numbers("correctness", correctness, teacher, masks)
+        gains = None if isinstance(gain, str) else self.numbers("gain", gain, teacher, masks)
+        return Task(teacher, student, rule, given, gains, masks, elsewhere)
 
-    def scored(self, asked: Task, keep_invalid_out: bool, offset: int) -> tuple[Any, int, int]:
-        """One chunk's points in host memory, how many of them are excluded and how many invalid."""
+    def masks(self, exclude: Any, chosen: Any, teacher: inputs.Matrix) -> Masks:
+        """What is left out, on the device. Waits for it where indices, or one of two masks, are given there."""
+        out, host = self.mask("exclude", exclude, teacher)
+        before, host_before = self.mask("chosen", chosen, teacher)
+        if before is None or out is None:
+            both, known = (out, host) if before is None else (before, host_before)
+        else:
+            given = ((out, host), (before, host_before))
+            parts = [self.on_host(there).astype(bool) if here is None else here for there, here in given]
+            known = parts[0] | parts[1]
+            both = self.moved(known, teacher.data)
+        count = 0 if both is None else None
+        return Masks(both, before, known, count if known is None else int(np.count_nonzero(known)))
+
+    def mask(self, name: str, value: Any, teacher: inputs.Matrix) -> tuple[Any, Mask | None]:
+        """A mask on the device, and in host memory where it was made there."""
+        if is_cuda(value):
+            seen = self.seen(name, value, teacher)
+            if seen.dtype == "bool":
+                inputs.check_mask(seen.shape, teacher.rows, name)
+                if self.plain(seen, "bool", teacher):
+                    return seen.data, None
+            value = self.on_host(seen.data)
+        host = inputs.exclude_mask(value, teacher.rows, name)
+        return None if host is None else self.moved(host, teacher.data), host
+
+    def numbers(self, name: str, value: Any, teacher: inputs.Matrix, masks: Masks) -> Any:
+        """Correctness or gains as float32 on the device; those given there in that form are checked by the kernels."""
+        check, checked = {
+            "correctness": (inputs.check_correctness, inputs.correctness_array),
+            "gain": (inputs.check_gain, inputs.gain_array),
+        }[name]
+        if is_cuda(value):
+            seen = self.seen(name, value, teacher)
+            check(seen.dtype, seen.shape, teacher.rows)
+            if self.plain(seen, "float32", teacher):
+                return seen.data
+            value = self.on_host(seen.data)
+        mask = masks.host
+        if mask is None and masks.out is not None:
+            mask = self.on_host(masks.out)
+        host = checked(value, teacher.rows, mask)
+        return None if host is None else self.moved(host, teacher.data)
+
+    def plain(self, seen: Seen, dtype: str, teacher: inputs.Matrix) -> bool:
+        """Whether kernels can read an array as it is."""
+        there: Any = teacher.data
+        return seen.dtype == dtype and seen.contiguous and bool(seen.device == there.device)
+
+    def appraised(self, asked: Task, *, others: bool = False) -> Any:
+        """The points of a task, on the device."""
+        return self.stages.appraise(*self.scoring(asked), others=others)
+
+    def scoring(self, asked: Task) -> tuple[Any, ...]:
+        """What a scoring pass takes, in the order in which it does."""
+        student = None if asked.student is None else asked.student.data
+        return asked.teacher.data, student, asked.rule, asked.given, asked.masks.out, asked.gains
+
+    def findings(self, points: Any) -> Findings:
+        """What a scoring pass has counted. Waits for the device."""
+        found: Findings = self.stages.findings(points.status)
+        return found
+
+    def scored(self, asked: Task, keep_invalid_out: bool, offset: int, *, others: bool) -> Chunk:
+        """One chunk's points in host memory; ``others``: with their likeliest other class."""
         if asked.teacher.rows == 0:
-            return empty_points(0), 0, 0
-        data = (asked.teacher.data, None if asked.student is None else asked.student.data)
-        points = self.stages.appraise(*data, asked.rule, asked.given, asked.mask)
-        if not keep_invalid_out:
-            teacher, student = self.stages.invalid(points.status)
-            refuse_invalid(asked, teacher, student, offset)
-        inputs.refuse_correctness(self.wrong(asked, points))
-        gain, correctness, label = (self.on_host(field) for field in points[:3])
-        excluded = self.marked(asked.mask) if asked.excluded is None else asked.excluded
-        return (gain, correctness, label), excluded, int(np.count_nonzero(np.isnan(gain))) - excluded
+            return Chunk(empty_points(0, others), 0, 0, asked.elsewhere)
+        there = self.appraised(asked, others=others)
+        found = self.findings(there)
+        refuse(asked, found, keep_invalid_out, offset)
+        points = self.points_on_host(there)
+        left_out = int(np.count_nonzero(np.isnan(points.gain)))
+        excluded = left_out - found.left_out if asked.masks.number is None else asked.masks.number
+        chosen = asked.elsewhere
+        if asked.masks.chosen is not None:
+            label = points.label[self.on_host(asked.masks.chosen).astype(bool)]
+            chosen = np.bincount(label[label >= 0], minlength=asked.teacher.classes)
+        return Chunk(points, excluded, left_out - excluded, chosen)
+
+    def points_on_host(self, points: Any) -> Points:
+        """Points with NumPy's arrays. Waits for the device."""
+        other = None if points.other is None else self.on_host(points.other)
+        return Points(self.on_host(points.gain), self.on_host(points.correctness), self.on_host(points.label), other)
+
+    def back(self, like: inputs.Matrix) -> Wrap:
+        """How to hand NumPy arrays back where ``like`` is."""
+        return lambda array: like.wrap(self.moved(array, like.data))
+
+    def weights(self, points: Any, at: Any, equilibrium: Equilibrium) -> Any:
+        """1 / inclusion probability of the points of some indices."""
+        indexed = type(at).__module__.partition(".")[0] in INDEXED
+        here = None if indexed else self.on_host(at)
+        fields = (points.gain, points.correctness)
+        gain, correctness = (self.on_host(field[at]) if indexed else self.on_host(field)[here] for field in fields)
+        return self.moved(1.0 / backend("auto").probabilities(gain, correctness, equilibrium), at)
+
+    def probabilities(self, gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
+        return self.stages.probabilities(gain, correctness, equilibrium)
 
 
-def refuse_invalid(asked: Task, teacher: Invalid, student: Invalid, offset: int = 0) -> None:
-    for given, bad in ((asked.teacher, teacher), (asked.student, student)):
-        if given is not None and bad.rows:
+def refuse(asked: Task, found: Findings, keep_invalid_out: bool, offset: int = 0) -> None:
+    """Raise for what a scoring pass has found wrong."""
+    for given, bad in ((asked.teacher, found.teacher), (asked.student, found.student)):
+        if given is not None and bad.rows and not keep_invalid_out:
             raise inputs.invalid_rows(given.name, bad.rows, offset + bad.first)
+    inputs.refuse_numbers("correctness", found.given.rows, offset + found.given.first)
+    inputs.refuse_numbers("gain", found.gain.rows, offset + found.gain.first)
 
 
 def refuse_capture() -> None:
@@ -176,65 +300,3 @@ def refuse_capture() -> None:
             "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
             "rad_fast.kernels.triton.select.select, which leaves everything on the device"
         )
-
-
-def host_blocks(
-    logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any
-) -> Iterator[tuple[Any, ...]]:
-    """What is given of points on a device, in blocks of rows that are small in host memory; the logits stay yet."""
-    logits, student_logits = cut("logits", logits), cut("student_logits", student_logits)
-    rows, classes = int(logits.shape[0]), int(logits.shape[1])
-    if student_logits is not None and int(student_logits.shape[0]) != rows:
-        raise ValueError(
-            f"student_logits: expected a row for every row of logits, {rows}, got {int(student_logits.shape[0])}"
-        )
-    gain, correctness, chosen, exclude = (fetched(value) for value in (gain, correctness, chosen, exclude))
-    masks = {
-        "chosen": chosen if isinstance(chosen, Mapping) else inputs.exclude_mask(chosen, rows, "chosen"),
-        "exclude": inputs.exclude_mask(exclude, rows),
-    }
-
-    def part_of(value: Any, part: slice) -> Any:
-        return value[part] if getattr(value, "shape", None) == (rows,) else value
-
-    step = max(1, BLOCK_ELEMENTS // max(1, classes))
-    for begin in range(0, max(rows, 1), step):
-        part = slice(begin, begin + step)
-        before, out = (part_of(mask, part) for mask in masks.values())
-        if begin and isinstance(before, Mapping):  # counted once
-            before = None
-        beside = None if student_logits is None else rows_of(student_logits, part)
-        yield rows_of(logits, part), beside, part_of(gain, part), part_of(correctness, part), before, out
-
-
-def cut(name: str, value: Any) -> Any:
-    """An array that rows can be taken of: where its library offers none, the place where it lies."""
-    if not is_cuda(value) or (hasattr(value, "__getitem__") and not isinstance(value, arrays.Memory)):
-        return value
-    return arrays.described(name, value)
-
-
-def rows_of(value: Any, part: slice) -> Any:
-    """Some rows of an array, not copied."""
-    if not isinstance(value, arrays.CudaArray):
-        return value[part]
-    begin, end, _ = part.indices(value.shape[0])
-    at = value.address + begin * value.strides[0] * arrays.BYTES[value.dtype]
-    return value._replace(address=at, shape=(end - begin, *value.shape[1:]))
-
-
-def fetched(value: Any) -> Any:
-    """An array of any library in host memory; what lies there, or is no array, as it is. Waits for the device."""
-    if isinstance(value, (arrays.Memory, arrays.CudaArray)):
-        host: Any = arrays.on_host(arrays.described("array", value))
-        if value.dtype == "bfloat16":  # its bits, for which NumPy has no name
-            return (host.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return host
-    if not is_cuda(value):
-        return value
-    if inputs.is_torch(value):
-        return value.detach().cpu()
-    for name in ("get", "copy_to_host"):  # CuPy, numba
-        if hasattr(value, name):
-            return getattr(value, name)()
-    return np.asarray(value)

@@ -42,7 +42,7 @@ from .arrays import (
     same_classes,
     same_rows,
 )
-from .classes import chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
+from .classes import check_gain, chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
 from .points import (
     Source,
     UnreliableTeacherWarning,
@@ -52,12 +52,11 @@ from .points import (
     exclude_mask,
     invalid_rows,
     labels,
-    mask_or_indices,
     no_exclusion,
     none_valid,
     not_pickled,
-    refuse_correctness,
     refuse_elements,
+    refuse_numbers,
     same_source,
     shared_selector,
     source,
@@ -87,6 +86,7 @@ __all__ = [
     "budget",
     "budget_alone",
     "check_correctness",
+    "check_gain",
     "check_logits",
     "check_mask",
     "choice",
@@ -107,7 +107,6 @@ __all__ = [
     "labels",
     "larger_budget",
     "looked_at",
-    "mask_or_indices",
     "matrix",
     "mistakes",
     "mistakes_rate",
@@ -122,8 +121,8 @@ __all__ = [
     "quotas",
     "quotas_of_classes",
     "refuse_all_probabilities",
-    "refuse_correctness",
     "refuse_elements",
+    "refuse_numbers",
     "refuse_probabilities",
     "same",
     "same_classes",

@@ -60,10 +60,7 @@ def gain_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -
     if value is None or is_number(value):
         raise TypeError(f"{GAIN}; got {value!r}")
     array, dtype, _ = host_array("gain", value)
-    if dtype not in FLOATS and not dtype.startswith(("bool", "int", "uint")):
-        raise TypeError(f"{GAIN}; got dtype {dtype}")
-    if array.shape != (points,):
-        raise ValueError(f"gain: expected one number a point, shape ({points},), got shape {array.shape}")
+    check_gain(dtype, array.shape, points)
     if dtype == "bfloat16":
         array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
     result = array.astype(np.float64)
@@ -74,6 +71,13 @@ def gain_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -
     refuse_elements("gain", "numbers in [0, 1]", array, dtype, wrong)
     with np.errstate(invalid="ignore"):
         return (np.floor(result * 2.0**24 + 0.5) * 2.0**-24).astype(np.float32)
+
+
+def check_gain(dtype: str, shape: tuple[int, ...], points: int) -> None:
+    if dtype not in FLOATS and not dtype.startswith(("bool", "int", "uint")):
+        raise TypeError(f"{GAIN}; got dtype {dtype}")
+    if shape != (points,):
+        raise ValueError(f"gain: expected one number a point, shape ({points},), got shape {shape}")
 
 
 def quotas(value: Any) -> Weights:

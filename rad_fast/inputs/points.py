@@ -55,10 +55,10 @@ def check_correctness(dtype: str, shape: tuple[int, ...], points: int) -> None:
         raise ValueError(f"correctness: expected one number a point, shape ({points},), got shape {shape}")
 
 
-def refuse_correctness(wrong: int) -> None:
-    """For numbers on a device, of which only the count is known."""
+def refuse_numbers(name: str, wrong: int, first: int) -> None:
+    """For numbers on a device, of which only the count and the place of the first are known."""
     if wrong:
-        raise ValueError(f"correctness: expected numbers in [0, 1], {wrong} are not")
+        raise ValueError(f"{name}: expected numbers in [0, 1], {wrong} are not, the first at index {first}")
 
 
 def refuse_elements(name: str, expected: str, array: Array, dtype: str, wrong: npt.NDArray[np.bool_]) -> None:
@@ -119,14 +119,6 @@ def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...], name: str = "e
     return TypeError(
         f"{name}: expected a boolean mask of shape ({points},) or an array of indices, "
         f"got dtype {dtype} and shape {shape}"
-    )
-
-
-def mask_or_indices(points: int) -> ValueError:
-    """For integers on a device, as many as there are points, which are not looked at."""
-    return ValueError(
-        f"exclude: expected a boolean mask or indices, got {points} integers, as many as there are points; if they are "
-        "a mask of 0 and 1, give it as truth values: exclude.bool()"
     )
 
 

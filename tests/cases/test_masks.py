@@ -84,13 +84,3 @@ def test_what_could_be_either_or_neither_is_refused(given, points, words):
 def test_all_indices_in_any_order_exclude_everything():
     with pytest.raises(ValueError, match="no row is left"):
         rad_fast.select(LOGITS, 5, exclude=np.arange(N)[::-1])
-
-
-def test_integers_as_many_as_points_are_refused_on_a_device_where_they_are_not_looked_at():
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("triton")
-    from rad_fast.device.on_triton import mask_on_device
-
-    with pytest.raises(ValueError, match=r"as many as there are points; .* exclude.bool\(\)"):
-        mask_on_device(torch.from_numpy(MASK.astype("u1")), N)
-    assert mask_on_device(torch.tensor([3, 7]), N).nonzero().flatten().tolist() == [3, 7]

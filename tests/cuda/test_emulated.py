@@ -17,7 +17,7 @@ from rad_fast.game import solver
 from rad_fast.kernels.reference import game as reference_game
 from rad_fast.kernels.reference import sample as reference_sample
 from rad_fast.kernels.reference import score as reference_score
-from rad_fast.kernels.reference.score import Kind, Points, Rule
+from rad_fast.kernels.reference.score import Gain, Kind, Points, Rule
 
 pytestmark = pytest.mark.usefixtures("on_emulator")
 
@@ -55,7 +55,7 @@ def test_scores(dtype: str, classes: int) -> None:
     np.testing.assert_array_equal(got.label.numpy(), expected.label)
     for name in ("margin", "confidence", "given_probability"):
         np.testing.assert_allclose(getattr(got, name).numpy(), getattr(expected, name), atol=6 * 2.0**-24, rtol=0)
-    assert cuda.invalid(got.status)[0] == reference_score.invalid(expected.label < 0)
+    assert cuda.findings(got.status).teacher == reference_score.invalid(expected.label < 0)
 
 
 class Moved:
@@ -119,12 +119,61 @@ def test_appraise(kind: Kind, with_student: bool) -> None:
         np.testing.assert_allclose(got.correctness.numpy(), expected.correctness, atol=2e-6, rtol=0)
         grid = got.gain.numpy()[expected.label >= 0] * np.float64(2**24)
         np.testing.assert_array_equal(grid, np.round(grid))
-        assert cuda.invalid(got.status) == bad
+        assert cuda.findings(got.status)[:2] == bad
         mask = np.zeros(30, bool)
         mask[[1, 12]] = True
         left = cuda.appraise(*arrays, rule, Memory.of(given), Memory.of(mask))
-        assert cuda.invalid(left.status)[0][0] == bad[0][0] - 1
+        assert cuda.findings(left.status).teacher.rows == bad[0][0] - 1
         np.testing.assert_array_equal(np.isnan(left.gain.numpy()), np.isnan(expected.gain) | mask)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [3, 10, 40, 130, 256])
+def test_gain_of_the_label_and_the_likeliest_other_class(dtype: str, classes: int) -> None:
+    """With a student of the teacher's classes, of other classes, and without one; ties, and all but the label out."""
+    rng = np.random.default_rng(classes)
+    teacher, student = (as_dtype(hard_rows(40, classes, rng), dtype) for _ in range(2))
+    teacher[7:12] = student[7:12]  # the student's largest is the label
+    minus = as_dtype(np.full((2, classes), -np.inf), dtype)
+    minus[0, 0] = minus[1, 2] = as_dtype(np.ones(1), dtype)[0]
+    teacher[20:22] = student[21:23] = student[24:26] = minus
+    gains = rng.random(40).astype(np.float32)
+    for beside in (None, student, student[:, : max(3, classes // 2)].copy()):
+        alike = beside is not None and beside.shape == teacher.shape
+        rule = Rule(gain=Gain.LABEL if alike else Gain.MARGIN)
+        for given in (None, gains):
+            expected = reference_score.empty_points(40, other=True)
+            bad = reference_score.appraise(teacher, beside, rule, None, expected)
+            arrays = (Memory.of(teacher, dtype=dtype), None if beside is None else Memory.of(beside, dtype=dtype))
+            got = cuda.appraise(*arrays, rule, gains=None if given is None else Memory.of(given), others=True)
+            want = expected.gain if given is None else np.where(np.isnan(expected.gain), np.nan, given)
+            np.testing.assert_allclose(got.gain.numpy(), want, atol=6 * 2.0**-24, rtol=0)
+            np.testing.assert_array_equal(got.label.numpy(), expected.label)
+            np.testing.assert_array_equal(got.other.numpy(), expected.other)
+            grid = got.gain.numpy()[expected.label >= 0] * np.float64(2**24)
+            np.testing.assert_array_equal(grid, np.round(grid))
+            found = cuda.findings(got.status)
+            assert found[:2] == bad
+            assert found.left_out == (expected.label < 0).sum()
+
+
+def test_logistic_correctness_stays_within_its_bounds() -> None:
+    rng = np.random.default_rng(0)
+    teacher, student = (rng.normal(0, 4, (60, 5)).astype(np.float32) for _ in range(2))
+    rule = Rule(Kind.LOGISTIC, weights=(0.5, 2.0, 1.0, 0.3), bounds=(0.1, 0.9))
+    expected = reference_score.empty_points(60)
+    reference_score.appraise(teacher, student, rule, None, expected)
+    got = cuda.appraise(Memory.of(teacher), Memory.of(student), rule).correctness.numpy()
+    # A margin near 1 has few digits of 1 - margin left in float32.
+    np.testing.assert_allclose(got, expected.correctness, atol=1e-4, rtol=0)
+    assert (got.min(), got.max()) == (np.float32(0.1), np.float32(0.9))
+
+
+def test_given_gains_outside_their_range_are_counted_and_left_out() -> None:
+    gains = np.array([0.5, 1.5, np.nan, -0.1, 1.0], np.float32)
+    points = cuda.appraise(Memory.of(np.eye(5, dtype=np.float32)), gains=Memory.of(gains))
+    assert cuda.findings(points.status).gain == (3, 1)
+    np.testing.assert_array_equal(points.gain.numpy(), [0.5, np.nan, np.nan, np.nan, 1.0])
 
 
 def test_chunks_share_their_counts() -> None:
@@ -137,17 +186,17 @@ def test_chunks_share_their_counts() -> None:
         for name, dtype in (("gain", "float32"), ("correctness", "float32"), ("label", "int32"))
     }
     out = first._replace(**new)
-    assert cuda.invalid(first.status)[0] == (0, -1)
+    assert cuda.findings(first.status).teacher == (0, -1)
     cuda.appraise(Memory.of(z[25:]), out=out, first_row=25)
-    assert cuda.invalid(first.status)[0] == (1, 33)
-    assert cuda.invalid(whole.status)[0] == (4, 1)
-    assert cuda.invalid(cuda.score(Memory.of(z[25:]), first_row=25).status)[0] == (1, 33)
+    assert cuda.findings(first.status).teacher == (1, 33)
+    assert cuda.findings(whole.status).teacher == (4, 1)
+    assert cuda.findings(cuda.score(Memory.of(z[25:]), first_row=25).status).teacher == (1, 33)
 
 
 def test_given_correctness_outside_its_range_is_counted_and_left_out() -> None:
     given = np.array([0.5, 1.5, np.nan, -0.1, 1.0], np.float32)
     points = cuda.appraise(Memory.of(np.eye(5, dtype=np.float32)), rule=Rule(Kind.GIVEN), given=Memory.of(given))
-    assert cuda.invalid_correctness(points.status) == (3, 1)
+    assert cuda.findings(points.status).given == (3, 1)
     np.testing.assert_array_equal(np.isnan(points.gain.numpy()), [False, True, True, True, False])
 
 
@@ -237,7 +286,8 @@ def test_whole_selection_with_mistakes_for_each_valid_point(rows: int) -> None:
     arrays = {"student": Memory.of(student), "exclude": Memory.of(exclude)}
     chosen = cuda.select(Memory.of(teacher), budget, start, 2.0, 0.05, **arrays)
     account = cuda.read(chosen)
-    assert (account.teacher, account.student, account.valid, account.outcome) == ((1, 9), (1, 7), valid, "solved")
+    assert account.findings[:2] == ((1, 9), (1, 7))
+    assert (account.findings.left_out, account.valid, account.outcome) == (2, valid, "solved")
     gain, correctness = chosen.points.gain.numpy(), chosen.points.correctness.numpy()
     pool = cuda.DevicePool(chosen.points.gain, chosen.points.correctness)
     host = solver.solve(pool, budget, 2.0 + 0.05 * valid)
@@ -268,6 +318,12 @@ def test_addresses_and_numbers_are_checked(on_emulator: ModuleType) -> None:
         module.solve(64, 64, 10, 5, 1.0, 0.0, 64, 1, 64, 0, 0)
     with pytest.raises(ValueError, match="classes: expected 2"):
         module.score((64, 1, 1, 1, 1), 4, 0, 0, 64, 64, 64, 0, 64, 0, 0)
+    whole = (1, 1.0, 0, 0, 0, 0, (0.0,) * 4, (0.0, 1.0), 1, 0)
+    logits = (64, 1, 300, 300, 1)
+    with pytest.raises(ValueError, match="student: expected logits, which the gain of the label"):
+        module.appraise(logits, None, 1, 0, whole, 0, 64, 64, 64, 0, 64, False, 0, 0)
+    with pytest.raises(ValueError, match="other: expected 0 where"):
+        module.appraise(logits, logits, 1, 0, whole, 0, 64, 64, 64, 64, 64, False, 0, 0)
     with pytest.raises(ValueError, match="multiple of 4"):
         module.score((66, 1, 3, 3, 1), 4, 0, 0, 64, 64, 64, 0, 64, 0, 0)
     with pytest.raises(ValueError, match="share: expected"):

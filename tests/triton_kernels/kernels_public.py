@@ -10,14 +10,14 @@ from public_cases import ARGUMENTS, BUDGET, MARGIN, ON_DEVICE, STUDENT, TEACHER,
 
 import rad_fast
 from rad_fast import inputs
-from rad_fast.device import route
+from rad_fast.device import route, to_host
 
 
 @pytest.fixture(autouse=True)
 def device_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interpreted kernels read host memory: every tensor stands for one on the device."""
     if torch.device(DEVICE).type == "cpu":
-        for module in (inputs, route):
+        for module in (inputs, route, to_host):
             monkeypatch.setattr(module, "is_cuda", lambda value: isinstance(value, torch.Tensor))
 
 
