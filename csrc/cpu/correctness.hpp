@@ -1,6 +1,7 @@
 // The functions of which the correctness models (score.hpp) are made, for translation units compiled per SIMD level.
 #pragma once
 
+#include "exponential.hpp"
 #include "score.hpp"
 #include "simd.hpp"
 

@@ -2,6 +2,7 @@
 // For translation units compiled per SIMD level.
 #pragma once
 
+#include "exponential.hpp"
 #include "simd.hpp"
 #include "tile.hpp"
 #include "transpose.hpp"
@@ -25,12 +26,12 @@ RAD_FAST_INLINE void prefetch_tile(const T* rows, int64_t stride, int64_t classe
   }
 }
 
-// exp(column - top) of `n` columns.
+// exp(column - top) of `n` columns joins the sums.
 template <int n, class Scalar, class V>
-RAD_FAST_INLINE void exp_columns(const Scalar* columns, V top, Float (&e)[n]) {
+RAD_FAST_INLINE void add_columns(const Scalar* columns, V top, Float (&sums)[2]) {
   V x[n];
   for (int k = 0; k < n; ++k) load_lanes(columns + k * lanes, x[k]);
-  exp_difference(x, top, e);
+  add_exponentials(x, top, sums);
 }
 
 template <class T>
@@ -65,24 +66,19 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
   label = where_equal(odd1, top1, first_of_both, label);
   merge_top(top1, top2, odd1, odd2);
 
-  Sum sum;  // by fours: each plain addition to the maximum's 1 may err by 2^-24, so there are two of them, not C
+  Sum sum;  // by eights, in two sums: each plain addition to the maximum's 1 may err by 2^-24
   int c = 0;
   for (; c + 8 <= classes; c += 8) {
-    Float e[8];
-    exp_columns(columns + c * lanes, top1, e);
-    sum.add((e[0] + e[1]) + (e[2] + e[3]));
-    sum.add((e[4] + e[5]) + (e[6] + e[7]));
+    Float some[2] = {};
+    for (int k = 0; k < 8; k += at_a_time) add_columns<at_a_time>(columns + (c + k) * lanes, top1, some);
+    sum.add(some[0] + some[1]);
   }
-  if (classes & 4) {
-    Float e[4];
-    exp_columns(columns + c * lanes, top1, e);
-    sum.add((e[0] + e[1]) + (e[2] + e[3]));
-    c += 4;
-  }
-  for (; c < classes; ++c) {
-    Float e[1];
-    exp_columns(columns + c * lanes, top1, e);
-    sum.add(e[0]);
+  if (c < classes) {
+    Float some[2] = {};
+    if (classes & 4) add_columns<4>(columns + c * lanes, top1, some);
+    if (classes & 2) add_columns<2>(columns + (c + (classes & 4)) * lanes, top1, some);
+    if (classes & 1) add_columns<1>(columns + (classes - 1) * lanes, top1, some);
+    sum.add(some[0] + some[1]);
   }
   store(tile.sum, sum.sum);
   store(tile.lost, sum.lost);

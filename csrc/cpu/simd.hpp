@@ -160,72 +160,6 @@ RAD_FAST_INLINE Float round_down(Float x) {
 #endif
 }
 
-// Exponentials come `n` at a time, every step for all of them before the next: one after another each would wait for its own
-// chain of 11 operations, and what waits fills the processor's queue. By eights scoring is 4 to 14% faster than one by one.
-
-// 2^f for 0 <= f <= 1.
-template <int n>
-RAD_FAST_INLINE void exp2_fraction(const Float (&f)[n], Float (&p)[n]) {
-  using namespace constants;
-  for (int k = 0; k < n; ++k) p[k] = multiply_add(broadcast(exp2_6), f[k], broadcast(exp2_5));
-  for (int k = 0; k < n; ++k) p[k] = multiply_add(p[k], f[k], broadcast(exp2_4));
-  for (int k = 0; k < n; ++k) p[k] = multiply_add(p[k], f[k], broadcast(exp2_3));
-  for (int k = 0; k < n; ++k) p[k] = multiply_add(p[k], f[k], broadcast(exp2_2));
-  for (int k = 0; k < n; ++k) p[k] = multiply_add(p[k], f[k], broadcast(exp2_1));
-  for (int k = 0; k < n; ++k) p[k] = multiply_add(p[k], f[k], broadcast(1.0f));
-}
-
-// p 2^n for whole n from -127 to 127, where 2^-127 counts as 0.
-RAD_FAST_INLINE Float scale(Float p, Float n) { return p * (Float)((__builtin_convertvector(n, Int) + 127) << 23); }
-
-// 2^t for t <= 0, and 2^-inf = 0, 2^0 = 1, 2^NaN = NaN. With t = n + f, n whole: 2^n times a polynomial in f.
-template <int n>
-RAD_FAST_INLINE void exp2(Float (&t)[n]) {
-  Float f[n], p[n];
-#if defined(__AVX512F__)
-  // vreduceps gives t - floor(t), and 0 for -inf; vscalefps multiplies by 2^floor(t), 0 for -inf: no special case is left.
-  for (int k = 0; k < n; ++k) f[k] = (Float)_mm512_reduce_ps((__m512)t[k], _MM_FROUND_TO_NEG_INF);
-  exp2_fraction(f, p);
-  for (int k = 0; k < n; ++k) t[k] = (Float)_mm512_scalef_ps((__m512)p[k], (__m512)t[k]);
-#else
-  for (int k = 0; k < n; ++k) {
-    t[k] = maximum(broadcast(constants::exp2_underflow), t[k]);  // in this order NaN stays
-    const Float whole = round_down(t[k]);
-    f[k] = t[k] - whole;
-    t[k] = whole;
-  }
-  exp2_fraction(f, p);
-  for (int k = 0; k < n; ++k) t[k] = scale(p[k], t[k]);
-#endif
-}
-
-// exp(x) for x <= 0, by 2^(x log2 e). log2(e) is taken in two parts: float32's log2(e) is 1.3e-8 too small, a bias that does
-// not cancel in a sum (0.4 units of 2^-24 at C = 1000). Rounding the product leaves a relative error of 0.7 |x| 2^-24, which
-// weighs at most |x| exp(x) <= 0.37 of that in a sum that contains 1.
-template <int n>
-RAD_FAST_INLINE void exponential(Float (&x)[n]) {
-  using namespace constants;
-#if defined(__FMA__)
-  for (int k = 0; k < n; ++k) x[k] = multiply_add(x[k], broadcast(log2_e), x[k] * log2_e_low);
-  exp2(x);
-#else  // without fma the product would be rounded twice; n ln 2 is taken off in two parts instead, the first of them exact
-  Float f[n], p[n];
-  for (int k = 0; k < n; ++k) {
-    x[k] = maximum(broadcast(exp2_underflow * ln_2), x[k]);
-    const Float whole = maximum(broadcast(exp2_underflow), round_down(x[k] * log2_e));
-    f[k] = ((x[k] - whole * ln_2_high) - whole * ln_2_low) * log2_e;
-    x[k] = whole;
-  }
-  exp2_fraction(f, p);
-  for (int k = 0; k < n; ++k) x[k] = scale(p[k], x[k]);
-#endif
-}
-RAD_FAST_INLINE Float exponential(Float x) {
-  Float one[] = {x};
-  exponential(one);
-  return one[0];
-}
-
 // log(x) for normal positive x.
 RAD_FAST_INLINE Float logarithm(Float x) {
   using namespace constants;
@@ -303,27 +237,6 @@ RAD_FAST_INLINE Float difference(Doubles x, Doubles top) {
   return join<Float>(narrow(x.low - top.low), narrow(x.high - top.high));
 }
 
-// exp(x - top), x <= top. In float64 the product with log2(e) is taken before the one rounding to float32.
-template <int n>
-RAD_FAST_INLINE void exp_difference(const Float (&x)[n], Float top, Float (&e)[n]) {
-  for (int k = 0; k < n; ++k) e[k] = x[k] - top;
-  exponential(e);
-}
-template <int n>
-RAD_FAST_INLINE void exp_difference(const Doubles (&x)[n], Doubles top, Float (&e)[n]) {
-  for (int k = 0; k < n; ++k)
-    e[k] = join<Float>(narrow((x[k].low - top.low) * constants::log2_e_double),
-                       narrow((x[k].high - top.high) * constants::log2_e_double));
-  exp2(e);
-}
-template <class V>
-RAD_FAST_INLINE Float exp_difference(V x, V top) {
-  const V one[] = {x};
-  Float e[1];
-  exp_difference(one, top, e);
-  return e[0];
-}
-
 // The index `j` in the lanes where x > y (x == y), else what was there.
 RAD_FAST_INLINE Int where_greater(Float x, Float y, Int j, Int otherwise) { return x > y ? j : otherwise; }
 RAD_FAST_INLINE Longs where_greater(Doubles x, Doubles y, Longs j, Longs otherwise) {
@@ -332,6 +245,12 @@ RAD_FAST_INLINE Longs where_greater(Doubles x, Doubles y, Longs j, Longs otherwi
 RAD_FAST_INLINE Int where_equal(Float x, Float y, Int j, Int otherwise) { return x == y ? j : otherwise; }
 RAD_FAST_INLINE Longs where_equal(Doubles x, Doubles y, Longs j, Longs otherwise) {
   return {x.low == y.low ? j.low : otherwise.low, x.high == y.high ? j.high : otherwise.high};
+}
+
+RAD_FAST_INLINE void load_index(const void* from, Int& v) { v = load<Int>(from); }  // `lanes` int32
+RAD_FAST_INLINE void load_index(const void* from, Longs& v) {
+  v.low = __builtin_convertvector(load<NarrowInt>(from), Long);
+  v.high = __builtin_convertvector(load<NarrowInt>(static_cast<const char*>(from) + sizeof(NarrowInt)), Long);
 }
 
 RAD_FAST_INLINE Int plus(Int a, Int b) { return a + b; }
