@@ -19,6 +19,7 @@ class Beside(NamedTuple):
     overlap: float  # the share of the stream's points that hindsight takes with some probability
     regret: float  # of the game's value, as a share of what hindsight gains over taking points at random
     gain: float  # effective gain of the points taken, as such a share
+    apart: float  # the share of the stream's points that other classes have in hindsight
     taken: npt.NDArray[np.bool_]
     selected: npt.NDArray[np.int64]  # in hindsight
 
@@ -31,32 +32,51 @@ def worth(q: Floats, gain: Floats, correctness: Floats, mistakes: float) -> floa
     return float((q * gain * (2.0 * correctness - 1.0)).sum() - 2.0 * (spent * (q * gain)[order]).sum())
 
 
+def worth_by_class(
+    q: Floats, gain: Floats, correctness: Floats, mistakes: float, label: npt.NDArray[np.int32] | None
+) -> float:
+    """The same where each class has an adversary of its own, with mistakes in proportion to its points."""
+    if label is None:
+        return worth(q, gain, correctness, mistakes)
+    groups = [label == k for k in np.unique(label)]
+    each = mistakes / len(label)
+    return sum(worth(q[mine], gain[mine], correctness[mine], each * int(mine.sum())) for mine in groups)
+
+
 def beside(
     logits: npt.NDArray[np.float32],
     rate: float,
     mistakes: float | None,
     student: npt.NDArray[np.float32] | None = None,
     correctness: Any = None,
+    quotas: Any = None,
     **settings: Any,
 ) -> Beside:
     """A stream of the same points. How far each moves its phase stands for its inclusion probability."""
-    given = {"correctness": correctness, "gain": "margin" if student is None else "label"}
-    selection = rad_fast.Selector(rate, mistakes=mistakes, quotas=None).fit(logits, student_logits=student, **given)
+    selection = rad_fast.Selector(rate, mistakes=mistakes, quotas=quotas).fit(
+        logits, student_logits=student, correctness=correctness
+    )
     g, c = (np.asarray(values, np.float64) for values in (selection.gain, selection.correctness))
+    label = selection.labels
     q, spoiled = selection.probabilities, selection.mistakes
-    stream = StreamSelector(rate, mistakes=mistakes, quotas=None, **given, **settings)
-    taken, phase = np.empty(len(q), bool), np.empty(len(q) + 1)
-    phase[0] = stream._decider.standing.phase[0]
+    stream = StreamSelector(rate, mistakes=mistakes, correctness=correctness, quotas=quotas, **settings)
+    taken, ours = np.empty(len(q), bool), np.empty(len(q))
     for i, row in enumerate(logits):
+        before = stream._decider.standing.phase.sum()
         taken[i] = stream.offer(row, None if student is None else student[i])
-        phase[i + 1] = stream._decider.standing.phase[0]
-    ours = np.clip(np.diff(phase) + taken, 0.0, 1.0)
-    best, random, made = (worth(p, g, c, spoiled) for p in (q, np.full(len(q), rate), ours))
+        after = stream._decider.standing.phase
+        # At the first offer with quotas each class gets a phase of its own.
+        ours[i] = rate if i == 0 else np.clip(after.sum() - before + taken[i], 0.0, 1.0)
+    games = None if quotas is None else label
+    best, random, made = (worth_by_class(p, g, c, spoiled, games) for p in (q, np.full(len(q), rate), ours))
     d = (2.0 * c - 1.0) * g
+    classes = logits.shape[1]
+    there, here = (np.bincount(label[at], minlength=classes) for at in (selection.indices, np.flatnonzero(taken)))
     return Beside(
         float((q[taken] > 0).mean()),
         (best - made) / (best - random),
         float((taken @ d - rate * d.sum()) / (q @ d - rate * d.sum())),
+        float(np.abs(there / there.sum() - here / here.sum()).sum() / 2.0),
         taken,
         selection.indices,
     )

@@ -26,8 +26,8 @@ from .select.options import number
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--rate", metavar="R", type=number, help="the share of the rows to take: 0.01 or 1%%")
-    sub.add_argument("--budget", metavar="B", type=int, help="the most rows to take; with --of, exactly so many")
-    sub.add_argument("--of", metavar="N", type=int, help="how many rows will come, in place of --rate")
+    sub.add_argument("--budget", metavar="B", type=int, help="the most rows to take; with --of, exactly this many")
+    sub.add_argument("--of", metavar="N", type=int, help="how many rows will come, instead of --rate")
     sub.add_argument(
         "--teacher",
         metavar="FILE",
@@ -35,20 +35,32 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="the teacher's logits, - for standard input (default): .npy arrays one after the other, or JSON lines, "
         '[...] or {"teacher": [...], "student": [...]}',
     )
-    sub.add_argument("--taken", action="store_true", help="print the numbers of the rows taken, in place of 1 and 0")
-    sub.add_argument("--window", metavar="W", type=int, help="how many of the last rows the thresholds rest on")
+    sub.add_argument("--taken", action="store_true", help="print the numbers of the rows taken instead of 1 and 0")
+    sub.add_argument("--window", metavar="W", type=int, help="how many recent rows the thresholds rest on")
     sub.add_argument("--slack", metavar="S", type=float, help="how far the count may be from the rate, in rows")
-    sub.add_argument("--gain", choices=("auto", "label", "margin"), help="what the student would learn")
-    sub.add_argument("--quotas", choices=("auto", "equal", "proportional"), help="share the rows out among labels")
+    sub.add_argument("--gain", choices=("auto", "label", "margin"), help="what the student would learn (auto)")
+    sub.add_argument(
+        "--quotas",
+        choices=("auto", "equal", "proportional", "none"),
+        help="how the rows are shared out among the teacher's labels (auto)",
+    )
     sub.add_argument("--correctness", metavar="NUMBER", type=number, help="the teacher's average accuracy")
     sub.add_argument("--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points")
     sub.add_argument("--labels", metavar="FILE", type=Path, help="the true classes of these points, integers, .npy")
-    sub.add_argument("--mistakes", metavar="M", type=number, help="how many more labels may be wrong, a fraction")
-    sub.add_argument("--state", metavar="FILE", type=Path, help="keep here where the stream stands, and go on from it")
-    sub.add_argument("--again", action="store_true", help="with --state: the input begins anew, skip what was decided")
+    sub.add_argument(
+        "--mistakes", metavar="M", type=number, help="how many more labels may be wrong, as a fraction of the rows"
+    )
+    sub.add_argument(
+        "--state", metavar="FILE", type=Path, help="keep the state of the stream here and continue from it"
+    )
+    sub.add_argument(
+        "--again", action="store_true", help="with --state: the input starts over, so skip the rows already decided"
+    )
     sub.add_argument("--seed", metavar="S", type=int, default=0, help="the start of the running sum (0)")
-    sub.add_argument("--invalid", choices=("raise", "exclude"), default="raise", help="rows of NaN or +inf")
-    sub.add_argument("--backend", choices=("auto", *backends.CPU), default="auto", help="which kernels")
+    sub.add_argument(
+        "--invalid", choices=("raise", "exclude"), default="raise", help="what to do with rows of NaN or +inf (raise)"
+    )
+    sub.add_argument("--backend", choices=("auto", *backends.CPU), default="auto", help="which kernels (auto)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -94,6 +106,8 @@ def selector(arguments: argparse.Namespace) -> StreamSelector:
         correctness = rad_fast.Calibrator(backend=arguments.backend).fit(*held_out)
     names = ("rate", "budget", "of", "window", "slack", "gain", "quotas", "mistakes", "seed", "invalid", "backend")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if arguments.quotas == "none":
+        given["quotas"] = None
     return StreamSelector(**given, correctness=correctness)
 
 

@@ -30,6 +30,7 @@ DEVICE = ("triton", "cuda")
 NAMES = ("auto", *CPU, *DEVICE)
 DTYPE_CODES = {"float64": 0, "float32": 1, "float16": 2, "uint16": 3}  # uint16: the bits of bfloat16
 CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items()}  # a dtype's name is put together at every look
+SOLVED_BY_ONE = 1 << 14  # points: a game on fewer is over before a second thread is awake
 COPY_BYTES = 4 << 20  # rows that the kernels cannot read in place are copied in blocks of this size, within L3
 
 
@@ -192,7 +193,8 @@ class Compiled:
         random: npt.NDArray[np.float64],
     ) -> Equilibrium | None:
         """The solver of rad_fast/game/solver.py for points in memory; None where points had better be counted."""
-        answer = self.module.solve(chunks, budget, mistakes, steps, random, threads())
+        workers = 1 if sum(len(gain) for gain, _ in chunks) < SOLVED_BY_ONE else threads()
+        answer = self.module.solve(chunks, budget, mistakes, steps, random, workers)
         return None if answer is None else Equilibrium(*answer)
 
     def probabilities(self, gain: Float32s, correctness: Float32s, equilibrium: Equilibrium) -> npt.NDArray[np.float64]:

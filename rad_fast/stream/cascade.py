@@ -55,16 +55,17 @@ class CascadeAnswer:
 class Cascade:
     """Answers queries with a small model, and with a large one where the small one is least certain.
 
-    Every query is decided when it comes, by a threshold that follows the queries before it; the number of queries that
-    the large model gets is never more than ``slack`` above rate x seen. The certainty is the margin of the small model
-    (of a language model: of its first token), or the probability that it is right, calibrated on labelled queries.
+    Every query is decided on arrival, by a threshold that follows the queries before it. The number of queries that the
+    large model gets never differs from rate x seen by more than ``slack``. The certainty is the margin of the small
+    model (for a language model: of its first token), or the probability that it is right, calibrated on labelled
+    queries.
 
     Parameters
     ----------
     small, large : callables of a batch of queries
-        Each returns logits, (rows, C) or TopKLogits; or (answers, logits), where the answer is more than a label. The
-        large one may return answers alone. ``large`` gets the queries that it is to answer, and no call where there
-        are none. Either may be None where ``route`` alone is used.
+        Each returns logits, (rows, C) or TopKLogits; or (answers, logits) if an answer is more than a label. The large
+        one may return just answers. ``large`` gets only the queries that it has to answer, and is not called if there
+        are none. Either may be None if you only use ``route``.
     rate : float in (0, 1]
         The share of queries that the large model answers.
     calibrator : Calibrator, optional
@@ -77,8 +78,8 @@ class Cascade:
 
     Notes
     -----
-    Margin of the first token as the score that routes: the two-tier selection of 2024. With the calibrator equal
-    levels are told apart by the margin.
+    Routing by the margin of the first token is the two-tier selection of 2024. With a calibrator, queries with equal
+    correctness are ordered by their margin.
 
     Examples
     --------
@@ -110,7 +111,9 @@ class Cascade:
     ) -> None:
         for name, model in (("small", small), ("large", large)):
             inputs.model(name, model)
-        pace = inputs.pace(rate, None, None, slack)
+        pace = inputs.pace(
+            inputs.share("rate", rate, "the share of the queries that the large model answers"), None, None, slack
+        )
         inputs.calibrator(calibrator)
         host_backend(backend)
         self.small, self.large, self.rate, self.calibrator = small, large, rate, calibrator
@@ -146,11 +149,11 @@ class Cascade:
         return CascadeAnswer(merged(answers, better, at), by_large, certainty)
 
     def route(self, logits: Any) -> Bools:
-        """Which queries go to the large model, from the small model's logits; for a loop of your own.
+        """Which queries go to the large model, given the small model's logits; for a loop of your own.
 
         Parameters
         ----------
-        logits : (rows, C) array of any library, or TopKLogits: of a language model its first token's.
+        logits : (rows, C) array of any library, or TopKLogits; for a language model, those of its first token.
         """
         return self._routed(logits)[0]
 
@@ -167,7 +170,7 @@ class Cascade:
         rates: Sequence[float] = RATES,
         cost: tuple[float, float] = (0.0, 1.0),
     ) -> Curve:
-        """Accuracy against cost on labelled queries, for a choice of rate.
+        """Accuracy against cost on labelled queries, to choose a rate.
 
         Parameters
         ----------
@@ -208,8 +211,9 @@ class Cascade:
         return {"settings": self._settings(), **self._decider.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken; ValueError where it is of another cascade."""
+        """Continue where ``state_dict`` was taken; ValueError if it is that of another cascade."""
         inputs.same_settings(state, self._settings())
+        inputs.whole_state(state, self.state_dict())
         self._decider.load(state)
 
     def _settings(self) -> dict[str, Any]:

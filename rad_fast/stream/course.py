@@ -20,8 +20,6 @@ from rad_fast.kernels.reference.arrival import LEVELS, Course
 from rad_fast.kernels.reference.game import GRID_BITS, WIDTH_BITS, Box, Equilibria, Equilibrium, terms
 from rad_fast.kernels.reference.score import Points
 
-from .window import some
-
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
@@ -91,35 +89,31 @@ def shared(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> 
 def course_of(points: Points, solution: Solution, wanted: Wanted) -> Course:
     """The ladders around the equilibria, one a class."""
     answers, quotas, _ = solution
-    factors = boosts(wanted.slack)
     course = unknown(len(quotas))
     course.price[:] = answers.price
-    order = np.argsort(points.label, kind="stable") if len(quotas) > 1 else np.arange(len(points.gain))
-    ends = np.searchsorted(points.label[order], np.arange(len(quotas)), side="right")
-    for k in np.flatnonzero(quotas):
-        mine = some(points, order[ends[k - 1] if k else 0 : ends[k]]) if len(quotas) > 1 else points
-        course.threshold[k], course.share[k] = ladder(mine, float(answers.price[k]), quotas[k] * factors)
+    k = np.flatnonzero(quotas)
+    aims = quotas[k, None] * boosts(wanted.slack)
+    course.threshold[k], course.share[k] = ladders(points, answers.price, k, aims)
     return course
 
 
-def moved(points: Points, solution: Solution, wanted: Wanted, chosen: Int64s, kernels: Backend) -> bool:
+def moved(points: Points, solution: Solution, wanted: Wanted, kernels: Backend) -> bool:
     """Whether points like these call for other thresholds.
 
-    An equilibrium fills its quota, and the value's slope in the price is zero. On other points of the same kind both
-    come out by chance about a standard error off; only beyond that is there something to solve for.
+    An equilibrium fills its budget, and the value's slope in the price is zero. On other points of the same kind both
+    come out by chance about a standard error off; only beyond that is there something to solve for. With quotas only
+    the whole budget is looked at, as a window later the games are solved anyhow.
     """
     count, spread = len(points.gain), solution.spread
-    mistakes = 2.0 * wanted.mistakes * count
-    if wanted.quotas is None:
-        off, slope = residuals(points, solution, kernels)
-        filled, slope = abs(off - wanted.rate * count), slope - mistakes
-    else:
-        q, reaction = parts(points, solution.equilibria, kernels)
-        lacking = np.bincount(points.label, q, len(chosen)) - shared(points, wanted, chosen, kernels).quotas
-        filled, slope = float(lacking @ lacking) ** 0.5, float(reaction.sum()) - mistakes
+    budget = wanted.rate * count
+    if wanted.quotas is not None:
+        filled = float(kernels.class_probabilities(points, solution.equilibria).sum())
+        return abs(filled - budget) > spread[0] + 1.0
+    filled, slope = residuals(points, solution, kernels)
+    slope -= 2.0 * wanted.mistakes * count
     # At a price of 1, the highest, the slope is any number of at least zero.
     beyond = abs(min(slope, 0.0)) if solution.equilibria.price.max() >= 1.0 else abs(slope)
-    return filled > spread[0] + 1.0 or beyond > spread[1] + 1.0
+    return abs(filled - budget) > spread[0] + 1.0 or beyond > spread[1] + 1.0
 
 
 def residuals(points: Points, solution: Solution, kernels: Backend) -> tuple[float, float]:
@@ -146,19 +140,33 @@ def parts(points: Points, answers: Equilibria, kernels: Backend) -> tuple[Float6
     return q, np.where(reacting, t.advantage - np.maximum(at.threshold * t.width, -1.0), 0.0)
 
 
-def ladder(points: Points, price: float, wanted: Float64s) -> tuple[Float64s, Float64s]:
-    """For each number of points wanted the threshold at which so many are taken, and the share of a point on it."""
+def ladders(points: Points, price: Float64s, classes: Int64s, wanted: Float64s) -> tuple[Float64s, Float64s]:
+    """For each number of points wanted of a class, the threshold at which so many are taken.
+
+    Parameters
+    ----------
+    price : (C,), of each class's game, or (1,) of the one game of all.
+    classes : (k,), for which; ``wanted`` : (k, LEVELS) points.
+
+    Returns
+    -------
+    Thresholds (k, LEVELS), and the share that is taken of the points on them.
+    """
     t = terms(points.gain, points.correctness)
-    cap = np.where(t.gain <= price, 1.0, np.minimum(1.0, price * t.width))
-    order = np.argsort(-t.effective, kind="stable")
-    slope, filled = t.effective[order], np.cumsum(cap[order])
-    at = np.searchsorted(filled, wanted)
-    inside = at < len(slope)
-    threshold = np.where(inside, slope[np.minimum(at, len(slope) - 1)], ALL)
-    # Points that tie share what is left for them.
-    first = np.searchsorted(-slope, -threshold, side="left")
-    last = np.searchsorted(-slope, -threshold, side="right")
-    running = np.concatenate([[0.0], filled])
-    tied = np.maximum(running[last] - running[first], 1e-300)
-    share = np.where(inside, np.clip((wanted - running[first]) / tied, 0.0, 1.0), 0.0)
-    return threshold, share
+    label = points.label if len(price) > 1 else np.zeros_like(points.label)
+    own = price[label]
+    cap = np.where(t.gain <= own, 1.0, np.minimum(1.0, own * t.width))
+    order = np.lexsort((-t.effective, label))
+    label, slope = label[order], t.effective[order]
+    running = np.concatenate([[0.0], np.cumsum(cap[order])])
+    begin, end = (np.searchsorted(label, classes, side)[:, None] for side in ("left", "right"))
+    target = running[begin] + wanted
+    at = np.maximum(np.searchsorted(running[1:], target), begin)
+    inside = at < end
+    at = np.minimum(at, len(slope) - 1)
+    # Points of a class that tie share what is left for them.
+    new = np.concatenate([[True], (np.diff(slope) != 0) | (np.diff(label) != 0)])
+    ties, edges = np.cumsum(new) - 1, np.append(np.flatnonzero(new), len(slope))
+    first, last = running[edges[ties[at]]], running[edges[ties[at] + 1]]
+    share = np.clip((target - first) / np.maximum(last - first, 1e-300), 0.0, 1.0)
+    return np.where(inside, slope[at], ALL), np.where(inside, share, 0.0)

@@ -75,12 +75,13 @@ class Decider:
     def _follow(self) -> None:
         if self.window.kept < self.window.due:
             return
-        held, given = self.window.held(), (self.wanted, self.chosen, self.kernels)
-        if self.window.due <= self.window.size or moved(held, self.solution, *given):
-            self.solution = solved(held, *given)
-            self.course = course_of(held, self.solution, self.wanted)
+        held, wanted, window = self.window.held(), self.wanted, self.window
+        shared = wanted.quotas is not None and window.turned
+        if window.due <= window.size or shared or moved(held, self.solution, wanted, self.kernels):
+            self.solution = solved(held, wanted, self.chosen, self.kernels)
+            self.course = course_of(held, self.solution, wanted)
             self._doubt(len(held.gain))
-        self.window.next_due()
+        window.next_due()
 
     def _doubt(self, points: int) -> None:
         """As select() warns of a game without a gain; once, and of a full window."""

@@ -53,7 +53,7 @@ def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
     if slack is not None and not 1.0 <= float(slack) < math.inf:
         raise ValueError(f"slack: expected a finite number of points, at least 1, got {slack}")
     if rate is None and (budget is None or of is None):
-        raise ValueError("rate: expected a number in (0, 1], or budget= and of= in its place: 500 of 100_000, say")
+        raise ValueError("rate: expected a number in (0, 1]; or give budget= and of=, such as 500 of 100_000")
     most = math.inf if budget is None else float(whole("budget", budget))
     if rate is None:
         end = float(whole("of", of))
@@ -61,13 +61,18 @@ def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
             raise ValueError(f"budget: expected at most of, {of}, got {budget}")
         return Pace(most, end, given_slack(slack, most / end), most, end)
     if of is not None:
-        raise ValueError("of: expected with budget= and without rate=; a rate needs no number of points")
-    if not is_number(rate):
-        raise TypeError(f"rate: expected the share of the points to take, in (0, 1], got {rate!r}")
-    if not 0.0 < float(rate) <= 1.0:
-        hint = "; for a number of points give budget= and of=" if float(rate) > 1.0 else ""
-        raise ValueError(f"rate: expected the share of the points to take, in (0, 1], got {rate}{hint}")
+        raise ValueError("of: expected together with budget= and without rate=")
+    share("rate", rate, "the share of the points to take", "; for a number of points give budget= and of=")
     return Pace(float(rate), 1.0, given_slack(slack, float(rate)), most, math.inf)
+
+
+def share(name: str, value: Any, what: str, above: str = "") -> float:
+    """A number in (0, 1]; ``above`` is what to do where it is more."""
+    if not is_number(value):
+        raise TypeError(f"{name}: expected {what}, in (0, 1], got {value!r}")
+    if not 0.0 < float(value) <= 1.0:
+        raise ValueError(f"{name}: expected {what}, in (0, 1], got {value}{above if float(value) > 1.0 else ''}")
+    return float(value)
 
 
 def given_slack(slack: float | None, rate: float) -> float:
@@ -86,8 +91,8 @@ def window(value: Any, pace: Pace, classes: int = 1) -> int:
     least = max(LEAST_WINDOW, math.ceil(1.0 / rate))
     if points < least:
         raise ValueError(
-            f"window: expected at least {least} points, of which a rate of {rate:.6g} takes one, got {points}; about "
-            f"{max(least, math.ceil(POINTS_TAKEN / rate))} give steady thresholds"
+            f"window: expected at least {least} points, so that a rate of {rate:.6g} takes one of them, got {points}; "
+            f"thresholds are steady with about {max(least, math.ceil(POINTS_TAKEN / rate))}"
         )
     return points
 
@@ -105,8 +110,8 @@ def mistakes_rate(value: Any, pace: Pace) -> float | None:
         return number
     if pace.end == math.inf:
         raise ValueError(
-            f"mistakes: expected a float in [0, 1), a fraction of the points, as a stream without of= has no number of "
-            f"points; got {value}"
+            f"mistakes: expected a float in [0, 1), a fraction of the points; a count needs of=, the number of points; "
+            f"got {value}"
         )
     return number / pace.end
 
@@ -120,7 +125,7 @@ def correctness(value: Any) -> None:
     if not is_number(value):
         raise TypeError(
             f"correctness: expected None, a fitted Calibrator or the teacher's average accuracy, got "
-            f"{type(value).__name__}; numbers a point go to offer(..., correctness=)"
+            f"{type(value).__name__}; give one number a point as offer(..., correctness=)"
         )
     if not 0.0 <= float(value) <= 1.0:
         raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
@@ -129,8 +134,8 @@ def correctness(value: Any) -> None:
 def gain(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(
-            f'gain: expected "auto", "label" or "margin", got {type(value).__name__}; numbers a point go to '
-            "offer(..., gain=)"
+            f'gain: expected "auto", "label" or "margin", got {type(value).__name__}; give one number a point '
+            "as offer(..., gain=)"
         )
     return choice("gain", value, ("auto", "label", "margin"))
 
@@ -146,7 +151,7 @@ def say_budget_used(most: float) -> None:
     level = 2
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("rad_fast"):
         frame, level = frame.f_back, level + 1
-    text = f"the budget of {most:.0f} points is used: this point and all that follow are left"
+    text = f"the budget of {most:.0f} points is used: this point and all later ones are left"
     warnings.warn(text, BudgetUsedWarning, stacklevel=level)
 
 
@@ -158,9 +163,16 @@ def same_settings(state: Any, settings: dict[str, Any]) -> None:
         before = state["settings"].get(name)
         if before != now:
             raise ValueError(
-                f"state: expected that of a stream with {name}={now!r}, got one with {before!r}; give the arguments of "
-                "the stream that is to go on"
+                f"state: expected one of a stream with {name}={now!r}, got {name}={before!r}; give the same "
+                "arguments as for the stream that you want to continue"
             )
+
+
+def whole_state(state: dict[str, Any], like: dict[str, Any]) -> None:
+    """A state has all its parts."""
+    missing = sorted(like.keys() - state.keys())
+    if missing:
+        raise ValueError(f"state: expected what state_dict() returned, got a dictionary without {', '.join(missing)}")
 
 
 def model(name: str, value: Any) -> None:
@@ -171,14 +183,16 @@ def model(name: str, value: Any) -> None:
 def both_models(small: Any, large: Any) -> tuple[Any, Any]:
     for name, value in (("small", small), ("large", large)):
         if value is None:
-            raise ValueError(f"{name}: expected a callable of a batch of queries, got None; route() needs none")
+            raise ValueError(
+                f"{name}: expected a callable of a batch of queries, got None; only route() works without it"
+            )
     return small, large
 
 
 def no_logits(value: Any) -> TypeError:
     return TypeError(
-        f"small: expected logits, or (answers, logits), of a batch of queries, got {type(value).__name__}: without "
-        "logits it is not known how sure the model is"
+        f"small: expected logits, or (answers, logits), of a batch of queries, got {type(value).__name__}: its "
+        "logits say how sure the model is"
     )
 
 
@@ -189,7 +203,9 @@ def calibrator(value: Any) -> None:
         raise TypeError(f"calibrator: expected a Calibrator, got {type(value).__name__}")
     value.check_fitted()
     if value.needs_student_:
-        raise ValueError("calibrator: expected one fitted with the small model's logits alone, got one of two models")
+        raise ValueError(
+            "calibrator: expected one fitted with the small model's logits alone, got one fitted on two models"
+        )
 
 
 def answers_of(name: str, got: int, expected: int) -> None:
@@ -210,7 +226,7 @@ def rates(value: Any) -> npt.NDArray[np.float64]:
 
 
 def costs(value: Any) -> tuple[float, float]:
-    small, large = (float(number) for number in value)
-    if not (0.0 <= small < math.inf and 0.0 <= large < math.inf):
+    both = list(value) if isinstance(value, (list, tuple)) else []
+    if len(both) != 2 or not all(is_number(number) and 0.0 <= number < math.inf for number in both):
         raise ValueError(f"cost: expected two finite numbers of at least 0, for small and large, got {value!r}")
-    return small, large
+    return float(both[0]), float(both[1])

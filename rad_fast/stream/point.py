@@ -1,4 +1,4 @@
-"""One point at a time with the compiled kernels: what ``offer`` does, without what a single row does not need."""
+"""Points whose kind is known, with the compiled kernels: what ``offer`` does, without what it need not do again."""
 
 from __future__ import annotations
 
@@ -6,52 +6,73 @@ from typing import Any
 
 import numpy as np
 
-from rad_fast.device.backends import DTYPE_CODES, Backend, parameters_of
+from rad_fast.device.backends import DTYPE_CODES, Backend, parameters_of, threads
 from rad_fast.inputs import is_torch
-from rad_fast.kernels.reference.score import Gain, Rule, empty_points
+from rad_fast.kernels.reference.score import Gain, Points, Rule, empty_points
 
 CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items() if name != "uint16"}
-
-
 TORCH_CODES = {f"torch.{name}": code for name, code in {**DTYPE_CODES, "bfloat16": DTYPE_CODES["uint16"]}.items()}
 TORCH_CODES.pop("torch.uint16")
+READ_BY_ONE = 1 << 16  # numbers: with fewer, a second thread costs more than it saves
 
 
 class PointScorer:
     """Scores a stream's NumPy and torch rows, whose kind is known. What else comes is left to the checks of ``offer``.
 
-    The addresses of what it writes to, the rule and the shapes are looked up once: of a stream they do not change.
+    The rule, the shapes, and for single points the addresses of what it writes to, are looked up once: of a stream they
+    do not change.
     """
 
     def __init__(self, kernels: Backend, rule: Rule, classes: int, student_classes: int | None) -> None:
         self.appraise: Any = kernels.module.appraise  # type: ignore[attr-defined]
         self.classes, self.student_classes = classes, student_classes
-        self.points = empty_points(1)
+        self.one = empty_points(1)
         self.rule = int(rule.kind), parameters_of(rule), 0
-        self.places = *(field.ctypes.data for field in self.points[:3]), rule.gain == Gain.LABEL, 0, 1
+        self.by_label = rule.gain == Gain.LABEL
+        self.places = places_of(self.one)
 
-    def score(self, logits: Any, student: Any) -> bool:
-        """Whether the row was scored, and is valid: ``points`` holds it."""
-        teacher = described(logits, self.classes)
-        if teacher is None or (student is None) != (self.student_classes is None):
-            return False
-        beside = None
-        if self.student_classes is not None:
-            beside = described(student, self.student_classes)
-            if beside is None:
-                return False
-        (bad, _), (bad_student, _) = self.appraise(teacher, beside, 1, *self.rule, *self.places)
-        return not (bad or bad_student)
+    def score(self, logits: Any, student: Any) -> Points | None:
+        """The scored points, of one row or of a matrix; None where they are for ``offer`` to check.
 
-
-def described(row: Any, classes: int) -> tuple[int, int, int, int] | None:
-    """Address, dtype, classes and stride of a row that can be read where it lies."""
-    if type(row) is np.ndarray:
-        if row.shape != (classes,) or row.strides != (row.itemsize,):
+        Those of one row are overwritten by the next.
+        """
+        dimensions = getattr(logits, "ndim", 0)
+        rows = 1 if dimensions == 1 else len(logits) if dimensions == 2 else 0
+        teacher = described(logits, dimensions, rows, self.classes)
+        if teacher is None or not rows or (student is None) != (self.student_classes is None):
             return None
-        code, address = CODES.get(row.dtype), row.__array_interface__["data"][0]
-        return None if code is None or address % row.itemsize else (address, code, classes, classes)
-    if not is_torch(row) or row.ndim != 1 or len(row) != classes or row.stride(0) != 1 or row.device.type != "cpu":
+        beside, numbers = None, self.classes
+        if self.student_classes is not None:
+            beside, numbers = described(student, dimensions, rows, self.student_classes), numbers + self.student_classes
+            if beside is None:
+                return None
+        points, places, workers = self.one, self.places, 1
+        if dimensions == 2:
+            points = empty_points(rows)
+            places, workers = places_of(points), 1 if rows * numbers < READ_BY_ONE else threads()
+        (bad, _), (bad_student, _) = self.appraise(
+            teacher, beside, rows, *self.rule, *places, self.by_label, 0, workers
+        )
+        return None if bad or bad_student else points
+
+
+def places_of(points: Points) -> tuple[int, int, int]:
+    """Where gain, correctness and label are written to."""
+    gain, correctness, label = (field.ctypes.data for field in points[:3])
+    return gain, correctness, label
+
+
+def described(rows: Any, dimensions: int, count: int, classes: int) -> tuple[int, int, int, int] | None:
+    """Address, dtype, classes and stride of rows that can be read where they lie."""
+    shape = (classes,) if dimensions == 1 else (count, classes)
+    if type(rows) is np.ndarray:
+        size = rows.itemsize
+        if rows.shape != shape or rows.strides[-1] != size or rows.strides[0] % size:
+            return None
+        code, address = CODES.get(rows.dtype), rows.__array_interface__["data"][0]
+        stride = rows.strides[0] // size if dimensions == 2 else classes
+        return None if code is None or address % size else (address, code, classes, stride)
+    if not is_torch(rows) or rows.shape != shape or rows.stride(-1) != 1 or rows.device.type != "cpu":
         return None
-    code = TORCH_CODES.get(str(row.dtype))
-    return None if code is None or row.is_neg() else (row.data_ptr(), code, classes, classes)
+    code, stride = TORCH_CODES.get(str(rows.dtype)), rows.stride(0) if dimensions == 2 else classes
+    return None if code is None or rows.is_neg() else (rows.data_ptr(), code, classes, stride)

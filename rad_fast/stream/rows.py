@@ -134,11 +134,11 @@ def parsed_line(line: bytes, where: str) -> tuple[Array, Array | None]:
     try:
         value = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{where}: expected JSON, a list of logits say; {error}") from error
+        raise ValueError(f"{where}: expected JSON, such as a list of logits; {error}") from error
     if isinstance(value, dict):
         if "teacher" not in value:
             raise ValueError(
-                f'{where}: expected {{"teacher": [...]}}, perhaps with "student", got keys {sorted(value)}'
+                f'{where}: expected {{"teacher": [...]}}, optionally with "student", got keys {sorted(value)}'
             )
         student = value.get("student")
         return numbers(value["teacher"], where), None if student is None else numbers(student, where)

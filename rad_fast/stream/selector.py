@@ -25,10 +25,11 @@ from rad_fast.inputs import (
     same_rows,
     same_source,
     source,
+    unanswered,
 )
 from rad_fast.inputs import quotas as checked_quotas
 from rad_fast.inputs.teachers import copier
-from rad_fast.kernels.reference.score import Kind, Points, Rule, empty_points
+from rad_fast.kernels.reference.score import Invalid, Kind, Points, Rule, empty_points
 from rad_fast.selector import RAW_MISTAKES, _gain_named
 
 from . import inputs
@@ -42,14 +43,14 @@ from .window import some
 class Thresholds:
     """The equilibrium that decides now: above the threshold a point is taken with probability min(1, price / gain).
 
-    price, threshold : as in ``Selection``, (C,) arrays where there are quotas. Before the first solution they are 1
-        and 2: no point is worth as much.
+    price, threshold : (C,) arrays, one entry a class, or floats where ``quotas=None``. Before the first solution they
+        are 1 and 2, and no point is worth that much.
 
     Examples
     --------
     >>> import numpy as np
     >>> from rad_fast.stream import StreamSelector
-    >>> stream = StreamSelector(rate=0.1)
+    >>> stream = StreamSelector(rate=0.1, quotas=None)
     >>> mask = stream.offer(np.random.default_rng(0).normal(0, 5, size=(3000, 10)))
     >>> round(stream.thresholds.price, 2), round(stream.thresholds.threshold, 2)
     (0.11, 0.15)
@@ -60,27 +61,28 @@ class Thresholds:
 
 
 class StreamSelector:
-    """Takes or leaves each point of a stream the moment it comes, at a given rate, as ``select`` would in hindsight.
+    """Takes or leaves each point of a stream on arrival, at a given rate, as ``select`` would in hindsight.
 
-    The thresholds are those of the game on the last points, solved anew as the stream goes on; between two solutions a
-    point costs microseconds. The number of points taken is never more than ``slack`` from rate x seen, and never above
-    ``budget``. Decisions depend on the points, their order and the seed alone, not on how many come at a time.
+    The thresholds come from the game on the most recent points and are solved again as the stream goes on. Between two
+    solutions a point costs microseconds. The number of points taken never differs from rate x seen by more than
+    ``slack``, and never exceeds ``budget``. Decisions depend only on the points, their order and the seed, not on how
+    many points arrive at a time.
 
     Parameters
     ----------
     rate : float in (0, 1]
         The share of the points to take.
     budget : int, optional
-        The most points to take. With ``of`` and without ``rate``: exactly so many of that many points.
+        The most points to take. With ``of`` and without ``rate``: exactly this many of that many points.
     of : int, optional
-        How many points will come; a stream of known length needs no rate.
+        How many points will come, if that is known; no rate is needed then.
     window : int, optional
-        How many of the last points the thresholds rest on, 12 bytes each. None: those of which 64 are taken, at least
-        1,024, and with quotas at least 64 a class. A change of the stream is followed within a window.
+        How many recent points the thresholds rest on, 12 bytes each. None: enough that 64 of them are taken, at least
+        1,024, and with quotas at least 64 a class. A change in the stream is followed within a window.
     slack : float >= 1, optional
-        How many points the count may be ahead of rate x seen, or behind. 1 takes one of each 1 / rate points, good or
-        not; the more slack, the closer to what ``select`` takes in hindsight. None: 40 rate (1 - rate), at least 1 and
-        at most 8, so within one of rate x seen up to a rate of 2.5%.
+        How far the count may be from rate x seen, in points. With 1, one of every 1 / rate points is taken, good or
+        bad; more slack comes closer to what ``select`` takes in hindsight. None: 40 rate (1 - rate), but at least 1
+        and at most 8. So up to a rate of 2.5% the count stays within one point of rate x seen.
     gain : {"auto", "label", "margin"}
         What the student would learn, as in ``select``.
     correctness : None, fitted Calibrator, or float in [0, 1]
@@ -88,17 +90,18 @@ class StreamSelector:
     mistakes : None, float in [0, 1) (a fraction of the points), or with ``of`` a count
         How many labels the adversary may spoil beyond what correctness admits; None as in ``select``.
     quotas : None, {"auto", "equal", "proportional"}, or weights
-        How the points taken are shared out among the teacher's labels, as in ``select``: of all that were taken so far
-        and will be in the next window.
+        How the points taken are shared out among the teacher's labels, as in ``select``. They count all points taken
+        so far and those of the next window. None: one game for all classes.
     seed : int >= 0
         The start of the running sum.
     invalid : {"raise", "exclude"}
-        What to do with rows that have NaN, +inf or nothing finite. Excluded rows are left, and do not count as seen.
+        What to do with rows that have NaN, +inf or nothing finite. Excluded rows are not taken and do not count as
+        seen; nor do points that a teacher of labels has no answer for.
     backend : {"auto", "cpp", "numba", "reference"}
 
     Attributes
     ----------
-    offered, seen, taken : how many rows were offered, how many of them are valid, how many were taken.
+    offered, seen, taken : how many rows were offered, how many of them were valid, how many were taken.
 
     Raises
     ------
@@ -107,13 +110,14 @@ class StreamSelector:
     Warns
     -----
     BudgetUsedWarning : once, at the first offer after the budget is used.
-    UnreliableTeacherWarning : once, where the value of the game on a whole window is not positive.
+    UnreliableTeacherWarning : once, if the value of the game on a whole window is not positive.
 
     Notes
     -----
-    ``state_dict()`` holds everything that further decisions depend on; the selector pickles, too. Before half of the
-    first 1 / rate points have come nothing is taken; ``watch`` points of yesterday, and the thresholds are there from
-    the first on. Systematic sampling over the stream: Madow, 1949; the game: Baykal et al., ICLR 2023.
+    ``state_dict()`` holds everything that later decisions depend on; the selector can also be pickled. Nothing is taken
+    before half of the first 1 / rate points have come. If you have earlier points, ``watch`` them first, and there are
+    thresholds from the first point on. Points in CUDA memory are copied to host memory. Systematic sampling over the
+    stream: Madow, 1949; the game: Baykal et al., ICLR 2023.
 
     Examples
     --------
@@ -123,7 +127,7 @@ class StreamSelector:
     >>> stream = StreamSelector(rate=0.02)
     >>> taken = [n for n, row in enumerate(logits) if stream.offer(row)]
     >>> len(taken), taken[:3]
-    (100, [33, 63, 113])
+    (100, [27, 49, 101])
     >>> batches = StreamSelector(rate=0.02)
     >>> mask = np.concatenate([batches.offer(batch) for batch in np.array_split(logits, 7)])
     >>> np.flatnonzero(mask).tolist() == taken
@@ -138,10 +142,10 @@ class StreamSelector:
         of: int | None = None,
         window: int | None = None,
         slack: float | None = None,
-        gain: str = "margin",
+        gain: str = "auto",
         correctness: Any = None,
         mistakes: int | float | None = None,
-        quotas: Any = None,
+        quotas: Any = "auto",
         seed: int = 0,
         invalid: str = "raise",
         backend: str = "auto",
@@ -183,27 +187,33 @@ class StreamSelector:
         return Thresholds(price.copy(), threshold.copy())
 
     def offer(self, logits: Any, student_logits: Any = None, *, gain: Any = None, correctness: Any = None) -> Any:
-        """Decide points, in their order.
+        """Decide points, in order.
 
         Parameters
         ----------
         logits : (C,) for one point or (rows, C), float64, float32, float16 or bfloat16; or TopKLogits
             The teacher's logits, NumPy, torch, CuPy or anything with DLPack.
-        student_logits : of the same points, optional: the gain is then what the student does not know yet.
-        gain, correctness : number or (rows,) array in [0, 1], optional: of these points, in place of the stream's own.
+        student_logits : of the same points, optional
+            The gain is then what the student does not know yet.
+        gain, correctness : number or (rows,) array in [0, 1], optional
+            Of these points, instead of the stream's own.
 
         Returns
         -------
-        bool for one point; else (rows,) booleans, of the library of ``logits``: whether to take each point.
+        bool for one point; for a batch (rows,) booleans of the library of ``logits``: whether to take each point.
 
         Raises
         ------
-        TypeError, ValueError : naming the argument, what was expected and what came. Nothing is decided then.
+        TypeError, ValueError : naming the argument, what was expected and what came. Then nothing was decided.
         """
         given = gain is not None or correctness is not None
-        if self._point is not None and not given and self._point.score(logits, student_logits):
-            self.offered += 1
-            return bool(self._decider.decide(self._point.points)[0])
+        known = None if self._point is None or given else self._point.score(logits, student_logits)
+        if known is not None:
+            self.offered += len(known.gain)
+            decided = self._decider.decide(known)
+            if logits.ndim == 1:
+                return bool(decided[0])
+            return decided if type(logits) is np.ndarray else copier("logits", logits)(decided)
         teacher, one, scores = self._scored(logits, student_logits, gain, correctness)
         if not len(scores.gain):
             return teacher.wrap(np.empty(0, np.bool_))
@@ -234,6 +244,7 @@ class StreamSelector:
         looked = self._looked
         if not looked.others:  # rows that may still be probabilities, given for logits
             looked = looked.after(teacher, None)
+        silent = unanswered(teacher, student, self.gain if gain is None else gain)
         gain, correctness = (inputs.of_points(value, teacher.rows) for value in (gain, correctness))
         rule = Rule(Kind.GIVEN) if correctness is not None else rule_of(self.correctness, teacher, student)
         rule = rule._replace(gain=gain_of(self.gain if gain is None else gain, teacher, student))
@@ -252,9 +263,12 @@ class StreamSelector:
         points = empty_points(teacher.rows)
         bad = topk.appraise(self._kernels, teacher.data, None if student is None else student.data, rule, given, points)
         if self.invalid == "raise":
-            for checked, wrong in zip((teacher, student), bad, strict=True):
-                if checked is not None and wrong.rows:
-                    raise invalid_rows(checked.name, wrong.rows, wrong.first)
+            if silent is not None:  # the only rows of TeacherLabels that cannot be scored, and they are no mistake
+                wrong = np.flatnonzero((points.label < 0) & ~silent)
+                bad = (Invalid(), Invalid(len(wrong), int(wrong[0])) if len(wrong) else Invalid())
+            for checked, found in zip((teacher, student), bad, strict=True):
+                if checked is not None and found.rows:
+                    raise invalid_rows(checked.name, found.rows, found.first)
         if gains is not None:
             np.copyto(points.gain, gains, where=points.label >= 0)
         if self._source is None and self._quotas is not None:
@@ -276,7 +290,7 @@ class StreamSelector:
     # ------------------------------------------------------------------------------------------------- resuming
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands, as numbers and NumPy arrays of its own: nothing in it changes later."""
+        """Where the stream stands, as numbers and copies of arrays."""
         known = self._source
         return {
             "settings": self._settings(),
@@ -288,13 +302,14 @@ class StreamSelector:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken: from the point numbered ``offered`` on.
+        """Continue where ``state_dict`` was taken: with the point numbered ``offered``.
 
         Raises
         ------
-        ValueError : where the state is of a stream with other settings, or no state at all.
+        ValueError : if the state is that of a stream with other settings, or no state at all.
         """
         inputs.same_settings(state, self._settings())
+        inputs.whole_state(state, self.state_dict())
         self.offered = int(state["offered"])
         known = state["source"]
         calibrator = self.correctness if hasattr(self.correctness, "predict") else None

@@ -62,6 +62,11 @@ class Window:
             step = max(1, self.size // SOLVES)
             self.due = min(self.size, 2 * self.due) if self.due < self.size else self.due + step
 
+    @property
+    def turned(self) -> bool:
+        """Whether, of the positions at which to solve, this is one in SOLVES: about a window after the last such."""
+        return (self.kept - self.size) // max(1, self.size // SOLVES) % SOLVES == 0
+
     def state(self) -> dict[str, Any]:
         held = self.held()
         return {

@@ -18,11 +18,13 @@ from benchmarks.streams import batches, cascades, selectors, sets
 
 
 @pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
-def test_a_stream_s_row_is_made_of_shares():
-    lead, overlap, regret, gain, right, hindsight = selectors.row("digits", 0, 0.05, 4.0)
+@pytest.mark.parametrize("quotas", [None, "auto"])
+def test_a_stream_s_row_is_made_of_shares(quotas):
+    lead, overlap, regret, gain, other, right, hindsight = selectors.row("digits", 0, 0.05, 4.0, quotas)
     assert lead <= 4.0
     assert 0.5 < overlap <= 1.0
-    assert regret < 0.2 < gain
+    assert regret < 0.3 < gain
+    assert 0.0 <= other < 0.25
     assert 0.8 < right <= 1.0
     assert 0.8 < hindsight <= 1.0
 

@@ -183,7 +183,7 @@ def test_rows_before_a_bad_one_are_decided(tmp_path):
     ("given", "message"),
     [
         (lines_of([1.0, 2], [1.0, 2, 3]), "row 1: logits: expected 2 classes as in"),
-        (b"[1, 2]\nhello\n", "standard input, line 2: expected JSON, a list of logits say"),
+        (b"[1, 2]\nhello\n", "standard input, line 2: expected JSON, such as a list of logits"),
         (lines_of({"logits": [1]}), "got keys ['logits']"),
         (lines_of([1, "two"]), "line 1: expected a list of numbers, the logits of one point"),
         (lines_of([]), "line 1: expected a list of numbers"),
@@ -208,7 +208,7 @@ def test_what_is_no_row_is_refused_with_its_place(given, message, inside):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 1, "rate: expected a number in (0, 1], or budget= and of= in its place"),
+        ([], 1, "rate: expected a number in (0, 1]; or give budget= and of="),
         (["--rate", 2], 1, "rate: expected the share of the points to take"),
         (["--rate", 0.1, "--window", 3], 1, "window: expected at least 16 points"),
         (["--rate", 0.1, "--again"], 2, "--again: expected with --state"),
@@ -226,7 +226,7 @@ def test_a_state_of_another_stream_or_another_file_is_refused(inside, tmp_path):
     inside("--rate", 0.1, "--state", "state.npz", given=npy(ROWS))
     status, _, error = inside("--rate", 0.2, "--state", "state.npz", given=npy(ROWS))
     assert status == 1
-    assert "state: expected that of a stream with rate=0.2, got one with 0.1" in error
+    assert "state: expected one of a stream with rate=0.2, got rate=0.1" in error
     for content in (b"hello", npy(ROWS), npy(np.array([{}], object))):
         (tmp_path / "state.npz").write_bytes(content)
         status, _, error = inside("--rate", 0.1, "--state", "state.npz", given=b"")

@@ -52,7 +52,7 @@ def test_a_cascade_goes_on_where_its_state_was_taken():
     head = first.route(rows[:777])
     again.load_state_dict(first.state_dict())
     assert np.array_equal(np.concatenate([head, again.route(rows[777:])]), whole)
-    with pytest.raises(ValueError, match=r"state: expected that of a stream with rate=0.5, got one with 0.2"):
+    with pytest.raises(ValueError, match=r"state: expected one of a stream with rate=0.5, got rate=0.2"):
         Cascade(None, None, 0.5).load_state_dict(first.state_dict())
 
 
@@ -208,3 +208,5 @@ def test_a_table_of_unequal_parts_is_refused():
         cascade.table(logits_of(9), logits_of(9), np.zeros(9, int), rates=(20,))
     with pytest.raises(ValueError, match="cost: expected two finite numbers"):
         cascade.table(logits_of(9), logits_of(9), np.zeros(9, int), cost=(-1, 2))
+    with pytest.raises(ValueError, match="cost: expected two finite numbers of at least 0, for small and large, got 3"):
+        cascade.table(logits_of(9), logits_of(9), np.zeros(9, int), cost=3)

@@ -72,10 +72,10 @@ def test_decisions_with_quotas_do_not_depend_on_the_batches_and_go_on(kernels):
 
 def test_the_window_holds_enough_points_of_each_class():
     rows = np.random.default_rng(0).normal(0, 3, (10, 100)).astype(np.float32)
-    stream = StreamSelector(0.1, quotas="auto")
+    stream = StreamSelector(0.1)
     stream.offer(rows)
     assert stream._decider.window.size == 6400
-    plain = StreamSelector(0.1)
+    plain = StreamSelector(0.1, quotas=None)
     plain.offer(rows)
     assert plain._decider.window.size == 1024
 
@@ -89,6 +89,28 @@ def test_with_a_calibrator_quotas_are_the_labels_shares_as_far_as_so_many_points
     taken = labels_of(rows[400:], stream.offer(rows[400:]))
     assert taken.argmax() == 0 or labelled == 8
     assert taken[0] / taken.sum() == pytest.approx(largest, abs=0.05)
+
+
+def test_by_default_gain_and_quotas_are_those_of_select():
+    rows, student = logits_of(1024), logits_of(1024, seed=1)
+    stream = StreamSelector(0.0625, window=1024)
+    stream.offer(rows, student)
+    chosen = dict(enumerate(stream._decider.chosen.tolist()))
+    selection = rad_fast.Selector(64).fit(rows, student_logits=student, chosen=chosen)
+    assert np.array_equal(stream._decider.window.held().gain, selection.gain)
+    assert np.array_equal(stream.thresholds.threshold, selection.threshold)
+
+
+def test_a_changed_share_of_the_classes_is_followed_within_a_window():
+    before, after = logits_of(4000), logits_of(8000, seed=2)
+    after[:, 0] -= 6.0  # half of the points' label becomes the rarest
+    stream = StreamSelector(0.1, quotas="equal", slack=8.0, mistakes=0.0)
+    stream.offer(before)
+    assert stream._decider.window.size == 1024
+    stream.offer(after[:1024])
+    late = labels_of(after[1024:], stream.offer(after[1024:]))
+    assert late[1:] / late.sum() == pytest.approx(np.full(5, late[1:].mean() / late.sum()), abs=0.03)
+    assert stream.taken == pytest.approx(1200, abs=8)
 
 
 @pytest.mark.parametrize("gain", ["label", "margin", "auto"])
@@ -138,5 +160,5 @@ def test_a_state_with_other_quotas_is_refused():
     again = StreamSelector(0.1, quotas=np.array([1.0, 2, 3, 4, 5, 6]))
     again.load_state_dict(stream.state_dict())
     assert again.seen == 50
-    with pytest.raises(ValueError, match="state: expected that of a stream with quotas='equal'"):
+    with pytest.raises(ValueError, match="state: expected one of a stream with quotas='equal'"):
         StreamSelector(0.1, quotas="equal").load_state_dict(stream.state_dict())

@@ -100,9 +100,10 @@ def test_decisions_do_not_depend_on_the_batches(pieces, seed, rate):
     assert np.array_equal(np.concatenate([stream.offer(part) for part in cut(rows, pieces, seed)]), whole)
 
 
-def test_one_point_at_a_time_is_decided_like_a_batch(kernels):
+@pytest.mark.parametrize("quotas", [None, "auto"])
+def test_one_point_at_a_time_is_decided_like_a_batch(kernels, quotas):
     rows, student = logits_of(700), logits_of(700, seed=1)
-    settings = {"rate": 0.05, "window": 128, "backend": kernels.name}
+    settings = {"rate": 0.05, "window": 128, "quotas": quotas, "backend": kernels.name}
     whole = StreamSelector(**settings).offer(rows, student)
     stream = StreamSelector(**settings)
     one_by_one = [stream.offer(row, other) for row, other in zip(rows, student, strict=True)]
@@ -116,10 +117,15 @@ def test_one_point_of_any_layout_and_dtype_is_decided_like_a_batch(dtype):
     whole = StreamSelector(0.05, window=128).offer(rows)
     wide, turned = np.zeros((600, 20), dtype), np.asfortranarray(rows)
     wide[:, ::2] = rows
-    layouts = (rows, wide[:, ::2], turned, rows.astype(rows.dtype.newbyteorder(">")), rows.tolist())
-    for layout in layouts[: 4 if dtype == "float16" else 5]:
+    long = np.zeros((600, 13), dtype)
+    long[:, :10] = rows
+    layouts = (rows, wide[:, ::2], turned, long[:, :10], rows.astype(rows.dtype.newbyteorder(">")), rows.tolist())
+    for layout in layouts[: 5 if dtype == "float16" else 6]:
         stream = StreamSelector(0.05, window=128)
         assert [stream.offer(row) for row in layout] == whole.tolist()
+        stream = StreamSelector(0.05, window=128)
+        batches = [layout[begin : begin + 200] for begin in range(0, 600, 200)]
+        assert np.concatenate([stream.offer(batch) for batch in batches]).tolist() == whole.tolist()
 
 
 def test_torch_tensors_are_decided_alike_and_answered_in_kind():
@@ -131,8 +137,10 @@ def test_torch_tensors_are_decided_alike_and_answered_in_kind():
     assert np.array_equal(taken.numpy(), whole)
     apart = torch.from_numpy(np.repeat(rows, 2, axis=1))[:, ::2]
     for tensor in (torch.from_numpy(rows), torch.from_numpy(rows).double(), apart):
-        stream = StreamSelector(0.05, window=64)
-        assert [stream.offer(row) for row in tensor] == StreamSelector(0.05, window=64).offer(tensor).tolist()
+        stream, halves = StreamSelector(0.05, window=64), StreamSelector(0.05, window=64)
+        decided = StreamSelector(0.05, window=64).offer(tensor)
+        assert [stream.offer(row) for row in tensor] == decided.tolist()
+        assert torch.equal(torch.cat([halves.offer(half) for half in tensor.split(200)]), decided)
     short = torch.from_numpy(rows).bfloat16()
     stream = StreamSelector(0.05, window=64)
     assert [stream.offer(row) for row in short] == StreamSelector(0.05, window=64).offer(short).tolist()
@@ -192,10 +200,15 @@ def test_a_selector_pickles_in_the_middle_of_its_stream():
 
 def test_a_state_of_another_stream_is_refused():
     state = StreamSelector(0.05).state_dict()
-    with pytest.raises(ValueError, match=r"state: expected that of a stream with rate=0.1, got one with 0.05"):
+    with pytest.raises(ValueError, match=r"state: expected one of a stream with rate=0.1, got rate=0.05"):
         StreamSelector(0.1, window=1280).load_state_dict(state)
     with pytest.raises(ValueError, match="state: expected what state_dict"):
         StreamSelector(0.1).load_state_dict([])
+    part = {name: state[name] for name in ("settings", "offered", "source")}
+    with pytest.raises(
+        ValueError, match=r"state: expected what state_dict\(\) returned, got a dictionary without chosen"
+    ):
+        StreamSelector(0.05).load_state_dict(part)
 
 
 # --------------------------------------------------------------------------------------------- drift, and in hindsight
@@ -204,12 +217,12 @@ def test_a_state_of_another_stream_is_refused():
 def test_a_change_of_the_stream_is_followed_within_a_window():
     window, rate = 2000, 0.1
     before, after = logits_of(8000, scale=4.0), logits_of(8000, scale=1.5, seed=1)
-    stream = StreamSelector(rate, window=window, mistakes=0)
+    stream = StreamSelector(rate, window=window, mistakes=0, quotas=None)
     stream.offer(before)
     settled = stream.thresholds
     stream.offer(after[:window])
     moved = stream.thresholds
-    alone = StreamSelector(rate, window=window, mistakes=0)
+    alone = StreamSelector(rate, window=window, mistakes=0, quotas=None)
     alone.offer(after)
     assert abs(moved.threshold - alone.thresholds.threshold) < 0.1 * abs(settled.threshold - moved.threshold)
     taken = stream.offer(after[window:])
@@ -241,7 +254,7 @@ def test_a_stream_that_stands_still_is_worth_about_what_hindsight_is(rate, mista
 
 def test_watched_points_give_thresholds_to_the_first_point():
     rows = logits_of(3000)
-    cold, warm = StreamSelector(0.02, mistakes=0), StreamSelector(0.02, mistakes=0)
+    cold, warm = (StreamSelector(0.02, mistakes=0, quotas=None) for _ in range(2))
     warm.watch(logits_of(3000, seed=1))
     assert warm.seen == warm.offered == warm.taken == 0
     assert warm.thresholds.threshold < 1.0 < cold.thresholds.threshold
@@ -254,9 +267,9 @@ def test_watched_points_give_thresholds_to_the_first_point():
 
 def test_the_student_decides_what_there_is_to_learn():
     teacher, student = logits_of(5000), logits_of(5000, seed=1)
-    stream = StreamSelector(0.05, mistakes=0, slack=8.0)
+    stream = StreamSelector(0.05, mistakes=0, slack=8.0, quotas=None)
     taken = stream.offer(teacher, student)
-    score = rad_fast.Selector(0.05, mistakes=0, quotas=None).fit(teacher, student_logits=student, gain="margin")
+    score = rad_fast.Selector(0.05, mistakes=0, quotas=None).fit(teacher, student_logits=student)
     d = (2.0 * score.correctness.astype(np.float64) - 1.0) * score.gain
     assert d[taken].mean() > 0.9 * d[score.indices].mean()
 
@@ -266,7 +279,7 @@ def test_correctness_is_as_in_select():
     calibrator = rad_fast.Calibrator().fit(held_out, np.where(np.arange(400) % 5, held_out.argmax(1), 0))
     by_points = np.linspace(0.5, 1, 2000)
     for of_all, here in ((calibrator, None), (0.9, None), (None, by_points)):
-        stream = StreamSelector(0.05, window=2000, correctness=of_all)
+        stream = StreamSelector(0.05, window=2000, correctness=of_all, quotas=None)
         stream.offer(rows, correctness=here)
         ring = stream._decider.window.held()
         chosen = rad_fast.Selector(0.05, quotas=None).fit(rows, correctness=of_all if here is None else here)
@@ -296,22 +309,22 @@ def test_mistakes_may_be_a_count_of_a_known_number():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({}, ValueError, r"rate: expected a number in \(0, 1\], or budget= and of="),
+        ({}, ValueError, r"rate: expected a number in \(0, 1\]; or give budget= and of="),
         ({"budget": 5}, ValueError, "rate: expected"),
         ({"rate": 0.0}, ValueError, r"rate: expected the share of the points to take, in \(0, 1\], got 0.0"),
         ({"rate": 500}, ValueError, "for a number of points give budget= and of="),
         ({"rate": float("nan")}, ValueError, "rate: expected"),
         ({"rate": "1%"}, TypeError, "rate: expected"),
-        ({"rate": 0.1, "of": 10}, ValueError, "of: expected with budget= and without rate="),
+        ({"rate": 0.1, "of": 10}, ValueError, "of: expected together with budget= and without rate="),
         ({"budget": 11, "of": 10}, ValueError, "budget: expected at most of, 10, got 11"),
         ({"rate": 0.1, "budget": 0}, ValueError, "budget: expected an int of at least 1, got 0"),
-        ({"rate": 0.01, "window": 99}, ValueError, "window: expected at least 100 points, of which a rate of 0.01"),
+        ({"rate": 0.01, "window": 99}, ValueError, "window: expected at least 100 points, so that a rate of 0.01"),
         ({"rate": 0.5, "window": 10}, ValueError, "window: expected at least 16"),
         ({"rate": 0.1, "slack": 0.5}, ValueError, "slack: expected a finite number of points, at least 1, got 0.5"),
         ({"rate": 0.1, "mistakes": 5}, ValueError, r"mistakes: expected a float in \[0, 1\), a fraction"),
         ({"rate": 0.1, "mistakes": -1}, ValueError, "mistakes: expected a finite number of at least 0"),
         ({"rate": 0.1, "correctness": 1.5}, ValueError, "correctness: expected the teacher's average accuracy"),
-        ({"rate": 0.1, "correctness": [0.5]}, TypeError, "numbers a point go to offer"),
+        ({"rate": 0.1, "correctness": [0.5]}, TypeError, "give one number a point as offer"),
         ({"rate": 0.1, "correctness": rad_fast.Calibrator()}, ValueError, "expected a fitted Calibrator"),
         ({"rate": 0.1, "seed": -1}, ValueError, "seed: expected"),
         ({"rate": 0.1, "invalid": "skip"}, ValueError, "invalid: expected one of"),
@@ -327,7 +340,7 @@ def test_classes_that_change_are_refused_and_nothing_is_decided():
     stream = StreamSelector(0.1)
     stream.offer(logits_of(100))
     before = stream.state_dict()
-    for row in (logits_of(1, classes=12), logits_of(1, classes=12)[0]):
+    for row in (logits_of(1, classes=12), logits_of(1, classes=12)[0], logits_of(3, classes=12)):
         with pytest.raises(ValueError, match=r"logits: expected 10 classes as in .*, got 12"):
             stream.offer(row)
     with pytest.raises(ValueError, match="student_logits: expected no classes as in"):
@@ -357,6 +370,23 @@ def test_a_teacher_that_gives_labels_alone():
     known = student[np.arange(2000), labels] - student.max(1)
     assert abs(taken.sum() - 200) <= 4
     assert known[taken].mean() < known.mean()  # labels that the student did not expect
+
+
+def test_points_without_an_answer_are_left_and_do_not_count():
+    labels, student = np.arange(600) % 10, logits_of(600)
+    answered = np.arange(600) % 7 != 3
+    some = rad_fast.TeacherLabels(np.where(answered, labels, -1), n_classes=10)
+    stream = StreamSelector(0.1, window=64)
+    taken = stream.offer(some, student)
+    alone = StreamSelector(0.1, window=64).offer(
+        rad_fast.TeacherLabels(labels[answered], n_classes=10), student[answered]
+    )
+    assert not taken[~answered].any()
+    assert np.array_equal(taken[answered], alone)
+    assert (stream.offered, stream.seen) == (600, answered.sum())
+    student[8] = np.nan
+    with pytest.raises(ValueError, match=r"student_logits: expected rows of finite numbers .* row 8"):
+        StreamSelector(0.1).offer(some, student)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
