@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "cpu/by_class.hpp"
 #include "cpu/classes.hpp"
+#include "steps.hpp"
 
 namespace py = pybind11;
 
@@ -150,6 +152,45 @@ py::array_t<std::int64_t> sample_by_key(const py::array& gain, const py::array& 
   return indices;
 }
 
+using Doubles = py::array_t<double>;
+
+Doubles as_array(const std::vector<double>& numbers) { return Doubles(static_cast<py::ssize_t>(numbers.size()), numbers.data()); }
+
+py::object play_by_class(const std::vector<std::tuple<py::array, py::array, py::array, py::object>>& pieces, const py::array& counts,
+                         const py::array& budgets, const py::array& mistakes, std::int64_t others, std::uint64_t running,
+                         const py::tuple& numbers, const py::array& random, int threads) {
+  const std::int64_t classes = counts.size();
+  if (classes < 1 || classes > INT32_MAX) refuse("counts", "1 to 2147483647 classes", std::to_string(classes));
+  const Steps steps = steps_of(numbers, random);
+  std::vector<LabelledPoints> chunks;
+  for (const auto& [gain, correctness, label, other] : pieces) {
+    require(threads, others, other);
+    chunks.push_back(points_of(gain, correctness, label, other));
+  }
+  const ClassStakes stakes{classes, others, vector_of<std::int64_t>("counts", counts, classes),
+                           vector_of<double>("budgets", budgets, classes), vector_of<double>("mistakes", mistakes, classes)};
+  for (std::int64_t k = 0; k < classes; ++k) {
+    const double budget = stakes.budget[k];
+    if (!(budget >= 0) || budget > static_cast<double>(stakes.points[k]))
+      refuse("budgets", "from 0 to the points of the class", std::to_string(budget));
+    if (!(stakes.mistakes[k] >= 0)) refuse("mistakes", "at least 0", std::to_string(stakes.mistakes[k]));
+  }
+  std::optional<ByClass> games;
+  std::vector<std::int64_t> taken;
+  try {
+    py::gil_scoped_release release;
+    games.emplace(chunks, stakes, steps, static_cast<const double*>(random.data()), threads);
+    if (games->solve()) taken = games->sample(running);
+    else games.reset();
+  } catch (const std::domain_error&) {
+    refuse("gain", "multiples of 2**-24 from 0 to 1", "others");
+  }
+  if (!games) return py::none();
+  const ClassAnswers& found = games->answers;
+  return py::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value),
+                        py::array_t<std::int64_t>(static_cast<py::ssize_t>(taken.size()), taken.data()));
+}
+
 }  // namespace
 
 void bind_classes(py::module_& module) {
@@ -170,6 +211,11 @@ void bind_classes(py::module_& module) {
              "running"_a, "threads"_a,
              "Indices (int64, ascending) of the points where their key's running sum passes a whole number. running: where it\n"
              "starts in each part and key, of the shape that mass_by_key returns.");
+  module.def("play_by_class", &play_by_class, "pieces"_a, "counts"_a, "budgets"_a, "mistakes"_a, "others"_a, "running"_a, "steps"_a,
+             "random"_a, "threads"_a,
+             "A game a class on points in one or more pieces (gain, correctness, label, other), and the sample along keys: (price,\n"
+             "threshold, share, value, indices); None where points are so alike that they had better be counted. counts (int64),\n"
+             "budgets and mistakes (float64): of each class. running: where the scan starts. steps and random: as in solve.");
 }
 
 }  // namespace rad_fast

@@ -27,6 +27,7 @@
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
 #include "cpu/solve.hpp"
+#include "steps.hpp"
 
 namespace py = pybind11;
 
@@ -284,21 +285,6 @@ py::tuple reduce(const py::array& gain, const py::array& correctness, const std:
       py::make_tuple(sums.saturated, joined(sums.value_high, sums.value_low, 24), sums.full, sums.full_advantage,
                      sums.full_gain, sums.advantage, joined(sums.width_high, sums.width_low, 31)),
       undecided_gain, undecided_correctness);
-}
-
-Steps steps_of(const py::tuple& numbers, const py::array& random) {
-  if (numbers.size() != 7)
-    refuse("steps", "(sample, direct, spared, most_sampled, enough, deviations, shrinks)", std::to_string(numbers.size()) + " items");
-  const Steps steps{numbers[0].cast<std::int64_t>(), numbers[1].cast<std::int64_t>(), numbers[2].cast<std::int64_t>(),
-                    numbers[3].cast<std::int64_t>(), numbers[4].cast<std::int64_t>(), numbers[5].cast<std::vector<double>>(),
-                    numbers[6].cast<double>()};
-  require_positive("sample", steps.sample);
-  require_positive("spared", steps.spared);
-  require_positive("enough", steps.enough);
-  if (!py::isinstance<py::array_t<double>>(random) || random.ndim() != 1 || random.strides(0) != 8 ||
-      random.size() < std::max(steps.sample, steps.most_sampled))
-    refuse("random", "a contiguous float64 array with a number for each sampled point", std::to_string(random.size()) + " numbers");
-  return steps;
 }
 
 using Solved = std::optional<std::tuple<double, double, double, double>>;

@@ -21,10 +21,11 @@ from .device.route import Route, Task, route
 from .device.to_host import fetched, host_blocks
 from .game import on_device
 from .game.busy import Busy
+from .game.by_class import play
 from .game.group import Alone, GroupPool, common, group_of, totals
 from .game.pool import ArrayPool
-from .game.quotas import ClassPools, GroupPools, Shares, class_counts, shares, solve_by_class
-from .game.sampling import sample, sample_by_key
+from .game.quotas import Shares, class_counts, shares
+from .game.sampling import sample
 from .game.solver import on_grid, solve
 from .inputs.parameters import Parameters
 from .inputs.typed import BackendName, Budget, InvalidRows
@@ -268,9 +269,9 @@ class Selector(Parameters):
             answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
             indices = sample(pieces.pieces, answer, running, self._kernels, group)
         else:
-            found, answer = self._by_class(pieces.pieces, source, budget, mistakes)
             others = others_of(source.classes, source.student_classes or source.classes)
-            indices = sample_by_key(pieces.pieces, answer, others, running, self._kernels, group)
+            here, found = self._shares(pieces.pieces, source, budget)
+            answer, indices = play(pieces.pieces, found, mistakes, others, running, self._kernels, group, here)
         (sampled,) = totals(group, (len(indices),))
         if sampled != budget:
             raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
@@ -282,18 +283,13 @@ class Selector(Parameters):
             indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found, everywhere
         )
 
-    def _by_class(
-        self, chunks: list[Points], source: inputs.Source, budget: int, mistakes: float
-    ) -> tuple[Shares, Equilibria]:
-        """The quotas, and the equilibrium of each class's game."""
+    def _shares(self, chunks: list[Points], source: inputs.Source, budget: int) -> tuple[npt.NDArray[np.int64], Shares]:
+        """How many points of each class are here, and the quotas."""
         classes, group = source.classes, self._group
         mine = class_counts(chunks, classes, self._kernels), self._state.chosen_of(classes)
         points, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
         labelled = source.calibrator.n_labelled_ if isinstance(source.calibrator, Calibrator) else None
-        found = shares(self._quotas, points, chosen, labelled, budget)
-        pools = ClassPools(chunks, classes, self._kernels, mine[0])
-        everyones = pools if isinstance(group, Alone) else GroupPools(pools, group)
-        return found, solve_by_class(everyones, found, mistakes)
+        return mine[0], shares(self._quotas, points, chosen, labelled, budget)
 
     def _selection(
         self,

@@ -1,12 +1,13 @@
 // Probabilities where each class has a game of its own: kernels/reference/sample.py, units, bit for bit.
 //
-// Bytes per point: 12 read. Most points are not taken at all: for half_lanes of them at a time one comparison with their
-// classes' thresholds says so, and the division by the gain is done for the others alone.
+// Bytes per point: 12 read. Most points are not taken at all: a comparison in float32 with their classes' thresholds says so
+// (see sift.hpp), and the division by the gain is done for the others alone.
 
 #include "classes.hpp"
 
 #include "chance.hpp"
 #include "dispatch.hpp"
+#include "sift.hpp"
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
@@ -57,29 +58,172 @@ void probabilities(const float* gain, const float* correctness, const int32_t* l
                });
 }
 
-int64_t units(const float* gain, const float* correctness, const int32_t* label, int64_t count, const Equilibria& all,
-              int32_t* place, std::uint64_t* unit) {
-  int64_t found = 0;
-  for_labelled(gain, correctness, label, count,
-               [&](const Terms& t, NarrowInt at, int64_t i, int) __attribute__((always_inline)) {
-                 const Double threshold = gather(all.threshold, at);
-                 // A second piece pays no more than the first.
-                 if (!bits(either(greater(t.effective, threshold), equal(t.effective, threshold)))) return;
-                 const Answers answers{gather(all.price, at), threshold, gather(all.share, at)};
-                 const Halves both_halves = halves(probability(t, answers));
-                 const Long steps = (integer(both_halves.high) << 31) + integer(both_halves.low);
-                 for (int k = 0; k < half_lanes; ++k) {
-                   place[found] = static_cast<int32_t>(i) + k;
-                   unit[found] = static_cast<std::uint64_t>(steps[k]);
-                   found += steps[k] != 0;
-                 }
-               });
+// A table's number for the class of each lane; tables of up to `lanes` numbers stay in a register.
+template <bool few>
+RAD_FAST_INLINE Float of_class(const float* table, Int at) {
+#if defined(__AVX512F__)
+  if (few) return (Float)_mm512_permutexvar_ps((__m512i)at, (__m512)load<Float>(table));
+  return (Float)_mm512_i32gather_ps((__m512i)at, table, 4);
+#elif defined(__AVX2__)
+  if (few) return (Float)_mm256_permutevar8x32_ps((__m256)load<Float>(table), (__m256i)at);
+  return (Float)_mm256_i32gather_ps(table, (__m256i)at, 4);
+#else
+  Float found{};
+  for (int k = 0; k < lanes; ++k) found[k] = table[at[k]];
   return found;
+#endif
+}
+template <bool few>
+RAD_FAST_INLINE Double of_class(const double* table, NarrowInt at) {
+#if defined(__AVX512F__)
+  if (few)
+    return (Double)_mm512_permutex2var_pd((__m512d)load<Double>(table), _mm512_cvtepi32_epi64((__m256i)at),
+                                          (__m512d)load<Double>(table + half_lanes));
+#endif
+  return gather(table, at);
+}
+
+RAD_FAST_INLINE bool any(Int mask) {
+  int32_t all = 0;
+  for (int k = 0; k < lanes; ++k) all |= mask[k];
+  return all != 0;
+}
+
+// Points that came through, with room for what is written past the last one.
+struct Passed {
+  alignas(64) float gain[sifted_points + lanes], correctness[sifted_points + lanes];
+  alignas(64) int32_t label[sifted_points + lanes], place[sifted_points + lanes];
+};
+
+// Of up to sifted_points points those that reach their class's bound, and some that come near it: see sift.hpp. Returns how
+// many, or -1 where a label is no class. Where many come through, whether a vector holds one cannot be foreseen: no branch.
+template <bool few, bool with_place>
+RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, int64_t count,
+                             const float* least, int32_t classes, Passed& out) {
+  Int stray{};
+  int64_t found = 0, i = 0;
+  const auto step = [&](Float g, Float c, Int at) __attribute__((always_inline)) {
+    stray |= (at < -1) | (at >= classes) | ((at < 0) & (g == g));
+    at = (at < 0) | (at >= classes) ? Int{} : at;
+    const unsigned chosen = reaching((c * 2.0f - 1.0f) * g, of_class<few>(least, at));
+    pack(out.gain + found, g, chosen);
+    pack(out.correctness + found, c, chosen);
+    pack(reinterpret_cast<float*>(out.label + found), (Float)at, chosen);
+    if (with_place) pack(reinterpret_cast<float*>(out.place + found), (Float)(counting() + static_cast<int32_t>(i)), chosen);
+    found += __builtin_popcount(chosen);
+  };
+  for (; i + lanes <= count; i += lanes) step(load<Float>(gain + i), load<Float>(correctness + i), load<Int>(label + i));
+  if (i < count) {
+    Float g = broadcast(__builtin_nanf("")), c{};
+    Int at{};
+    __builtin_memcpy(&g, gain + i, static_cast<unsigned>(count - i) * sizeof(float));
+    __builtin_memcpy(&c, correctness + i, static_cast<unsigned>(count - i) * sizeof(float));
+    __builtin_memcpy(&at, label + i, static_cast<unsigned>(count - i) * sizeof(int32_t));
+    step(g, c, at);
+  }
+  return any(stray) ? -1 : found;
+}
+
+template <bool few>
+int64_t reduce_some(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
+                    Sums* sums, float* undecided_gain, float* undecided_correctness, int32_t* undecided_label) {
+  Passed passed;
+  alignas(64) float priced_gain[sifted_points + lanes];
+  alignas(64) int32_t priced_advantage[sifted_points + lanes], priced_label[sifted_points + lanes];
+  alignas(64) int64_t width_high[half_lanes], width_low[half_lanes];
+  int64_t left = 0;
+  for (int64_t first = 0; first < count; first += sifted_points) {
+    const int64_t here = count - first < sifted_points ? count - first : sifted_points;
+    const int64_t some =
+        pass<few, false>(gain + first, correctness + first, label + first, here, boxes.low, boxes.classes, passed);
+    if (some < 0) return -1;
+    int64_t priced_count = 0;
+    for (int64_t i = 0; i < some; i += lanes) {
+      const unsigned used = (1u << (some - i < lanes ? some - i : lanes)) - 1;
+      const Float g = load<Float>(passed.gain + i), c = load<Float>(passed.correctness + i), a = c * 2.0f - 1.0f;
+      const Int read = load<Int>(passed.label + i);
+      const Int at = (read < 0) | (read >= boxes.classes) ? Int{} : read;  // past the last: anything
+      const unsigned inside = above(a * g, of_class<few>(boxes.high, at)) & used;
+      const unsigned priced = above(g, of_class<few>(boxes.price_high, at)) & inside;
+      const unsigned saturated = inside & ~above(g, of_class<few>(boxes.price_low, at));
+      const unsigned undecided = used & ~(priced | saturated);
+      pack(priced_gain + priced_count, g, priced);
+      pack(reinterpret_cast<float*>(priced_advantage + priced_count), (Float)__builtin_convertvector(a * 0x1p24f, Int), priced);
+      pack(reinterpret_cast<float*>(priced_label + priced_count), (Float)at, priced);
+      priced_count += __builtin_popcount(priced);
+      pack(undecided_gain + left, g, undecided);
+      pack(undecided_correctness + left, c, undecided);
+      pack(reinterpret_cast<float*>(undecided_label + left), (Float)at, undecided);
+      left += __builtin_popcount(undecided);
+      for (unsigned rest = saturated; rest; rest &= rest - 1) {
+        const int k = __builtin_ctz(rest);
+        const int64_t d = static_cast<int64_t>(a[k] * 0x1p24f) * static_cast<int64_t>(g[k] * 0x1p24f);
+        Sums& sum = sums[at[k]];
+        ++sum.saturated;
+        sum.value_high += d >> 24;
+        sum.value_low += d & 0xffffff;
+      }
+    }
+    for (int64_t i = 0; i < priced_count; i += half_lanes) {
+      const Double width = width_units(widen(load<NarrowFloat>(priced_gain + i)));
+      const Double high = round_down(width * 0x1p-31);
+      store(width_high, integer(high));
+      store(width_low, integer(width - high * 0x1p31));
+      const int64_t end = priced_count - i < half_lanes ? priced_count - i : half_lanes;
+      for (int64_t k = 0; k < end; ++k) {
+        Sums& sum = sums[priced_label[i + k]];
+        sum.advantage += priced_advantage[i + k];
+        sum.width_high += width_high[k];
+        sum.width_low += width_low[k];
+      }
+    }
+  }
+  return left;
+}
+
+int64_t reduce(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
+               Sums* sums, float* undecided_gain, float* undecided_correctness, int32_t* undecided_label) {
+  return boxes.classes <= lanes ? reduce_some<true>(gain, correctness, label, count, boxes, sums, undecided_gain,
+                                                    undecided_correctness, undecided_label)
+                                : reduce_some<false>(gain, correctness, label, count, boxes, sums, undecided_gain,
+                                                     undecided_correctness, undecided_label);
+}
+
+template <bool few>
+int64_t units_of(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassTables& all,
+                 int32_t* place, int32_t* of, std::uint64_t* unit) {
+  Passed passed;
+  int64_t found = 0;
+  for (int64_t first = 0; first < count; first += sifted_points) {
+    const int64_t here = count - first < sifted_points ? count - first : sifted_points;
+    // A second piece pays no more than the first: where that pays less than the threshold nothing is taken.
+    const int64_t some =
+        pass<few, true>(gain + first, correctness + first, label + first, here, all.least, all.classes, passed);
+    if (some < 0) return -1;
+    for_labelled(passed.gain, passed.correctness, passed.label, some,
+                 [&](const Terms& t, NarrowInt at, int64_t i, int) __attribute__((always_inline)) {
+                   const Answers answers{of_class<few>(all.of.price, at), of_class<few>(all.of.threshold, at),
+                                         of_class<few>(all.of.share, at)};
+                   const Halves both_halves = halves(probability(t, answers));
+                   // Past the last: zeros, of points left out.
+                   store(unit + found + i, (integer(both_halves.high) << 31) + integer(both_halves.low));
+                 });
+    for (int64_t i = 0; i < some; ++i) place[found + i] = static_cast<int32_t>(first) + passed.place[i];
+    __builtin_memcpy(of + found, passed.label, static_cast<std::uint64_t>(some) * sizeof(int32_t));
+    found += some;
+  }
+  return found;
+}
+
+int64_t units(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassTables& all,
+              int32_t* place, int32_t* of, std::uint64_t* unit) {
+  return all.classes <= lanes ? units_of<true>(gain, correctness, label, count, all, place, of, unit)
+                              : units_of<false>(gain, correctness, label, count, all, place, of, unit);
 }
 
 }  // namespace
 
-const ClassKernels class_kernels = {probabilities, units};
+const ClassKernels class_kernels = {probabilities, reduce, units};
 
 }  // namespace RAD_FAST_LEVEL
 }  // namespace rad_fast

@@ -21,14 +21,37 @@ struct LabelledPoints {
   std::int64_t count;
 };
 
-// count <= game_points in both; every label is below the number of classes.
+// Tables by class, here and below, have room for 16 numbers at least.
+
+// Where each class's equilibrium is known to lie. The thresholds are rounded: the lower one to nearest, the upper one up, so
+// that a comparison in float32 errs on the side of what is undecided.
+struct ClassBoxes {
+  const float *low, *high, *price_low, *price_high;
+  std::int32_t classes;
+};
+
+// The equilibria, and their thresholds rounded to nearest.
+struct ClassTables {
+  Equilibria of;
+  const float* least;
+  std::int32_t classes;
+};
+
+// count <= game_points in all of them. Outputs have room for game_points + 16 numbers. Those that return a number return -1
+// where a label is no class.
 struct ClassKernels {
+  // Every label is below the number of classes.
   void (*probabilities)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
                         const Equilibria& equilibria, double* out);
-  // The points that can be taken, by their place, and their probabilities in units of 2^-62; returns how many those are.
-  // Both outputs have room for game_points + 16 numbers.
+  // Adds what the boxes surely decide to the sums of the classes, and writes the others; returns how many those are. For
+  // upper thresholds from 0 on: no point is full.
+  std::int64_t (*reduce)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
+                         const ClassBoxes& boxes, Sums* sums, float* undecided_gain, float* undecided_correctness,
+                         std::int32_t* undecided_label);
+  // The points that may be taken, by their place, their labels and their probabilities in units of 2^-62; returns how many
+  // those are.
   std::int64_t (*units)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
-                        const Equilibria& equilibria, std::int32_t* place, std::uint64_t* unit);
+                        const ClassTables& tables, std::int32_t* place, std::int32_t* of, std::uint64_t* unit);
 };
 
 }  // namespace rad_fast
@@ -137,31 +160,97 @@ inline void class_probabilities_all(int threads, const LabelledPoints& points, s
   stray.check("label");
 }
 
+// Numbers by class, as kernels read them.
+template <class T>
+std::vector<T> table_of(const double* numbers, std::int64_t classes) {
+  std::vector<T> table(numbers, numbers + classes);
+  table.resize(std::max<std::size_t>(table.size(), 16));
+  return table;
+}
+
+class Tables {
+ public:
+  Tables(const Equilibria& of, std::int64_t classes)
+      : price_(table_of<double>(of.price, classes)),
+        threshold_(table_of<double>(of.threshold, classes)),
+        share_(table_of<double>(of.share, classes)),
+        least_(table_of<float>(of.threshold, classes)),
+        classes_(static_cast<std::int32_t>(classes)) {}
+  ClassTables view() const { return {{price_.data(), threshold_.data(), share_.data()}, least_.data(), classes_}; }
+
+ private:
+  std::vector<double> price_, threshold_, share_;
+  std::vector<float> least_;
+  std::int32_t classes_;
+};
+
+// One pass over all points: adds what the boxes decide to `sums`, a table of zeros, and writes the others in their order;
+// returns how many those are. All outputs have room for all points.
+inline std::int64_t reduce_by_class(int threads, const LabelledPoints& points, const ClassBoxes& boxes, Sums* sums, float* gain,
+                                    float* correctness, std::int32_t* label) {
+  struct Worker {
+    std::vector<Sums> sums;
+    std::unique_ptr<float[]> gain, correctness;
+    std::unique_ptr<std::int32_t[]> label;
+  };
+  const ClassKernels& kernels = *level().classes;
+  const std::int64_t blocks = game_blocks(points.count), classes = boxes.classes;
+  threads = static_cast<int>(parts_of(threads, points.count, 8 * classes));
+  const auto most = static_cast<std::size_t>(std::min(game_points, points.count) + 16);
+  std::vector<Worker> workers(static_cast<std::size_t>(threads));
+  for (Worker& worker : workers) {
+    worker.sums.resize(static_cast<std::size_t>(classes), Sums{});
+    worker.gain.reset(new float[most]);
+    worker.correctness.reset(new float[most]);
+    worker.label.reset(new std::int32_t[most]);
+  }
+  std::atomic<std::int64_t> turn{0};
+  std::int64_t end = 0;  // of the undecided points of blocks 0 .. turn - 1; belongs to the thread whose turn it is
+  Stray stray;
+  for_each_block(threads, blocks, [&](int thread, std::int64_t block) {
+    Worker& worker = workers[static_cast<std::size_t>(thread)];
+    const std::int64_t first = block * game_points;
+    const std::int64_t found = kernels.reduce(points.gain + first, points.correctness + first, points.label + first,
+                                              std::min(game_points, points.count - first), boxes, worker.sums.data(),
+                                              worker.gain.get(), worker.correctness.get(), worker.label.get());
+    if (found < 0) stray.seen = true;
+    const auto count = static_cast<std::size_t>(std::max<std::int64_t>(found, 0));
+    wait_for(turn, block);
+    const std::int64_t at = end;
+    end += static_cast<std::int64_t>(count);
+    turn.store(block + 1, std::memory_order_release);
+    std::memcpy(gain + at, worker.gain.get(), count * sizeof(float));
+    std::memcpy(correctness + at, worker.correctness.get(), count * sizeof(float));
+    std::memcpy(label + at, worker.label.get(), count * sizeof(std::int32_t));
+  });
+  stray.check("label");
+  for (const Worker& worker : workers)
+    for (std::int64_t k = 0; k < classes; ++k) add(sums[k], worker.sums[static_cast<std::size_t>(k)]);
+  return end;
+}
+
 // Calls work(part, point, key, probability in units) for all points that can be taken, part by part, ascending in each.
 template <class Work>
 inline void for_units(int threads, const LabelledPoints& points, std::int64_t classes, std::int64_t others,
                       std::int64_t parts, const Equilibria& equilibria, const Work& work) {
   const ClassKernels& kernels = *level().classes;
+  const Tables tables(equilibria, classes);
   Stray stray;
   for_each_block(threads, parts, [&](int, std::int64_t part) {
     const auto most = static_cast<std::size_t>(std::min(game_points, points.count) + 16);
     const std::unique_ptr<std::int32_t[]> places(new std::int32_t[most]);  // not set: zeros would take as long as few points
+    const std::unique_ptr<std::int32_t[]> labels(new std::int32_t[most]);
     const std::unique_ptr<std::uint64_t[]> units(new std::uint64_t[most]);
     const std::int64_t end = part_begin(part + 1, parts, points.count);
     for (std::int64_t first = part_begin(part, parts, points.count); first < end; first += game_points) {
       const std::int64_t count = std::min(game_points, end - first);
-      const std::int32_t* const label = points.label + first;
-      if (!within(label, count, classes)) {
-        stray.seen = true;
-        return;
-      }
-      const std::int64_t found = kernels.units(points.gain + first, points.correctness + first, label, count, equilibria,
-                                               places.get(), units.get());
+      const std::int64_t found = kernels.units(points.gain + first, points.correctness + first, points.label + first, count,
+                                               tables.view(), places.get(), labels.get(), units.get());
+      if (found < 0) stray.seen = true;
       for (std::int64_t k = 0; k < found; ++k) {
-        const std::int64_t i = places[k];
-        const std::int64_t other = points.other ? points.other[first + i] : 0;
-        if (label[i] < 0 || other >= others) stray.seen = true;
-        else work(part, first + i, label[i] * others + other, units[k]);
+        const std::int64_t i = first + places[k], other = points.other ? points.other[i] : 0;
+        if (other >= others) stray.seen = true;
+        else work(part, i, labels[k] * others + other, units[k]);
       }
     }
   });

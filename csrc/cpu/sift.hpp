@@ -63,6 +63,14 @@ RAD_FAST_INLINE unsigned reaching(Float d, Float bound) {
 #endif
 }
 
+RAD_FAST_INLINE unsigned above(Float a, Float b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+#else
+  return reaching(a, b) & ~reaching(b, a);
+#endif
+}
+
 // Of points first .. first + sifted_points - 1, below `count`, those that may have an effective gain of at least `bound`;
 // returns how many. Points left out do not come through.
 RAD_FAST_INLINE int64_t sift(const float* gain, const float* correctness, int64_t first, int64_t count, double bound,

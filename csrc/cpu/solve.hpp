@@ -3,6 +3,7 @@
 // Baseline code alone (see dispatch.hpp).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -243,9 +244,27 @@ class Solver {
       : steps_(steps), random_(random), stakes_(stakes), threads_(threads) {}
 
   // None where points are alike, so that they had better be counted, or where bounds were wrong too often.
-  std::optional<Answer> solve(const std::vector<Chunk>& chunks) {
-    Box everywhere{0.0, 1.0, -1.0, 1.0};
-    return narrow(chunks, Known(), everywhere, 0);
+  std::optional<Answer> solve(const std::vector<Chunk>& chunks) { return solve(chunks, Known(), {0.0, 1.0, -1.0, 1.0}); }
+
+  // The same where sums over other points are known, those that the box decides; none, too, where the answer is not in it.
+  std::optional<Answer> solve(const std::vector<Chunk>& chunks, const Known& known, const Box& box) {
+    whole_ = box.price_low == 0.0 && box.price_high == 1.0 && box.threshold_low == -1.0 && box.threshold_high == 1.0;
+    return narrow(chunks, known, box, 0);
+  }
+
+  // A box around the answer, but for bad luck, and which part of all points it leaves undecided.
+  struct Around {
+    Box box;
+    double undecided;
+  };
+  // Read off a sample, which is this part of all points.
+  Around around(const Chunk& sample, double part) {
+    const Units points = scratch_.points.at_least(sample.count);
+    const std::int64_t count = widen(sample, points, 0);
+    const Box box = estimate(points, count, part, Known(), {0.0, 1.0, -1.0, 1.0}, steps_.deviations.front());
+    Taken decided;
+    const std::int64_t left = level().search->narrow(points, count, bounds_of(box).cuts(), points, decided);
+    return {box, static_cast<double>(left) / static_cast<double>(count)};
   }
 
  private:
@@ -257,7 +276,7 @@ class Solver {
       const Units points = scratch_.points.at_least(size);
       std::int64_t count = 0;
       for (const Chunk& chunk : chunks) count += widen(chunk, points, count);
-      return SmallGame(points, count, stakes_, scratch_).solve(known, bounds_of(box), depth == 0);
+      return SmallGame(points, count, stakes_, scratch_).solve(known, bounds_of(box), depth == 0 && whole_);
     }
     for (const double deviations : steps_.deviations) {
       const Box smaller = estimate(chunks, size, known, box, deviations);
@@ -288,8 +307,12 @@ class Solver {
     const Units points = scratch_.points.at_least(sampled);
     const std::int64_t count = peek(chunks, size, sampled, points);
     if (count == 0) return box;  // nearly all points are left out: adding up within the same box drops them
+    return estimate(points, count, static_cast<double>(sampled) / static_cast<double>(size), known, box, deviations);
+  }
+
+  Box estimate(const Units& points, std::int64_t count, double part, const Known& known, Box box, double deviations) {
+    if (stakes_.without_mistakes) box.price_low = 1.0;
     const Bounds limits = bounds_of(box);
-    const double part = static_cast<double>(sampled) / static_cast<double>(size);
     const Demand left = stakes_.left(known);
     const Demand middle{scaled(left.budget, part), scaled(left.spend, part), scaled(left.width, part)};
     SmallGame game(points, count, stakes_, scratch_);
@@ -343,6 +366,7 @@ class Solver {
   const double* random_;
   Stakes stakes_;
   int threads_;
+  bool whole_ = true;
   Scratch& scratch_ = Scratch::mine();
 };
 

@@ -241,6 +241,23 @@ class Compiled:
         indices: Int64s = self.module.sample_by_key(*points[:3], other, table, others, running, threads())
         return indices
 
+    def play_by_class(
+        self,
+        chunks: Sequence[Points],
+        stakes: tuple[Int64s, npt.NDArray[np.float64], npt.NDArray[np.float64]],
+        others: int,
+        running: int,
+        steps: tuple[Any, ...],
+        random: npt.NDArray[np.float64],
+    ) -> tuple[Equilibria, Int64s] | None:
+        """Games by class and the sample along keys, of points in memory; None where points had better be counted.
+
+        ``stakes``: points, budget and mistakes of each class.
+        """
+        pieces = [(*chunk[:3], None if others == 1 else chunk.other) for chunk in chunks]
+        done = self.module.play_by_class(pieces, *stakes, others, running, steps, random, threads())
+        return None if done is None else (Equilibria(*done[:4]), done[4])
+
     def __reduce__(self) -> tuple[Any, ...]:
         return again, (self.name,)
 

@@ -20,10 +20,11 @@ from rad_fast.kernels.reference.game import Equilibria, Equilibrium
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points
 
+from .by_class import play
 from .group import Alone
 from .pool import ArrayPool
-from .quotas import ClassPools, Shares, solve_by_class
-from .sampling import sample, sample_by_key
+from .quotas import Shares
+from .sampling import sample
 from .solver import on_grid, solve
 
 Float64s = npt.NDArray[np.float64]
@@ -58,9 +59,9 @@ def extended(
         share = shared_out.quotas(weights, free, had, more)
         # As many mistakes in each class as before: in proportion to all its points, not to those that are left.
         games = Shares(share, weights, shares.points, had)
-        answer, quotas = solve_by_class(ClassPools([rest], len(free), kernels), games, mistakes), share + taken
         others = 1 if points.other is None else int(points.other.max(initial=0)) + 1
-        added, value = sample_by_key([rest], answer, others, running, kernels, Alone()), math.fsum(answer.value)
+        answer, added = play([rest], games, mistakes, others, running, kernels, Alone())
+        quotas, value = share + taken, math.fsum(answer.value)
     if len(added) != more:
         raise RuntimeError(f"the sample has {len(added)} points, not {more}: please report this as a bug")
     return Stage(np.sort(np.concatenate([before, added])), answer, quotas, value)

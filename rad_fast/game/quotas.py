@@ -115,9 +115,13 @@ def class_counts(chunks: Sequence[Points], classes: int, kernels: Backend) -> In
 
 def solve_by_class(pools: Pools, found: Shares, mistakes: float) -> Equilibria:
     """Each class's equilibrium; class k has its quota, and mistakes in proportion to its points."""
-    possible = int(found.points.sum())
-    answers = [NOTHING] * len(found.quotas)
-    for k in np.flatnonzero(found.quotas):
-        mine = on_grid(mistakes * int(found.points[k]) / possible)
-        answers[k] = solve(pools.of(int(k)), float(found.quotas[k]), mine)
+    answers, each = [NOTHING] * len(found.quotas), shares_of_mistakes(found, mistakes).tolist()
+    for k in np.flatnonzero(found.quotas).tolist():
+        answers[k] = solve(pools.of(k), float(found.quotas[k]), each[k])
     return Equilibria(*np.array(answers).T.copy())
+
+
+def shares_of_mistakes(found: Shares, mistakes: float) -> Float64s:
+    """The mistakes in each class, in proportion to its points, in the unit that they are counted in."""
+    every: Float64s = mistakes * found.points / found.points.sum()
+    return on_grid(every)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,10 @@ class Steps(NamedTuple):
     shrinks: float
 
 
+def steps() -> Steps:
+    return Steps(SAMPLE, DIRECT, SPARED, MOST_SAMPLED, ENOUGH, DEVIATIONS, SHRINKS)
+
+
 def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
     """The equilibrium of the game on the points of ``pool``.
 
@@ -95,7 +99,7 @@ def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
     """
     solved: Callable[[float, float, Steps], Equilibrium | None] | None = getattr(pool, "solved", None)
     if solved is not None:  # points in memory, whose backend may have the solver, too
-        found = solved(budget, mistakes, Steps(SAMPLE, DIRECT, SPARED, MOST_SAMPLED, ENOUGH, DEVIATIONS, SHRINKS))
+        found = solved(budget, mistakes, steps())
         if found is not None:
             return found
     answer = narrow(pool, Sums(), Box(), budget, mistakes)
@@ -104,9 +108,16 @@ def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
     return answer
 
 
-def on_grid(mistakes: float) -> float:
+@overload
+def on_grid(mistakes: float) -> float: ...
+@overload
+def on_grid(mistakes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+def on_grid(mistakes: Any) -> Any:
     """Mistakes rounded to the unit that all backends count them in: twice as many are a multiple of 2**-24."""
-    return math.ldexp(math.floor(math.ldexp(mistakes, GRID_BITS + 1) + 0.5), -GRID_BITS - 1)
+    unit = 2.0 ** -(GRID_BITS + 1)
+    if isinstance(mistakes, np.ndarray):
+        return np.floor(mistakes / unit + 0.5) * unit
+    return math.floor(mistakes / unit + 0.5) * unit
 
 
 def narrow(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float) -> Equilibrium | None:

@@ -1,0 +1,307 @@
+// A game a class on points in memory, from the points to the sample in one call: rad_fast/game/quotas.py and sampling.py,
+// to the bit. Baseline code alone (see dispatch.hpp).
+//
+// A sample of each class gives its box; one pass over all points adds up what the boxes decide, class by class, and keeps the
+// others, which are brought together by class and searched. Where many would be left none is decided beforehand: then all
+// points are brought together, 8 bytes each. So are those of classes whose box was wrong, in one more pass.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "classes.hpp"
+#include "solve.hpp"
+
+namespace rad_fast {
+
+constexpr double most_left = 0.4;          // of the points: those left take 20 bytes each for a while, and 13 are there already
+constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
+constexpr std::int64_t own_threads = std::int64_t{1} << 18;  // points of a class that has all threads for itself
+
+struct ClassStakes {
+  std::int64_t classes, others;
+  const std::int64_t* points;  // of each class that can be selected
+  const double *budget, *mistakes;
+};
+
+struct ClassAnswers {
+  std::vector<double> price, threshold, share, value;
+
+  // A class without a budget: no point pays more than the threshold.
+  explicit ClassAnswers(std::int64_t classes)
+      : price(static_cast<std::size_t>(classes), 0.0), threshold(price.size(), 2.0), share(price), value(price) {}
+
+  void set(std::int64_t k, const Answer& answer) {
+    const auto at = static_cast<std::size_t>(k);
+    price[at] = answer.price;
+    threshold[at] = answer.threshold;
+    share[at] = answer.share;
+    value[at] = answer.value;
+  }
+  Equilibria view() const { return {price.data(), threshold.data(), share.data()}; }
+};
+
+// The first exception of a thread's work, thrown again where all have ended.
+class Caught {
+ public:
+  template <class Work>
+  void guard(const Work& work) {
+    try {
+      work();
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+struct SomePoints {
+  std::unique_ptr<float[]> gain, correctness;
+  std::unique_ptr<std::int32_t[]> label;
+
+  explicit SomePoints(std::int64_t room) : gain(new float[room]), correctness(new float[room]), label(new std::int32_t[room]) {}
+  LabelledPoints view(std::int64_t count) const { return {gain.get(), correctness.get(), label.get(), nullptr, count}; }
+};
+
+// Each class's points together; those of class k begin at begins[k].
+struct Grouped {
+  std::vector<std::int64_t> begins;
+  std::unique_ptr<float[]> gain, correctness;
+
+  Chunk of(std::int64_t k) const {
+    const std::int64_t first = begins[static_cast<std::size_t>(k)];
+    return {gain.get() + first, correctness.get() + first, begins[static_cast<std::size_t>(k + 1)] - first};
+  }
+};
+
+class ByClass {
+ public:
+  ClassAnswers answers;
+
+  ByClass(const std::vector<LabelledPoints>& chunks, const ClassStakes& stakes, const Steps& steps, const double* random,
+          int threads)
+      : answers(stakes.classes), chunks_(chunks), stakes_(stakes), steps_(steps), random_(random), threads_(threads) {
+    for (const LabelledPoints& chunk : chunks_) size_ += chunk.count;
+    for (std::int64_t k = 0; k < stakes.classes; ++k) {
+      boxes_.push_back(everywhere);
+      if (stakes.budget[k] > 0) open_.push_back(k);
+    }
+  }
+
+  // Whether all games were solved; where points are alike they had better be counted, which is not done here.
+  bool solve() {
+    if (sampled_boxes()) {
+      play_within_boxes();
+      for (const std::int64_t k : open_) boxes_[static_cast<std::size_t>(k)] = everywhere;
+    }
+    if (!open_.empty()) play_whole();
+    return open_.empty();
+  }
+
+  // The indices that a scan along the keys takes, ascending; after `solve`.
+  std::vector<std::int64_t> sample(std::uint64_t running) const {
+    const std::int64_t keys = stakes_.classes * stakes_.others;
+    std::vector<std::int64_t> parts;
+    for (const LabelledPoints& chunk : chunks_) parts.push_back(parts_of(threads_, chunk.count, keys));
+    const std::int64_t all = std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
+    std::vector<std::uint64_t> sums(static_cast<std::size_t>(all * keys));
+    std::uint64_t* at = sums.data();
+    for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys)
+      key_masses(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at);
+    for (std::int64_t key = 0; key < keys; ++key) {
+      for (std::int64_t part = 0; part < all; ++part) {
+        std::uint64_t& sum = sums[static_cast<std::size_t>(part * keys + key)];
+        const std::uint64_t mass = sum;
+        sum = running;
+        running += mass;
+      }
+    }
+    std::vector<std::int64_t> indices;
+    std::int64_t before = 0;
+    at = sums.data();
+    for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys) {
+      for (const auto& taken : key_samples(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at))
+        for (const std::int64_t i : taken) indices.push_back(before + i);
+      before += chunks_[c].count;
+    }
+    return indices;
+  }
+
+ private:
+  static constexpr Box everywhere{0.0, 1.0, -1.0, 1.0};
+
+  Stakes stakes_of(std::int64_t k) const { return Stakes(stakes_.budget[k], stakes_.mistakes[k], stakes_.points[k]); }
+
+  // Reads boxes for large classes off a sample; false where they would leave too many points undecided.
+  bool sampled_boxes() {
+    std::vector<std::int64_t> large;
+    double left = 0.0;
+    for (const std::int64_t k : open_) {
+      if (stakes_.points[k] > steps_.direct) large.push_back(k);
+      else left += static_cast<double>(stakes_.points[k]);
+    }
+    const double most = most_left * static_cast<double>(size_);
+    if (large.empty() || left > most) return false;
+    const std::int64_t count = std::min(steps_.sample * static_cast<std::int64_t>(large.size()), size_ / 16);
+    const SomePoints sample = peek(count);
+    const Grouped grouped = group({sample.view(count)}, count, nullptr);
+    std::vector<double> parts(large.size(), 1.0);
+    in_parallel(static_cast<std::int64_t>(large.size()), count * 64, [&](std::int64_t number) {
+      const std::int64_t k = large[static_cast<std::size_t>(number)];
+      const Chunk here = grouped.of(k);
+      if (here.count < least_sampled) return;
+      const double part = static_cast<double>(here.count) / static_cast<double>(stakes_.points[k]);
+      const Solver::Around around = Solver(steps_, random_, stakes_of(k), 1).around(here, part);
+      if (around.box.threshold_low < 0) return;  // points of whom both pieces are taken are left to the search
+      parts[static_cast<std::size_t>(number)] = around.undecided;
+      boxes_[static_cast<std::size_t>(k)] = around.box;
+    });
+    for (std::size_t number = 0; number < large.size(); ++number)
+      left += parts[number] * static_cast<double>(stakes_.points[large[number]]);
+    if (left <= most) return true;
+    std::fill(boxes_.begin(), boxes_.end(), everywhere);
+    return false;
+  }
+
+  // Points at places spread over all, one from each of as many equal stretches.
+  SomePoints peek(std::int64_t count) const {
+    SomePoints out(count);
+    const double stretch = static_cast<double>(size_) / static_cast<double>(count);
+    constexpr std::int64_t slice = 4096;
+    in_parallel((count + slice - 1) / slice, count * 64, [&](std::int64_t number) {
+      std::size_t chunk = 0;
+      std::int64_t begin = 0;
+      for (std::int64_t i = number * slice; i < std::min(count, (number + 1) * slice); ++i) {
+        const double at = (static_cast<double>(i) + random_[i % steps_.most_sampled]) * stretch;
+        const std::int64_t place = std::min(static_cast<std::int64_t>(at), size_ - 1);
+        while (place >= begin + chunks_[chunk].count) begin += chunks_[chunk++].count;
+        out.gain[i] = chunks_[chunk].gain[place - begin];
+        out.correctness[i] = chunks_[chunk].correctness[place - begin];
+        out.label[i] = chunks_[chunk].label[place - begin];
+      }
+    });
+    return out;
+  }
+
+  // `counts`: how many points each class has, where that is known.
+  Grouped group(const std::vector<LabelledPoints>& points, std::int64_t room, const std::int64_t* counts) const {
+    std::vector<std::int64_t> counted(static_cast<std::size_t>(stakes_.classes));
+    if (counts) std::copy(counts, counts + stakes_.classes, counted.begin());
+    else
+      for (const LabelledPoints& some : points) count_all(1, some, stakes_.classes, 1, counted.data());
+    Grouped out{std::vector<std::int64_t>(counted.size() + 1), std::unique_ptr<float[]>(new float[room]),
+                std::unique_ptr<float[]>(new float[room])};
+    std::partial_sum(counted.begin(), counted.end(), out.begins.begin() + 1);
+    std::vector<std::int64_t> starts(out.begins.begin(), out.begins.end() - 1);
+    for (const LabelledPoints& some : points)
+      group_all(threads_, some, stakes_.classes, starts.data(), room, out.gain.get(), out.correctness.get());
+    if (!std::equal(starts.begin(), starts.end(), out.begins.begin() + 1))
+      throw std::invalid_argument("counts: expected how many points of each class are not left out, got other numbers");
+    return out;
+  }
+
+  void play_within_boxes() {
+    std::vector<double> low, high, price_low, price_high;
+    std::vector<bool> plays(boxes_.size());
+    for (const std::int64_t k : open_) plays[static_cast<std::size_t>(k)] = true;
+    for (std::size_t k = 0; k < boxes_.size(); ++k) {
+      const Box& box = boxes_[k];
+      const bool whole = box.threshold_low == everywhere.threshold_low;
+      low.push_back(plays[k] ? box.threshold_low : 2.0);
+      high.push_back(whole ? 2.0 : rounded_up(box.threshold_high));
+      price_low.push_back(box.price_low);
+      price_high.push_back(box.price_high);
+    }
+    const std::vector<float> tables[] = {table_of<float>(low.data(), stakes_.classes), table_of<float>(high.data(), stakes_.classes),
+                                         table_of<float>(price_low.data(), stakes_.classes),
+                                         table_of<float>(price_high.data(), stakes_.classes)};
+    const ClassBoxes boxes{tables[0].data(), tables[1].data(), tables[2].data(), tables[3].data(),
+                           static_cast<std::int32_t>(stakes_.classes)};
+    std::vector<Sums> sums(boxes_.size(), Sums{});
+    std::vector<LabelledPoints> left;
+    std::vector<SomePoints> held;
+    std::int64_t count = 0;
+    for (const LabelledPoints& chunk : chunks_) {
+      held.emplace_back(chunk.count);  // of which only what is written is backed by the system
+      const SomePoints& to = held.back();
+      left.push_back(to.view(reduce_by_class(threads_, chunk, boxes, sums.data(), to.gain.get(), to.correctness.get(), to.label.get())));
+      count += left.back().count;
+    }
+    const Grouped grouped = group(left, count, nullptr);
+    play([&](std::int64_t k) { return std::vector<Chunk>{grouped.of(k)}; }, count, sums.data());
+  }
+
+  void play_whole() {
+    const std::int64_t playing = std::accumulate(stakes_.points, stakes_.points + stakes_.classes, std::int64_t{0});
+    if (stakes_.points[open_[0]] == playing) {  // one class has them all
+      std::vector<Chunk> all;
+      for (const LabelledPoints& chunk : chunks_) all.push_back({chunk.gain, chunk.correctness, chunk.count});
+      return play([&](std::int64_t) { return all; }, size_, nullptr);
+    }
+    const Grouped grouped = group(chunks_, playing, stakes_.points);
+    play([&](std::int64_t k) { return std::vector<Chunk>{grouped.of(k)}; }, playing, nullptr);
+  }
+
+  // Plays the games that are open on the points of(k) of `count` in all; those that were not solved stay open. `sums`: over
+  // points of each class that are decided.
+  template <class Of>
+  void play(const Of& of, std::int64_t count, const Sums* sums) {
+    std::vector<std::optional<Answer>> found(open_.size());
+    const auto game = [&](std::size_t number, int threads) {
+      const std::int64_t k = open_[number];
+      Known known;
+      if (sums) known.add(sums[k]);
+      found[number] = Solver(steps_, random_, stakes_of(k), threads).solve(of(k), known, boxes_[static_cast<std::size_t>(k)]);
+    };
+    std::vector<std::size_t> small;
+    for (std::size_t number = 0; number < open_.size(); ++number) {
+      std::int64_t points = 0;
+      for (const Chunk& chunk : of(open_[number])) points += chunk.count;
+      if (points > own_threads) game(number, threads_);
+      else small.push_back(number);
+    }
+    in_parallel(static_cast<std::int64_t>(small.size()), count * 64,
+                [&](std::int64_t number) { game(small[static_cast<std::size_t>(number)], 1); });
+    std::vector<std::int64_t> open;
+    for (std::size_t number = 0; number < open_.size(); ++number) {
+      if (found[number]) answers.set(open_[number], *found[number]);
+      else open.push_back(open_[number]);
+    }
+    open_ = open;
+  }
+
+  template <class Work>
+  void in_parallel(std::int64_t tasks, std::int64_t bytes, const Work& work) const {
+    Caught caught;
+    for_each_block(useful_threads(threads_, tasks, bytes), tasks,
+                   [&](int, std::int64_t task) { caught.guard([&] { work(task); }); });
+    caught.rethrow();
+  }
+
+  static double rounded_up(double x) {
+    const auto nearest = static_cast<float>(x);
+    return static_cast<double>(nearest) >= x ? nearest : std::nextafter(nearest, HUGE_VALF);
+  }
+
+  const std::vector<LabelledPoints>& chunks_;
+  const ClassStakes& stakes_;
+  const Steps& steps_;
+  const double* random_;
+  int threads_;
+  std::int64_t size_ = 0;
+  std::vector<Box> boxes_;          // where the answer of each class is looked for
+  std::vector<std::int64_t> open_;  // classes whose games are not solved
+};
+
+}  // namespace rad_fast
