@@ -43,7 +43,8 @@ class Report(NamedTuple):
 
 
 def source(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[ASTSource, dict[str, Any]]:
-    """What a launch with these arguments compiles: pointers on 16 bytes, ints equal to 1 and None as constants."""
+    """What a launch with these arguments compiles: pointers on 16 bytes, ints equal to 1 and None as constants, but
+    where the kernel names a type."""
     names = kernel.arg_names
     constants: dict[str, Any] = {name: value for name, value in options.items() if name in names}
     signature: dict[str, str] = {}
@@ -56,7 +57,8 @@ def source(kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> 
         elif value is None or value is True or (isinstance(value, int) and value == 1 and not plain):
             signature[name], constants[name] = "constexpr", value
         elif isinstance(value, int):
-            signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
+            fitting = "i32" if -(2**31) <= value < 2**31 else "i64"
+            signature[name] = kernel.params[at].annotation_type or fitting
             if value % 16 == 0 and not plain:
                 attributes[(at,)] = [["tt.divisibility", 16]]
         elif isinstance(value, float):

@@ -252,14 +252,21 @@ def scoring_triton(arch: int, classes: int, dtype: str) -> Row:
 
     rows = 1 << 20
     logits = torch.empty((rows, classes), dtype=getattr(torch, dtype), device="meta")
-    out = tuple(torch.empty(rows, dtype=d, device="meta") for d in (torch.float32, torch.float32, torch.int32))
+    out = score.Outputs(
+        *(torch.empty(rows, dtype=d, device="meta") for d in (torch.float32, torch.float32, torch.int32))
+    )
     status = torch.empty(4, dtype=torch.int64, device="meta")
     kernel, grid, arguments, options = score.plan(
-        logits, None, (*out, None, None), score.DeviceRule(Rule(), None, None), None, status, score.POINTS.value, 0
+        logits, score.Inputs(), out, score.DeviceRule(Rule(), None, None), status, score.Stage(score.POINTS.value)
     )
     code, shared = aot.kernel(kernel, arguments, options, arch)
     warps, each = options["num_warps"], rows / grid[0]
-    tree = code.tree(work=r"LDG\S*\.(?:128|64)|MUFU\.EX2|STG", rare=r"RED|ATOM")
+    # The path of a program whose rows are all there loads the widest; the last one's has more instructions.
+    found = {
+        width for width in ("128", "64", "32") if any(re.match(rf"LDG\S*\.{width}", line.opcode) for line in code.code)
+    }
+    widest = max(found, key=int, default="")
+    tree = code.tree(work=rf"LDG\S*\.{widest}|MUFU\.EX2", rare=r"RED|ATOM")
     loops = [loop for loop in tree.all() if loop.header != -1 and loop.path.opcodes]
     block = options.get("BLOCK", 0)
     trips = -(-classes // block) if block else 0

@@ -26,6 +26,12 @@ GIVEN = tl.constexpr(int(Kind.GIVEN))
 STEPS = tl.constexpr(int(Kind.STEPS))
 LOGISTIC = tl.constexpr(int(Kind.LOGISTIC))
 
+# Beside whose label the likeliest other class is looked for.
+NOBODYS = tl.constexpr(0)  # it is not looked for
+OWN = tl.constexpr(1)  # of these logits
+TEACHERS = tl.constexpr(2)  # written by the teacher's pass
+NONE_BUT = tl.constexpr(3)  # other classes than the teacher's: the likeliest of all
+
 
 @triton.jit
 def exponential(x):
@@ -76,6 +82,20 @@ def finish_row(top, second, label, total):
 
 
 @triton.jit
+def likeliest_other(z, columns, scored, labels, rows, live, axis: tl.constexpr, BESIDE: tl.constexpr):
+    """The likeliest class but the label, the lowest of equals, as ``row_scores`` finds it."""
+    other = scored[1]
+    if BESIDE == OWN or BESIDE == TEACHERS:
+        label = scored[1]
+        if BESIDE == TEACHERS:
+            label = tl.load(labels + rows, mask=live, other=-1)
+        rest = tl.where(columns == tl.expand_dims(label, axis), float("-inf"), z)
+        other = tl.min(tl.where(rest == tl.expand_dims(tl.max(rest, axis), axis), columns, NO_LABEL), axis)
+        other = tl.where(other == label, 1, other)  # the label is class 0, and all others are ruled out
+    return other
+
+
+@triton.jit
 def step_level(margin, steps, levels, count, PROBES: tl.constexpr):
     """``levels[k]`` where k of the ascending ``steps`` are at most the margin: binary search without branches."""
     passed = tl.zeros(margin.shape, tl.int32)
@@ -89,13 +109,14 @@ def step_level(margin, steps, levels, count, PROBES: tl.constexpr):
 
 @triton.jit
 def write(
-    scored, probability, rows, live, first_row, out, rule, status, student_slot: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr,
+    scored, probability, other, rows, live, first_row, out, given, rule, status,
+    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr,
 ):  # fmt: skip
     """Correctness and gain of scored rows, by stage and rule, and the account of invalid rows."""
     _top, label, _total, margin, confidence, valid = scored
-    a, b, labels, given_probability, exclude = out
-    given, constant, steps, levels, step_count, w0, w1, w2, w3 = rule
+    a, b, labels, given_probability, others = out
+    given_correctness, given_gain, exclude = given
+    constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest = rule
 
     # Invalid rows are rare: one atomic each costs less than adding up their number, which would stop every program at
     # a barrier.
@@ -103,7 +124,7 @@ def write(
     if exclude is not None:
         excluded = tl.load(exclude + rows, mask=live, other=0) != 0
         bad = bad & ~excluded
-    slot = status + 2 * student_slot + tl.zeros(rows.shape, tl.int32)
+    slot = status + 2 * (STAGE == STUDENT) + tl.zeros(rows.shape, tl.int32)
     tl.atomic_add(slot, tl.full(rows.shape, 1, tl.int64), mask=bad, sem="relaxed")
     tl.atomic_min(slot + 1, rows + first_row, mask=bad, sem="relaxed")
 
@@ -125,10 +146,11 @@ def write(
             if KIND == LOGISTIC:
                 x = w0 + w1 * logit(correctness) + w2 * logit(probability) + w3 * margin
                 correctness = tl.div_rn(tl.full(x.shape, 1.0, tl.float32), 1.0 + tl.exp(-x))
+                correctness = tl.minimum(tl.maximum(correctness, lowest), highest)
         elif KIND == CONSTANT:
             correctness = tl.full(margin.shape, 1.0, tl.float32) * constant
         elif KIND == GIVEN:
-            correctness = tl.load(given + rows, mask=live, other=0.0)
+            correctness = tl.load(given_correctness + rows, mask=live, other=0.0)
         elif KIND == STEPS:
             correctness = step_level(margin, steps, levels, step_count, PROBES)
         elif KIND == LOGISTIC:
@@ -136,19 +158,27 @@ def write(
         else:
             correctness = confidence
         if STAGE != TEACHER:
-            gain = tl.where(valid, 1.0 - margin, nan)
+            if given_gain is not None:
+                gain = tl.load(given_gain + rows, mask=live, other=0.0)
+            elif OF_LABEL:
+                gain = 1.0 - probability
+            else:
+                gain = 1.0 - margin
+            gain = tl.where(valid, gain, nan)
             if exclude is not None:
                 gain = tl.where(excluded, nan, gain)
             tl.store(a + rows, gain, mask=live)
+            if others is not None:
+                tl.store(others + rows, tl.where(valid, other, 0).to(tl.uint8), mask=live)
         tl.store(b + rows, tl.where(valid, correctness, nan), mask=live)
         tl.store(labels + rows, label, mask=live)
 
 
 @triton.jit
-def probability_of(given_label, rows, live, logits, row_stride, column_stride, top, total, CLASSES: tl.constexpr):
+def probability_of(given_label, rows, live, logits, row_stride, column_stride, top, total, classes):
     """The probability of a given label: one more number of the row, which the caches still hold."""
     label = tl.load(given_label + rows, mask=live, other=-1)
-    known = live & (label >= 0) & (label < CLASSES)
+    known = live & (label >= 0) & (label < classes)
     offset = rows * row_stride + label.to(tl.int64) * column_stride
     z = tl.load(logits + offset, mask=known, other=float("-inf"))
     if logits.dtype.element_ty != tl.float64:

@@ -1,4 +1,4 @@
-"""Scoring on the GPU: one read of the logits, 12 bytes a point written.
+"""Scoring on the GPU: one read of the logits, 12 bytes a point written, 13 with the likeliest other class.
 
 Bytes, for N points of C classes of s bytes each:
 
@@ -28,16 +28,29 @@ outputs are given, so that calls can be captured in a CUDA graph.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
-from rad_fast.kernels.reference.score import Invalid, Kind, Rule
+from rad_fast.kernels.reference.score import OTHERS, Gain, Invalid, Kind, Rule
 
-from .row import POINTS, SCORES, STUDENT, TEACHER, probability_of, row_scores, write
-from .score_stream import stream_kernel
+from .row import (
+    NOBODYS,
+    NONE_BUT,
+    OWN,
+    POINTS,
+    SCORES,
+    STUDENT,
+    TEACHER,
+    TEACHERS,
+    likeliest_other,
+    probability_of,
+    row_scores,
+    write,
+)
+from .score_stream import SIZES, stream_kernel
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)
 PACKED_BYTES = 512  # rows up to this long are held by one thread
@@ -67,6 +80,7 @@ class Points(NamedTuple):
     correctness: torch.Tensor
     label: torch.Tensor
     status: torch.Tensor
+    other: torch.Tensor | None = None  # uint8: the likeliest class but the label, where it was asked for
 
 
 class DeviceRule(NamedTuple):
@@ -77,54 +91,80 @@ class DeviceRule(NamedTuple):
     levels: torch.Tensor | None
 
 
+class Inputs(NamedTuple):
+    """What a pass reads beside the logits, one number a point."""
+
+    label: torch.Tensor | None = None  # whose probability is wanted
+    correctness: torch.Tensor | None = None
+    gain: torch.Tensor | None = None
+    exclude: torch.Tensor | None = None  # uint8
+
+
+class Outputs(NamedTuple):
+    """What a pass writes: margin and confidence, or gain and correctness; label; what else was asked for."""
+
+    a: torch.Tensor
+    b: torch.Tensor
+    label: torch.Tensor
+    probability: torch.Tensor | None = None
+    other: torch.Tensor | None = None
+
+
+class Stage(NamedTuple):
+    """Which pass it is, and the number of its first row."""
+
+    stage: int
+    first_row: int = 0
+    beside: int = NOBODYS.value  # whose label the likeliest other class is not
+
+
 # ----------------------------------------------------------------------------------------------------------- in kernels
 
 
-@triton.jit(do_not_specialize=["points", "first_row", "step_count"])
+@triton.jit(do_not_specialize=SIZES)
 def tile_kernel(
-    logits, points, row_units, column_stride, first_row, given_label,
-    a, b, labels, given_probability, exclude,
-    given, constant, steps, levels, step_count, w0, w1, w2, w3, status,
-    CLASSES: tl.constexpr, ROW_MULTIPLE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr,
+    logits, points: tl.int64, class_units: tl.int32, row_units: tl.int64, column_stride: tl.int64, first_row: tl.int64,
+    given_label, a, b, labels, given_probability, others, given, given_gain, exclude,
+    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, lowest, highest, status,
+    CLASS_MULTIPLE: tl.constexpr, ROW_MULTIPLE: tl.constexpr, DENSE: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     live = rows < points
     columns = tl.arange(0, COLUMNS)
-    # The stride is passed as a multiple of the vector width: the compiler then knows that rows begin on one.
+    # Classes and stride are passed as multiples of the vector's width: the compiler then knows that rows begin and end
+    # on one.
+    classes = class_units * CLASS_MULTIPLE
     row_stride = tl.cast(row_units, tl.int64) * ROW_MULTIPLE
+    if DENSE:
+        column_stride = 1
     where = logits + rows[:, None] * row_stride + columns[None, :].to(tl.int64) * column_stride
-    z = tl.load(where, mask=live[:, None] & (columns < CLASSES)[None, :], other=float("-inf"))
+    z = tl.load(where, mask=live[:, None] & (columns < classes)[None, :], other=float("-inf"))
     if logits.dtype.element_ty != tl.float64:
         z = z.to(tl.float32)
     scored = row_scores(z, columns[None, :], 1, 0)
+    other = likeliest_other(z, columns[None, :], scored, labels, rows, live, 1, BESIDE)
     probability = scored[3]
     if given_label is not None:
         probability = probability_of(
-            given_label, rows, live, logits, row_stride, column_stride, scored[0], scored[2], CLASSES
+            given_label, rows, live, logits, row_stride, column_stride, scored[0], scored[2], classes
         )
-    out = (a, b, labels, given_probability, exclude)
-    rule = (given, constant, steps, levels, step_count, w0, w1, w2, w3)
-    write(scored, probability, rows, live, first_row, out, rule, status, STAGE == STUDENT, STAGE, KIND, PROBES)
+    out = (a, b, labels, given_probability, others)
+    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest)
+    write(
+        scored, probability, other, rows, live, first_row, out, (given, given_gain, exclude), rule, status,
+        STAGE, KIND, PROBES, OF_LABEL,
+    )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["first_row", "step_count"])  # points that 16 divides: whole vectors are written
-def packed_kernel(
-    logits, points, first_row, given_label,
-    a, b, labels, given_probability, exclude,
-    given, constant, steps, levels, step_count, w0, w1, w2, w3, status,
-    CLASSES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, LEVELS: tl.constexpr, RUN: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr,
+@triton.jit
+def packed_rows(
+    logits, flat, rows, live, first_row, given_label, out, given, rule, status,
+    CLASSES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, LEVELS: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
-    first = tl.program_id(0).to(tl.int64) * ROWS
-    rows = first + tl.arange(0, ROWS)
-    live = rows < points
-    run = tl.arange(0, RUN)
-    # A mask that depends on the number of points would make loads scalar: only the last program has one.
-    if first + ROWS <= points:
-        flat = tl.load(logits + first * CLASSES + run, mask=run < ROWS * CLASSES, other=0.0)
-    else:
-        flat = tl.load(logits + first * CLASSES + run, mask=run < (points - first) * CLASSES, other=0.0)
+    """Scores of rows that were loaded as one run."""
     # Columns first, rows last: neighbouring threads hold neighbouring rows, each thread the whole of its own.
     column, row = tl.arange(0, COLUMNS)[:, None], tl.arange(0, ROWS)[None, :]
     inside = column < CLASSES
@@ -133,13 +173,41 @@ def packed_kernel(
     if logits.dtype.element_ty != tl.float64:
         z = z.to(tl.float32)
     z = tl.where(inside, z, float("-inf"))
-    scored = row_scores(z, tl.arange(0, COLUMNS)[:, None], 0, LEVELS)
+    scored = row_scores(z, column, 0, LEVELS)
+    other = likeliest_other(z, column, scored, out[2], rows, live, 0, BESIDE)
     probability = scored[3]
     if given_label is not None:
         probability = probability_of(given_label, rows, live, logits, CLASSES, 1, scored[0], scored[2], CLASSES)
-    out = (a, b, labels, given_probability, exclude)
-    rule = (given, constant, steps, levels, step_count, w0, w1, w2, w3)
-    write(scored, probability, rows, live, first_row, out, rule, status, STAGE == STUDENT, STAGE, KIND, PROBES)
+    write(scored, probability, other, rows, live, first_row, out, given, rule, status, STAGE, KIND, PROBES, OF_LABEL)
+
+
+@triton.jit(do_not_specialize=SIZES)
+def packed_kernel(
+    logits, points: tl.int64, first_row: tl.int64,
+    given_label, a, b, labels, given_probability, others, given, given_gain, exclude,
+    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, lowest, highest, status,
+    CLASSES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, LEVELS: tl.constexpr, RUN: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
+):  # fmt: skip
+    first = tl.program_id(0).to(tl.int64) * ROWS
+    rows = first + tl.arange(0, ROWS)
+    run = tl.arange(0, RUN)
+    out = (a, b, labels, given_probability, others)
+    beside = (given, given_gain, exclude)
+    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest)
+    # A mask that depends on the number of points would make loads and stores scalar: only the last program has one.
+    if first + ROWS <= points:
+        flat = tl.load(logits + first * CLASSES + run, mask=run < ROWS * CLASSES, other=0.0)
+        packed_rows(
+            logits, flat, rows, tl.full((ROWS,), 1, tl.int1), first_row, given_label, out, beside, rule, status,
+            CLASSES, ROWS, COLUMNS, LEVELS, STAGE, KIND, PROBES, OF_LABEL, BESIDE,
+        )  # fmt: skip
+    else:
+        flat = tl.load(logits + first * CLASSES + run, mask=run < (points - first) * CLASSES, other=0.0)
+        packed_rows(
+            logits, flat, rows, rows < points, first_row, given_label, out, beside, rule, status,
+            CLASSES, ROWS, COLUMNS, LEVELS, STAGE, KIND, PROBES, OF_LABEL, BESIDE,
+        )  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["value_even", "value_odd"])
@@ -162,8 +230,8 @@ def score(logits: torch.Tensor, given: torch.Tensor | None = None, *, first_row:
     if given is not None:
         check_vector(given, "given", torch.int32, logits)
     status = new_status(device)
-    out = (margin, confidence, label, probability, None)
-    launch(logits, given, out, DeviceRule(Rule(), None, None), None, status, SCORES.value, first_row)
+    out = Outputs(margin, confidence, label, probability)
+    launch(logits, Inputs(given), out, DeviceRule(Rule(), None, None), status, Stage(SCORES.value, first_row))
     return Scores(margin, confidence, label, probability, status)
 
 
@@ -175,13 +243,17 @@ def appraise(
     exclude: torch.Tensor | None = None,
     out: Points | None = None,
     *,
+    gain: torch.Tensor | None = None,
+    other: bool = False,
     first_row: int = 0,
 ) -> Points:
     """Gain, correctness and label of every point.
 
-    ``given``: float32 correctness, for a rule of kind GIVEN. ``exclude``: a boolean mask of points whose gain becomes
-    NaN, and whose rows are not counted where they are invalid. ``out``: where to write; its counts of invalid rows are
-    added to, so that chunks can share them (``first_row``: the number of the chunk's first row).
+    ``given``: float32 correctness, for a rule of kind GIVEN. ``gain``: the gains, float32 and multiples of 2^-24, in
+    place of those of the rule. ``exclude``: a boolean mask of points whose gain becomes NaN, and whose rows are not
+    counted where they are invalid. ``other``: whether the likeliest class but the label is wanted; of at most 256.
+    ``out``: where to write; its counts of invalid rows are added to, so that chunks can share them (``first_row``: the
+    number of the chunk's first row).
     """
     check(teacher, "logits")
     rule = prepare(Rule() if rule is None else rule, teacher.device)
@@ -199,21 +271,39 @@ def appraise(
         if given is None:
             raise ValueError("correctness: expected one number for each point, got none")
         check_vector(given, "correctness", torch.float32, teacher)
+    if gain is not None:
+        check_vector(gain, "gain", torch.float32, teacher)
     if exclude is not None:
         check_vector(exclude, "exclude", torch.bool, teacher)
         exclude = exclude.view(torch.uint8)
     if out is None:
-        gain = torch.empty(len(teacher), dtype=torch.float32, device=teacher.device)
-        label = torch.empty(len(teacher), dtype=torch.int32, device=teacher.device)
-        out = Points(gain, torch.empty_like(gain), label, new_status(teacher.device))
-    arrays = (out.gain, out.correctness, out.label, None, exclude)
+        out = new_points(teacher, other)
+    arrays = Outputs(out.gain, out.correctness, out.label, None, out.other)
+    if out.other is not None:
+        check_vector(out.other, "out.other", torch.uint8, teacher)
+        if max(teacher.shape[1], 0 if student is None else student.shape[1]) > OTHERS:
+            raise ValueError(f"other: it takes one byte, for at most {OTHERS} classes")
+    whose = OWN if student is None else TEACHERS if student.shape[1] == teacher.shape[1] else NONE_BUT
+    beside = NOBODYS.value if out.other is None else whose.value
     if student is None:
-        launch(teacher, None, arrays, rule, given, out.status, POINTS.value, first_row)
+        mine = Inputs(None, given, gain, exclude)
+        launch(teacher, mine, arrays, rule, out.status, Stage(POINTS.value, first_row, beside))
         return out
-    launch(teacher, None, arrays, rule, given, out.status, TEACHER.value, first_row)
-    gathered = out.label if kind == Kind.LOGISTIC else None
-    launch(student, gathered, arrays, rule, None, out.status, STUDENT.value, first_row)
+    bare = arrays._replace(other=None)
+    launch(teacher, Inputs(None, given, None, exclude), bare, rule, out.status, Stage(TEACHER.value, first_row))
+    of_label = rule.rule.gain == Gain.LABEL and gain is None
+    gathered = out.label if kind == Kind.LOGISTIC or of_label else None
+    mine = Inputs(gathered, None, gain, exclude)
+    launch(student, mine, arrays, rule, out.status, Stage(STUDENT.value, first_row, beside))
     return out
+
+
+def new_points(logits: torch.Tensor, other: bool) -> Points:
+    rows, device = len(logits), logits.device
+    gain = torch.empty(rows, dtype=torch.float32, device=device)
+    label = torch.empty(rows, dtype=torch.int32, device=device)
+    byte = torch.empty(rows, dtype=torch.uint8, device=device) if other else None
+    return Points(gain, torch.empty_like(gain), label, new_status(device), byte)
 
 
 def prepare(rule: Rule | DeviceRule, device: torch.device) -> DeviceRule:
@@ -265,49 +355,57 @@ def check_vector(values: torch.Tensor, name: str, dtype: torch.dtype, logits: to
         raise ValueError(f"{name}: expected a contiguous tensor, got stride {values.stride()}")
 
 
-def launch(logits, given_label, out, rule: DeviceRule, given, status, stage: int, first_row: int) -> None:
+def launch(
+    logits: torch.Tensor, given: Inputs, out: Outputs, rule: DeviceRule, status: torch.Tensor, stage: Stage
+) -> None:
     """Enqueue the kernel that suits the shape."""
     if not len(logits):
         return
-    kernel, grid, arguments, options = plan(logits, given_label, out, rule, given, status, stage, first_row)
+    kernel, grid, arguments, options = plan(logits, given, out, rule, status, stage)
     with on_device(logits):
         kernel[grid](*arguments, **options, enable_fp_fusion=False)
 
 
-def plan(logits, given_label, out, rule: DeviceRule, given, status, stage: int, first_row: int):
+def plan(
+    logits: torch.Tensor, given: Inputs, out: Outputs, rule: DeviceRule, status: torch.Tensor, stage: Stage
+) -> tuple[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any]]:
     """Which kernel, how many programs, with what arguments and options."""
-
     rows, classes = logits.shape
     row_stride, column_stride = logits.stride()
-    table = rule.steps, rule.levels, 0 if rule.steps is None else len(rule.steps)
-    constants = (given, float(rule.rule.constant), *table, *(float(w) for w in rule.rule.weights))
-    probes = table[2].bit_length()
-    tail = {"STAGE": stage, "KIND": int(rule.rule.kind), "PROBES": probes}
+    steps = 0 if rule.steps is None else len(rule.steps)
+    numbers = (*rule.rule.weights, *rule.rule.bounds)
+    constants = (float(rule.rule.constant), rule.steps, rule.levels, steps, *(float(number) for number in numbers))
+    tail = {
+        "STAGE": stage.stage, "KIND": int(rule.rule.kind), "PROBES": steps.bit_length(),
+        "OF_LABEL": stage.stage == STUDENT.value and rule.rule.gain == Gain.LABEL, "BESIDE": stage.beside,
+    }  # fmt: skip
+    rest = (given.label, *out, given.correctness, given.gain, given.exclude, *constants, status)
     columns = max(2, triton.next_power_of_2(classes))
     width = max(4, logits.element_size())  # of a number in a register
     if classes * width <= PACKED_BYTES and column_stride == 1 and row_stride == classes:
         block = min(512, max(128, 4096 // columns)) if not INTERPRETED else max(128, 65536 // columns)
         run = triton.next_power_of_2(block * classes)
-        arguments = (logits, rows, first_row, given_label, *out, *constants, status)
         shape = {"CLASSES": classes, "ROWS": block, "COLUMNS": columns, "RUN": run}
         shape["LEVELS"] = columns.bit_length() - 1
+        arguments = (logits, rows, stage.first_row, *rest)
         return packed_kernel, (triton.cdiv(rows, block),), arguments, {**shape, **tail, "num_warps": 4}
-    multiple = vector_multiple(row_stride, logits.element_size())
-    place = (logits, rows, row_stride // multiple, column_stride, first_row, given_label)
-    arguments = (*place, *out, *constants, status)
+    of_classes, of_rows = (vector_multiple(number, logits.element_size()) for number in (classes, row_stride))
+    place = (row_stride // of_rows, column_stride, stage.first_row, *rest)
+    shape = {"ROW_MULTIPLE": of_rows, "DENSE": column_stride == 1}
     if classes * width <= TILE_BYTES:
         warps = max(1, columns * width // WARP_BYTES)
         block = max(1, (1 << 18 if INTERPRETED else WARP_BYTES // width) // columns)
-        shape = {"CLASSES": classes, "ROW_MULTIPLE": multiple, "ROWS": block, "COLUMNS": columns}
+        shape |= {"CLASS_MULTIPLE": of_classes, "ROWS": block, "COLUMNS": columns}
+        arguments = (logits, rows, classes // of_classes, *place)
         return tile_kernel, (triton.cdiv(rows, block),), arguments, {**shape, **tail, "num_warps": warps}
-    shape = {"CLASSES": classes, "ROW_MULTIPLE": multiple, "BLOCK": 4096}
-    return stream_kernel, (rows,), arguments, {**shape, **tail, "num_warps": 8}
+    shape |= {"CLASSES": classes, "BLOCK": 4096}  # with a number that is passed a row took a tenth more instructions
+    return stream_kernel, (rows,), (logits, rows, *place), {**shape, **tail, "num_warps": 8}
 
 
-def vector_multiple(row_stride: int, item: int) -> int:
-    """The widest vector, in elements and up to 16 bytes, on which every row begins if the first does."""
+def vector_multiple(length: int, item: int) -> int:
+    """The widest vector, in elements and up to 16 bytes, of which a length is a multiple."""
     width = 16 // item
-    while row_stride % width:
+    while length % width:
         width //= 2
     return width
 

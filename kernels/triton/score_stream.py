@@ -11,7 +11,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .row import NO_LABEL, STUDENT, exponential, finish_row, probability_of, write
+from .row import NO_LABEL, exponential, finish_row, probability_of, write
+
+SIZES = ["points", "class_units", "row_units", "column_stride", "first_row", "step_count"]  # no kernel is for one alone
 
 
 @triton.jit
@@ -20,16 +22,18 @@ def load_block(where, column_stride, lanes, start, CLASSES: tl.constexpr):
     return tl.load(where + columns.to(tl.int64) * column_stride, mask=columns < CLASSES, other=float("-inf"))
 
 
-@triton.jit(do_not_specialize=["points", "first_row", "step_count"])
+@triton.jit(do_not_specialize=SIZES)
 def stream_kernel(
-    logits, points, row_units, column_stride, first_row, given_label,
-    a, b, labels, given_probability, exclude,
-    given, constant, steps, levels, step_count, w0, w1, w2, w3, status,
-    CLASSES: tl.constexpr, ROW_MULTIPLE: tl.constexpr, BLOCK: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr,
+    logits, points: tl.int64, row_units: tl.int64, column_stride: tl.int64, first_row: tl.int64,
+    given_label, a, b, labels, given_probability, others, given, given_gain, exclude,
+    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, lowest, highest, status,
+    CLASSES: tl.constexpr, ROW_MULTIPLE: tl.constexpr, DENSE: tl.constexpr, BLOCK: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     row_stride = tl.cast(row_units, tl.int64) * ROW_MULTIPLE
+    if DENSE:
+        column_stride = 1
     lanes = tl.arange(0, BLOCK)
     where = logits + row * row_stride
     wide: tl.constexpr = logits.dtype.element_ty == tl.float64
@@ -65,6 +69,9 @@ def stream_kernel(
         probability = probability_of(
             given_label, rows, live, logits, row_stride, column_stride, scored[0], scored[2], CLASSES
         )
-    out = (a, b, labels, given_probability, exclude)
-    rule = (given, constant, steps, levels, step_count, w0, w1, w2, w3)
-    write(scored, probability, rows, live, first_row, out, rule, status, STAGE == STUDENT, STAGE, KIND, PROBES)
+    out = (a, b, labels, given_probability, others)
+    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest)
+    write(
+        scored, probability, scored[1], rows, live, first_row, out, (given, given_gain, exclude), rule, status,
+        STAGE, KIND, PROBES, OF_LABEL,
+    )  # fmt: skip

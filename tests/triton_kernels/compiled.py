@@ -12,7 +12,7 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.gpu import aot
-from rad_fast.kernels.reference.score import Kind, Rule
+from rad_fast.kernels.reference.score import Gain, Kind, Rule
 from rad_fast.kernels.triton import equilibrium, game, sample, score, settle, solver
 
 F32, F64, I32, I64 = torch.float32, torch.float64, torch.int32, torch.int64
@@ -24,15 +24,20 @@ def array(dtype: torch.dtype, *shape: int) -> torch.Tensor:
     return torch.empty(shape or (POINTS,), dtype=dtype, device="meta")
 
 
-def scoring(classes: int, dtype: torch.dtype, rule: Rule, stage: int, stride: int | None = None) -> Case:
+def scoring(
+    classes: int, dtype: torch.dtype, rule: Rule, stage: int, stride: int | None = None, beside: int = 0
+) -> Case:
     logits = torch.empty_strided((POINTS, classes), (stride or classes, 1), dtype=dtype, device="meta")
-    out = (array(F32), array(F32), array(I32), None, None)
-    labels = array(I32) if stage == score.STUDENT.value else None
+    out = score.Outputs(array(F32), array(F32), array(I32), None, array(torch.uint8) if beside else None)
+    of_student = stage == score.STUDENT.value
     steps = score.DeviceRule(rule, *((array(F32, 100), array(F32, 101)) if rule.kind == Kind.STEPS else (None, None)))
-    given = array(F32) if rule.kind == Kind.GIVEN and stage != score.STUDENT.value else None
-    kernel, _, arguments, options = score.plan(logits, labels, out, steps, given, array(I64, 4), stage, 0)
-    name = f"{kernel.__name__} {classes} {str(dtype)[6:]} {rule.kind.name.lower()} stage {stage} stride {stride}"
-    return name, kernel, arguments, options
+    correctness = array(F32) if rule.kind == Kind.GIVEN and not of_student else None
+    given = score.Inputs(array(I32) if of_student else None, correctness)
+    kernel, _, arguments, options = score.plan(
+        logits, given, out, steps, array(I64, 4), score.Stage(stage, beside=beside)
+    )
+    words = (classes, str(dtype)[6:], rule.kind.name.lower(), f"stage {stage}", f"stride {stride}", f"beside {beside}")
+    return " ".join(map(str, (kernel.__name__, *words))), kernel, arguments, options
 
 
 def scoring_cases(every: bool) -> list[Case]:
@@ -40,13 +45,17 @@ def scoring_cases(every: bool) -> list[Case]:
     logistic = Rule(Kind.LOGISTIC, weights=(0.1, 0.2, 0.3, 0.4))
     cases = [
         scoring(classes, dtype, Rule(), points)
-        for classes in ((2, 10, 40, 100, 1000, 4096, 16384, 131072) if every else (10, 1000, 131072))
+        for classes in ((2, 10, 40, 100, 1000, 4096, 16384, 50257, 131072) if every else (10, 1000, 131072))
         for dtype in ((torch.bfloat16, F32, F64, torch.float16) if every else (torch.bfloat16, F32))
     ]
     rules = (logistic, Rule(Kind.STEPS), Rule(Kind.GIVEN), Rule(Kind.CONSTANT)) if every else (logistic,)
     cases += [scoring(1000, torch.bfloat16, rule, teacher) for rule in rules]
     cases += [scoring(classes, torch.bfloat16, logistic, student) for classes in (10, 1000, 131072)]
     cases.append(scoring(1000, torch.bfloat16, Rule(), points, stride=1024))
+    of_label = Rule(gain=Gain.LABEL)
+    for classes in (10, 100, 256):  # a thread a row, and a row over several
+        cases.append(scoring(classes, torch.bfloat16, Rule(), points, beside=score.OWN.value))
+        cases.append(scoring(classes, torch.bfloat16, of_label, student, beside=score.TEACHERS.value))
     return cases
 
 

@@ -8,7 +8,7 @@ import torch
 from cases import DEVICE, DTYPES, EVERY, host, logits, on_device, some
 
 from rad_fast.kernels.reference import score as reference
-from rad_fast.kernels.reference.score import Kind, Rule, empty_points
+from rad_fast.kernels.reference.score import Gain, Kind, Rule, empty_points
 from rad_fast.kernels.triton import score as kernels
 
 TOLERANCE = 2e-6  # the interpreter adds float32 one after the other
@@ -106,10 +106,12 @@ RULES = [
     Rule(Kind.STEPS, steps=(), levels=(0.5,)),
     Rule(Kind.STEPS, steps=tuple(np.linspace(0, 1, 130)), levels=tuple(np.linspace(0, 1, 131))),
     Rule(Kind.LOGISTIC, weights=(0.3, 0.6, 0.2, -1.5)),
+    Rule(Kind.LOGISTIC, weights=(0.3, 0.6, 0.2, -1.5), bounds=(0.3, 0.8), gain=Gain.LABEL),
+    Rule(gain=Gain.LABEL),
 ]
 
 
-@pytest.mark.parametrize("rule", some(RULES, [RULES[6]]), ids=lambda rule: rule.kind.name.lower())
+@pytest.mark.parametrize("rule", some(RULES, [RULES[7]]), ids=lambda rule: f"{rule.kind.name} {rule.gain.name}".lower())
 @pytest.mark.parametrize("classes", some([10, 100, 16500], [10]))
 def test_points_equal_the_references(rule: Rule, classes: int) -> None:
     rows = 200 if classes < 1000 else 6
@@ -145,6 +147,45 @@ def test_points_equal_the_references(rule: Rule, classes: int) -> None:
             assert np.array_equal(on_grid[~np.isnan(on_grid)], np.round(on_grid[~np.isnan(on_grid)]))
 
 
+@pytest.mark.parametrize("classes", some([3, 10, 100, 129, 256], [10]))  # a thread a row, and a row over several
+@pytest.mark.parametrize("whose", some(["own", "teachers", "none but"], ["teachers"]))
+def test_the_likeliest_other_class_is_the_references(classes: int, whose: str) -> None:
+    rows = 300
+    teacher = logits(rows, classes, torch.bfloat16, 1, 1.0)  # of few bits: second places are shared, too
+    student = None
+    if whose != "own":
+        student = logits(rows, classes - (whose == "none but"), torch.float32, 2, 1.0).round()
+    for z in (teacher,) if student is None else (teacher, student):
+        z[3] = -float("inf")
+        z[3, 0] = 1  # all others are ruled out: the lowest of them is class 1
+        z[6] = -float("inf")
+        z[6, z.shape[1] - 1] = 1  # and here class 0
+        z[9] = -float("inf")
+        z[12, 1] = float("nan")
+    want = empty_points(rows, other=True)
+    beside = None if student is None else host(student)
+    reference.appraise(host(teacher), beside, Rule(), None, want)
+    got = kernels.appraise(teacher, student, other=True)
+    assert got.other is not None
+    assert np.array_equal(host(got.other), want.other)
+    assert np.array_equal(host(got.label), want.label)
+
+
+def test_given_gains_stand_where_rows_are_valid() -> None:
+    rows = 100
+    teacher, student = logits(rows, 10, torch.float32, 1), logits(rows, 10, torch.float32, 2)
+    teacher[5, 1], student[8] = float("nan"), -float("inf")
+    gains = torch.randint(0, 1 << 24, (rows,), device=DEVICE).to(torch.float32) / (1 << 24)
+    exclude = torch.zeros(rows, dtype=torch.bool, device=DEVICE)
+    exclude[3] = True
+    for beside in some((student, None), (student,)):
+        got = kernels.appraise(teacher, beside, Rule(gain=Gain.LABEL), exclude=exclude, gain=gains).gain
+        out = torch.isnan(got).nonzero()[:, 0].tolist()
+        assert out == ([3, 5, 8] if beside is not None else [3, 5])
+        kept = ~torch.isnan(got)
+        assert torch.equal(got[kept], gains[kept])
+
+
 def test_excluded_rows_are_not_counted_as_invalid() -> None:
     z = logits(50, 10, torch.float32)
     z[7], z[9] = float("nan"), float("nan")
@@ -178,6 +219,8 @@ def test_chunks_share_their_counts_and_write_in_place() -> None:
         ({"teacher": torch.zeros(3, 2), "rule": Rule(Kind.LOGISTIC)}, ValueError, "student_logits: this Calibrator"),
         ({"teacher": torch.zeros(3, 2), "rule": Rule(Kind.GIVEN)}, ValueError, "correctness: expected one number"),
         ({"teacher": torch.zeros(3, 2), "exclude": torch.zeros(3)}, ValueError, "exclude: expected torch.bool"),
+        ({"teacher": torch.zeros(3, 2), "gain": torch.zeros(2)}, ValueError, "gain: expected torch.float32"),
+        ({"teacher": torch.zeros(3, 257), "other": True}, ValueError, "other: it takes one byte"),
     ],
 )
 def test_what_cannot_be_is_said(arguments: dict[str, object], error: type[Exception], message: str) -> None:
