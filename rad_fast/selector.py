@@ -133,14 +133,14 @@ class Selector(Parameters):
         given = (logits, *of_points.values(), chosen, exclude)
         if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
             kernels = route(self.backend, logits)
-            if self._quotas is None and chosen is None and _on_device(kernels, self._quotas, given):
+            if self._quotas is None and chosen is None and _on_device(given):
                 return self._fit_on_device(kernels, given)
         self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
 
     def _blocks(self, given: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
         """What is given, in the pieces in which it is scored: what a device does not score comes in small ones."""
-        if inputs.is_cuda(given[0]) and not _on_device(route(self.backend, given[0]), self._quotas, given):
+        if inputs.is_cuda(given[0]) and not _on_device(given):
             return host_blocks(*given)
         return (given,)
 
@@ -171,7 +171,7 @@ class Selector(Parameters):
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
-            if _on_device(kernels, self._quotas, asked):
+            if _on_device(asked):
                 return self._score_on_device(kernels, asked)
             wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
             logits, student_logits, gain, correctness, chosen, exclude = map(fetched, asked)
@@ -409,17 +409,10 @@ class Selector(Parameters):
         return self
 
 
-def _on_device(kernels: Route, quotas: Any, given: tuple[Any, ...]) -> bool:
+def _on_device(given: tuple[Any, ...]) -> bool:
     """Whether a device scores these, the arguments in their order; a student's k largest logits alone it does not."""
-    logits, student_logits, gain, correctness, chosen, _ = given
-    if student_logits is not None and hasattr(student_logits, "n_classes"):
-        return False
-    if kernels.whole:
-        return True
-    logistic = isinstance(correctness, Calibrator) and correctness.needs_student_
-    alike = student_logits is not None and tuple(student_logits.shape)[1:] == tuple(logits.shape)[1:]
-    of_margin = isinstance(gain, str) and (gain == "margin" or (gain == "auto" and not alike))
-    return quotas is None and chosen is None and of_margin and not logistic
+    student_logits = given[1]
+    return student_logits is None or not hasattr(student_logits, "n_classes")
 
 
 def _source_of(asked: Task, given: tuple[Any, ...]) -> inputs.Source:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from rad_fast.kernels.reference.game import GRID_BITS
 from rad_fast.kernels.reference.score import CLIP_BITS, Kind
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 NO_LABEL = tl.constexpr(2**31 - 1)  # above every label
 CLIP = tl.constexpr(2.0**-CLIP_BITS)
+GRID = tl.constexpr(2.0**GRID_BITS)
 
 # What a pass over logits writes.
 SCORES = tl.constexpr(0)  # margin, confidence, label
@@ -25,6 +27,14 @@ CONSTANT = tl.constexpr(int(Kind.CONSTANT))
 GIVEN = tl.constexpr(int(Kind.GIVEN))
 STEPS = tl.constexpr(int(Kind.STEPS))
 LOGISTIC = tl.constexpr(int(Kind.LOGISTIC))
+
+# What is counted, each with the first row where it is so: ``kernels.reference.score.Findings``.
+OF_TEACHER = tl.constexpr(0)
+OF_STUDENT = tl.constexpr(1)
+OF_CORRECTNESS = tl.constexpr(2)
+OF_GAIN = tl.constexpr(3)
+LEFT_OUT = tl.constexpr(4)
+COUNTS = 16  # numbers of an account; a power of two that holds two for each
 
 # Beside whose label the likeliest other class is looked for.
 NOBODYS = tl.constexpr(0)  # it is not looked for
@@ -85,7 +95,7 @@ def finish_row(top, second, label, total):
 def likeliest_other(z, columns, scored, labels, rows, live, axis: tl.constexpr, BESIDE: tl.constexpr):
     """The likeliest class but the label, the lowest of equals, as ``row_scores`` finds it."""
     other = scored[1]
-    if BESIDE == OWN or BESIDE == TEACHERS:
+    if (BESIDE == OWN) | (BESIDE == TEACHERS):
         label = scored[1]
         if BESIDE == TEACHERS:
             label = tl.load(labels + rows, mask=live, other=-1)
@@ -108,6 +118,20 @@ def step_level(margin, steps, levels, count, PROBES: tl.constexpr):
 
 
 @triton.jit
+def within(number):
+    return (number >= 0.0) & (number <= 1.0)
+
+
+@triton.jit
+def noted(status, SLOT: tl.constexpr, bad, rows):
+    """Counts rows, and keeps the first of them. There are few: one atomic each costs less than adding up their number,
+    which would stop every program at a barrier."""
+    slot = status + 2 * SLOT + tl.zeros(bad.shape, tl.int32)
+    tl.atomic_add(slot, tl.full(bad.shape, 1, tl.int64), mask=bad, sem="relaxed")
+    tl.atomic_min(slot + 1, rows, mask=bad, sem="relaxed")
+
+
+@triton.jit
 def write(
     scored, probability, other, rows, live, first_row, out, given, rule, status,
     STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr,
@@ -118,15 +142,11 @@ def write(
     given_correctness, given_gain, exclude = given
     constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest = rule
 
-    # Invalid rows are rare: one atomic each costs less than adding up their number, which would stop every program at
-    # a barrier.
-    bad = live & ~valid
+    counted = live
     if exclude is not None:
         excluded = tl.load(exclude + rows, mask=live, other=0) != 0
-        bad = bad & ~excluded
-    slot = status + 2 * (STAGE == STUDENT) + tl.zeros(rows.shape, tl.int32)
-    tl.atomic_add(slot, tl.full(rows.shape, 1, tl.int64), mask=bad, sem="relaxed")
-    tl.atomic_min(slot + 1, rows + first_row, mask=bad, sem="relaxed")
+        counted = live & ~excluded
+    noted(status, OF_STUDENT if STAGE == STUDENT else OF_TEACHER, counted & ~valid, rows + first_row)
 
     nan = float("nan")
     label = tl.where(valid, label, -1)
@@ -151,6 +171,7 @@ def write(
             correctness = tl.full(margin.shape, 1.0, tl.float32) * constant
         elif KIND == GIVEN:
             correctness = tl.load(given_correctness + rows, mask=live, other=0.0)
+            noted(status, OF_CORRECTNESS, counted & ~within(correctness), rows + first_row)
         elif KIND == STEPS:
             correctness = step_level(margin, steps, levels, step_count, PROBES)
         elif KIND == LOGISTIC:
@@ -160,11 +181,17 @@ def write(
         if STAGE != TEACHER:
             if given_gain is not None:
                 gain = tl.load(given_gain + rows, mask=live, other=0.0)
+                noted(status, OF_GAIN, counted & ~within(gain), rows + first_row)
+                on_grid = (tl.floor(gain.to(tl.float64) * GRID + 0.5) * (1.0 / GRID)).to(tl.float32)
+                gain = tl.where(within(gain), on_grid, nan)
             elif OF_LABEL:
                 gain = 1.0 - probability
             else:
                 gain = 1.0 - margin
+            if KIND == GIVEN:  # the game's integers rest on numbers in [0, 1]
+                gain = tl.where(within(correctness), gain, nan)
             gain = tl.where(valid, gain, nan)
+            noted(status, LEFT_OUT, counted & ~valid, rows + first_row)
             if exclude is not None:
                 gain = tl.where(excluded, nan, gain)
             tl.store(a + rows, gain, mask=live)

@@ -34,9 +34,10 @@ import torch
 import triton
 import triton.language as tl
 
-from rad_fast.kernels.reference.score import OTHERS, Gain, Invalid, Kind, Rule
+from rad_fast.kernels.reference.score import OTHERS, Findings, Gain, Invalid, Kind, Rule
 
 from .row import (
+    COUNTS,
     NOBODYS,
     NONE_BUT,
     OWN,
@@ -64,7 +65,7 @@ DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class Scores(NamedTuple):
-    """Per row; ``status`` holds the count of invalid rows and the first of them (see ``invalid``)."""
+    """Per row; ``status`` holds what was counted (see ``findings``)."""
 
     margin: torch.Tensor
     confidence: torch.Tensor
@@ -74,13 +75,13 @@ class Scores(NamedTuple):
 
 
 class Points(NamedTuple):
-    """What selection keeps of each point; ``status`` as in Scores, for the teacher and for the student."""
+    """What selection keeps of each point; ``status`` as in Scores (see ``findings``)."""
 
     gain: torch.Tensor
     correctness: torch.Tensor
     label: torch.Tensor
+    other: torch.Tensor | None  # uint8: the likeliest class but the label, where it was asked for
     status: torch.Tensor
-    other: torch.Tensor | None = None  # uint8: the likeliest class but the label, where it was asked for
 
 
 class DeviceRule(NamedTuple):
@@ -241,19 +242,18 @@ def appraise(
     rule: Rule | DeviceRule | None = None,
     given: torch.Tensor | None = None,
     exclude: torch.Tensor | None = None,
+    gains: torch.Tensor | None = None,
     out: Points | None = None,
     *,
-    gain: torch.Tensor | None = None,
-    other: bool = False,
+    others: bool = False,
     first_row: int = 0,
 ) -> Points:
     """Gain, correctness and label of every point.
 
-    ``given``: float32 correctness, for a rule of kind GIVEN. ``gain``: the gains, float32 and multiples of 2^-24, in
-    place of those of the rule. ``exclude``: a boolean mask of points whose gain becomes NaN, and whose rows are not
-    counted where they are invalid. ``other``: whether the likeliest class but the label is wanted; of at most 256.
-    ``out``: where to write; its counts of invalid rows are added to, so that chunks can share them (``first_row``: the
-    number of the chunk's first row).
+    ``given``: float32 correctness, for a rule of kind GIVEN. ``gains``: float32 gains in place of those of the rule.
+    ``exclude``: a boolean mask of points whose gain becomes NaN, and whose rows are not counted where they are invalid.
+    ``others``: each point's likeliest class but the label as well, of at most 256 classes. ``out``: where to write; its
+    counts are added to, so that chunks can share them (``first_row``: the number of the chunk's first row).
     """
     check(teacher, "logits")
     rule = prepare(Rule() if rule is None else rule, teacher.device)
@@ -271,39 +271,39 @@ def appraise(
         if given is None:
             raise ValueError("correctness: expected one number for each point, got none")
         check_vector(given, "correctness", torch.float32, teacher)
-    if gain is not None:
-        check_vector(gain, "gain", torch.float32, teacher)
+    if gains is not None:
+        check_vector(gains, "gain", torch.float32, teacher)
     if exclude is not None:
         check_vector(exclude, "exclude", torch.bool, teacher)
         exclude = exclude.view(torch.uint8)
     if out is None:
-        out = new_points(teacher, other)
+        out = new_points(teacher, others)
     arrays = Outputs(out.gain, out.correctness, out.label, None, out.other)
     if out.other is not None:
         check_vector(out.other, "out.other", torch.uint8, teacher)
         if max(teacher.shape[1], 0 if student is None else student.shape[1]) > OTHERS:
-            raise ValueError(f"other: it takes one byte, for at most {OTHERS} classes")
+            raise ValueError(f"others: it takes one byte, for at most {OTHERS} classes")
     whose = OWN if student is None else TEACHERS if student.shape[1] == teacher.shape[1] else NONE_BUT
     beside = NOBODYS.value if out.other is None else whose.value
     if student is None:
-        mine = Inputs(None, given, gain, exclude)
+        mine = Inputs(None, given, gains, exclude)
         launch(teacher, mine, arrays, rule, out.status, Stage(POINTS.value, first_row, beside))
         return out
     bare = arrays._replace(other=None)
     launch(teacher, Inputs(None, given, None, exclude), bare, rule, out.status, Stage(TEACHER.value, first_row))
-    of_label = rule.rule.gain == Gain.LABEL and gain is None
+    of_label = rule.rule.gain == Gain.LABEL and gains is None
     gathered = out.label if kind == Kind.LOGISTIC or of_label else None
-    mine = Inputs(gathered, None, gain, exclude)
+    mine = Inputs(gathered, None, gains, exclude)
     launch(student, mine, arrays, rule, out.status, Stage(STUDENT.value, first_row, beside))
     return out
 
 
-def new_points(logits: torch.Tensor, other: bool) -> Points:
+def new_points(logits: torch.Tensor, others: bool) -> Points:
     rows, device = len(logits), logits.device
     gain = torch.empty(rows, dtype=torch.float32, device=device)
     label = torch.empty(rows, dtype=torch.int32, device=device)
-    byte = torch.empty(rows, dtype=torch.uint8, device=device) if other else None
-    return Points(gain, torch.empty_like(gain), label, new_status(device), byte)
+    byte = torch.empty(rows, dtype=torch.uint8, device=device) if others else None
+    return Points(gain, torch.empty_like(gain), label, byte, new_status(device))
 
 
 def prepare(rule: Rule | DeviceRule, device: torch.device) -> DeviceRule:
@@ -318,21 +318,21 @@ def prepare(rule: Rule | DeviceRule, device: torch.device) -> DeviceRule:
 
 
 def new_status(device: torch.device) -> torch.Tensor:
-    """Counts of invalid rows, at zero: count and first row of the teacher's, then of the student's."""
-    status = torch.empty(4, dtype=torch.int64, device=device)
+    """Nothing counted yet."""
+    status = torch.empty(COUNTS, dtype=torch.int64, device=device)
     with on_device(status):
-        reset_kernel[(1,)](status, 0, FIRST_UNSET, 4)
+        reset_kernel[(1,)](status, 0, FIRST_UNSET, COUNTS)
     return status
 
 
-def invalid(status: torch.Tensor) -> tuple[Invalid, Invalid]:
-    """The teacher's and the student's invalid rows. Waits for the device."""
-    return invalid_of(status.tolist())
+def findings(status: torch.Tensor) -> Findings:
+    """What was counted. Waits for the device."""
+    return findings_of(status.tolist())
 
 
-def invalid_of(status: list[int]) -> tuple[Invalid, Invalid]:
-    count, first, student_count, student_first = status
-    return Invalid(count, first if count else -1), Invalid(student_count, student_first if student_count else -1)
+def findings_of(status: list[int]) -> Findings:
+    pairs = [Invalid(count, first if count else -1) for count, first in zip(status[:10:2], status[1:10:2], strict=True)]
+    return Findings(*pairs[:4], left_out=pairs[4].rows)
 
 
 def check(logits: torch.Tensor, name: str) -> None:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 
 from rad_fast.kernels.reference.game import Equilibrium
-from rad_fast.kernels.reference.score import Invalid, Rule
+from rad_fast.kernels.reference.score import Findings, Rule
 
 from .equilibrium import Shape, solve
 from .sample import sample
-from .score import DeviceRule, Points, appraise, invalid_of
+from .score import DeviceRule, Points, appraise, findings_of
 from .solver import FEW, SOLVED
 
 
@@ -31,8 +31,7 @@ class Selected(NamedTuple):
 class Account(NamedTuple):
     """What the host needs to know of a selection."""
 
-    teacher: Invalid
-    student: Invalid
+    findings: Findings
     valid: int  # points whose gain is not NaN; where the outcome is "unsolved" it may be an estimate
     outcome: str  # "solved"; "few" (valid points for the budget), or "unsolved" (here)
     equilibrium: Equilibrium | None
@@ -48,6 +47,7 @@ def select(
     rule: Rule | DeviceRule | None = None,
     given: torch.Tensor | None = None,
     exclude: torch.Tensor | None = None,
+    gains: torch.Tensor | None = None,
     shape: Shape | None = None,
 ) -> Selected:
     """Enqueue a selection. The mistakes are ``mistakes + mistakes_each * (number of valid points)``.
@@ -55,7 +55,7 @@ def select(
     ``running``: kernels.reference.sample.start(seed, budget, points). Other arguments as in ``appraise``. In a CUDA
     graph's capture give a rule that ``prepare`` has put on the device.
     """
-    points = appraise(teacher, student, rule, given, exclude)
+    points = appraise(teacher, student, rule, given, exclude, gains)
     solution = solve(points.gain, points.correctness, budget, mistakes, mistakes_each, shape)
     indices = sample(points.gain, points.correctness, solution.equilibrium, running, budget)
     return Selected(indices, points, solution.equilibrium, solution.outcome)
@@ -63,9 +63,8 @@ def select(
 
 def read(selected: Selected) -> Account:
     """Waits for the device, once."""
-    packed = torch.cat([selected.points.status, selected.outcome, selected.equilibrium.view(torch.int64)]).cpu()
-    teacher, student = invalid_of(packed[:4].tolist())
-    outcome, valid = packed[4:6].tolist()
+    packed = torch.cat([selected.outcome, selected.points.status, selected.equilibrium.view(torch.int64)]).cpu()
+    (outcome, valid), status = packed[:2].tolist(), packed[2:-4].tolist()
     if outcome != SOLVED.value:
-        return Account(teacher, student, valid, "few" if outcome == FEW.value else "unsolved", None)
-    return Account(teacher, student, valid, "solved", Equilibrium(*packed[6:].view(torch.float64).tolist()))
+        return Account(findings_of(status), valid, "few" if outcome == FEW.value else "unsolved", None)
+    return Account(findings_of(status), valid, "solved", Equilibrium(*packed[-4:].view(torch.float64).tolist()))

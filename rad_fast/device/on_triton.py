@@ -8,65 +8,25 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from rad_fast import inputs
-from rad_fast.kernels.reference.score import Findings
 from rad_fast.kernels.triton import game, sample, score, select
 
-from .route import Masks, Route, Seen, Stages
-
-
-class Points(NamedTuple):
-    """What the scoring pass leaves on the device."""
-
-    gain: torch.Tensor
-    correctness: torch.Tensor
-    label: torch.Tensor
-    other: torch.Tensor | None
-    status: torch.Tensor
-
-
-class Account(NamedTuple):
-    """What the host needs to know of a selection."""
-
-    findings: Findings
-    valid: int
-    outcome: str
-    equilibrium: Any
-
-
-def appraise(teacher: Any, student: Any, rule: Any, given: Any, exclude: Any, gains: Any, *, others: bool) -> Points:
-    gain, correctness, label, status = score.appraise(teacher, student, rule, given, exclude)
-    return Points(gain, correctness, label, None, status)
-
-
-def findings(status: torch.Tensor) -> Findings:
-    return Findings(*score.invalid(status))
-
-
-def selected(
-    teacher: Any, budget: int, running: int, mistakes: float, each: float,
-    student: Any, rule: Any, given: Any, exclude: Any, gains: Any,
-) -> Any:  # fmt: skip
-    return select.select(teacher, budget, running, mistakes, each, student, rule, given, exclude)
-
-
-def read(chosen: Any) -> Account:
-    account = select.read(chosen)
-    return Account(Findings(account.teacher, account.student), account.valid, account.outcome, account.equilibrium)
+from .route import Route, Seen, Stages
 
 
 class Kernels(Route):
     """The Triton backend."""
 
     name = "triton"
-    stages = Stages(appraise, findings, selected, read, game.DevicePool, sample.sample, game.probabilities)
-    whole = False
+    stages = Stages(
+        score.appraise, score.findings, select.select, select.read, game.DevicePool, sample.sample, game.probabilities
+    )
 
     def seen(self, name: str, value: Any, like: inputs.Matrix | None = None) -> Seen:
         tensor, wrap = value.detach() if inputs.is_torch(value) else value, inputs.same
@@ -80,20 +40,6 @@ class Kernels(Route):
             )
         dtype = str(tensor.dtype).removeprefix("torch.")
         return Seen(tensor, dtype, tuple(tensor.shape), tensor.device, tensor.is_contiguous(), wrap)
-
-    def masks(self, exclude: Any, chosen: Any, teacher: inputs.Matrix) -> Masks:
-        """The scoring pass does not count what is excluded."""
-        found = super().masks(exclude, chosen, teacher)
-        return found._replace(number=int(found.out.sum())) if found.number is None else found
-
-    def numbers(self, name: str, value: Any, teacher: inputs.Matrix, masks: Masks) -> Any:
-        """The scoring pass does not check what is given."""
-        given = super().numbers(name, value, teacher, masks)
-        if given is not None and inputs.is_cuda(value):
-            outside = ~((given >= 0) & (given <= 1))
-            wrong = (outside if masks.out is None else outside & ~masks.out).nonzero()
-            inputs.refuse_numbers(name, len(wrong), int(wrong[0]) if len(wrong) else -1)
-        return given
 
     def moved(self, array: npt.NDArray[Any], like: Any) -> Any:
         return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)

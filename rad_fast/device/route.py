@@ -120,7 +120,6 @@ class Route(abc.ABC):
 
     name: str
     stages: Stages
-    whole = True  # whether the scoring pass knows all gains and rules, and other classes
 
     # What a set of kernels knows of arrays:
 

@@ -20,6 +20,7 @@ from ..triton_kernels.public_cases import (
     BUDGET,
     GIVEN,
     MARGIN,
+    RULE,
     STUDENT,
     TEACHER,
     WRONG,
@@ -143,18 +144,6 @@ def test_invalid_rows_are_left_out_when_asked(budget: float) -> None:
     assert (chosen.n_invalid, chosen.n_excluded) == (1, 2)
     assert len(chosen.indices) == (50 if budget == 50 else 300)
     assert not set(host(chosen.indices).tolist()) & {5, 9, 70}
-
-
-# The rule as it is by default and what else it is asked for: quotas, the gain of the label, chosen before, given gains.
-RULE: tuple[dict[str, Any], ...] = (
-    *ARGUMENTS,
-    {"student_logits": STUDENT, "gain": "label", "exclude": np.arange(N) % 5 == 0},
-    {"gain": GIVEN},
-    {"gain": GIVEN.astype(np.float64), "student_logits": STUDENT, "correctness": 0.7},
-    {"chosen": np.arange(0, N, 9)},
-    {"chosen": np.arange(N) % 9 == 0, "exclude": np.arange(N) % 4 == 1, "correctness": GIVEN},
-    {"chosen": {1: 40, 7: 3}, "student_logits": STUDENT},
-)
 
 
 @pytest.mark.parametrize("quotas", ["auto", "equal", {0: 2.0, 3: 1.0}, None], ids=str)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cases import DEVICE
-from public_cases import ARGUMENTS, BUDGET, MARGIN, ON_DEVICE, STUDENT, TEACHER, WRONG, N, called
+from public_cases import ARGUMENTS, BUDGET, MARGIN, RULE, TEACHER, WRONG, N, called
 
 import rad_fast
 from rad_fast import inputs
@@ -31,7 +31,7 @@ def test_selects_as_the_specification_does(arguments):
     chosen = rad_fast.Selector(BUDGET, quotas=None, backend="triton").fit(there(TEACHER), **MARGIN, **given)
     wanted = rad_fast.Selector(BUDGET, quotas=None, backend="reference").fit(TEACHER, **MARGIN, **arguments)
     assert chosen.indices.device.type == torch.device(DEVICE).type
-    assert (chosen.backend == "triton") == any(arguments is one for one in ON_DEVICE)
+    assert chosen.backend == "triton"
     # Scores differ by roundings: at most a point or two fall on the other side of a whole number.
     both = np.intersect1d(chosen.indices.cpu().numpy(), wanted.indices)
     assert len(both) >= BUDGET - 2, np.setxor1d(chosen.indices.cpu().numpy(), wanted.indices)
@@ -83,10 +83,18 @@ def test_more_rows_wanted_than_are_valid_is_said():
         rad_fast.select(there(poisoned), N, quotas=None, invalid="exclude", backend="triton")
 
 
-def test_quotas_and_the_gain_of_the_label_select_what_they_do_in_host_memory():
-    wanted = rad_fast.select(TEACHER, BUDGET, student_logits=STUDENT)
-    got = rad_fast.select(there(TEACHER), BUDGET, student_logits=there(STUDENT), backend="triton")
-    assert np.array_equal(got.cpu().numpy(), wanted)
+@pytest.mark.parametrize("arguments", [{}, *RULE[len(ARGUMENTS) :]], ids=called)
+def test_the_rule_selects_as_the_specification_does(arguments):
+    given = {name: there(value) for name, value in arguments.items()}
+    got = rad_fast.Selector(BUDGET, backend="triton").fit(there(TEACHER), **given)
+    wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, **arguments)
+    # Scores differ by roundings, and so do probabilities in the last digits: few running sums pass at another point.
+    assert len(np.intersect1d(got.indices.cpu().numpy(), wanted.indices)) >= BUDGET - 2
+    assert got.value == pytest.approx(wanted.value, rel=1e-5)
+    assert (got.mistakes, got.n_excluded, got.n_invalid) == (wanted.mistakes, wanted.n_excluded, wanted.n_invalid)
+    np.testing.assert_array_equal(got.quotas, wanted.quotas)
+    np.testing.assert_allclose(got.gain.cpu(), wanted.gain, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(got.correctness.cpu(), wanted.correctness, atol=2e-4, rtol=0)
 
 
 def test_host_arrays_are_not_for_this_backend():

@@ -13,7 +13,7 @@ from rad_fast.device.backends import Kernels
 from rad_fast.game import solver
 from rad_fast.game.pool import ArrayPool
 from rad_fast.kernels.reference import sample as reference
-from rad_fast.kernels.reference.score import Kind, Rule
+from rad_fast.kernels.reference.score import Findings, Invalid, Kind, Rule
 from rad_fast.kernels.triton import sample as kernels
 from rad_fast.kernels.triton.select import read, select
 
@@ -61,7 +61,7 @@ def test_the_chain_on_the_device_selects_the_references_points(student_classes: 
         start = reference.start(seed, budget, rows)
         selected = select(teacher, budget, start, 0.0, 0.05, student, rule, exclude=exclude)
         account = read(selected)
-        assert account.teacher == account.student == (0, -1)
+        assert account.findings == Findings()
         assert (account.valid, account.outcome) == (valid, "solved")
         gain, correctness = host(selected.points.gain), host(selected.points.correctness)
         mistakes = np.floor(0.05 * valid * 2**25 + 0.5) / 2**25
@@ -77,5 +77,5 @@ def test_invalid_rows_reach_the_account() -> None:
     z[100, 3] = float("nan")
     z[300] = -float("inf")
     account = read(select(z, 40, reference.start(0, 40, 400), 20.0))
-    assert account.teacher == (2, 100)
+    assert account.findings == Findings(Invalid(2, 100), left_out=2)
     assert account.valid == 398

@@ -8,7 +8,7 @@ import torch
 from cases import DEVICE, DTYPES, EVERY, host, logits, on_device, some
 
 from rad_fast.kernels.reference import score as reference
-from rad_fast.kernels.reference.score import Gain, Kind, Rule, empty_points
+from rad_fast.kernels.reference.score import Findings, Gain, Invalid, Kind, Rule, empty_points
 from rad_fast.kernels.triton import score as kernels
 
 TOLERANCE = 2e-6  # the interpreter adds float32 one after the other
@@ -24,7 +24,7 @@ def assert_scores(z: torch.Tensor, given: torch.Tensor | None = None) -> None:
         pairs.append((got.given_probability, want.given_probability))
     for mine, theirs in pairs:
         np.testing.assert_allclose(host(mine), theirs, atol=TOLERANCE, rtol=0, equal_nan=True)
-    assert kernels.invalid(got.status) == (reference.invalid(want.label < 0), (0, -1))
+    assert kernels.findings(got.status) == Findings(reference.invalid(want.label < 0))
     assert torch.equal(z.contiguous().view(torch.uint8), before.contiguous().view(torch.uint8)), "the input was changed"
 
 
@@ -95,7 +95,7 @@ def test_a_base_off_16_bytes_and_no_rows() -> None:
     assert_scores(flat[1:].view(1, 1000))
     none = kernels.score(torch.empty((0, 10), device=DEVICE))
     assert len(none.label) == 0
-    assert kernels.invalid(none.status) == ((0, -1), (0, -1))
+    assert kernels.findings(none.status) == Findings()
 
 
 RULES = [
@@ -142,7 +142,8 @@ def test_points_equal_the_references(rule: Rule, classes: int) -> None:
             np.testing.assert_allclose(
                 host(got.correctness)[sure], want.correctness[sure], atol=tolerance, rtol=0, equal_nan=True
             )
-            assert kernels.invalid(got.status) == bad
+            left_out = int(np.count_nonzero(want.label < 0))
+            assert kernels.findings(got.status) == Findings(*bad, left_out=left_out)
             on_grid = host(got.gain).astype(np.float64) * 2**24
             assert np.array_equal(on_grid[~np.isnan(on_grid)], np.round(on_grid[~np.isnan(on_grid)]))
 
@@ -165,7 +166,7 @@ def test_the_likeliest_other_class_is_the_references(classes: int, whose: str) -
     want = empty_points(rows, other=True)
     beside = None if student is None else host(student)
     reference.appraise(host(teacher), beside, Rule(), None, want)
-    got = kernels.appraise(teacher, student, other=True)
+    got = kernels.appraise(teacher, student, others=True)
     assert got.other is not None
     assert np.array_equal(host(got.other), want.other)
     assert np.array_equal(host(got.label), want.label)
@@ -179,11 +180,25 @@ def test_given_gains_stand_where_rows_are_valid() -> None:
     exclude = torch.zeros(rows, dtype=torch.bool, device=DEVICE)
     exclude[3] = True
     for beside in some((student, None), (student,)):
-        got = kernels.appraise(teacher, beside, Rule(gain=Gain.LABEL), exclude=exclude, gain=gains).gain
+        got = kernels.appraise(teacher, beside, Rule(gain=Gain.LABEL), exclude=exclude, gains=gains).gain
         out = torch.isnan(got).nonzero()[:, 0].tolist()
         assert out == ([3, 5, 8] if beside is not None else [3, 5])
         kept = ~torch.isnan(got)
         assert torch.equal(got[kept], gains[kept])
+
+
+def test_given_numbers_outside_0_to_1_are_counted_and_gains_come_to_the_grid() -> None:
+    z = logits(40, 10, torch.float32)
+    gains, correctness = torch.rand((2, 40), device=DEVICE) * 0.25
+    gains[[4, 9, 11]] = on_device(np.array([1.5, np.nan, -0.1], np.float32))
+    correctness[[5, 11]] = on_device(np.array([np.nan, 1.1], np.float32))
+    exclude = torch.zeros(40, dtype=torch.bool, device=DEVICE)
+    exclude[4] = True
+    got = kernels.appraise(z, None, Rule(Kind.GIVEN), correctness, exclude, gains)
+    assert kernels.findings(got.status) == Findings(given=Invalid(2, 5), gain=Invalid(2, 9))
+    want = np.floor(host(gains).astype(np.float64) * 2**24 + 0.5) * 2**-24
+    want[[4, 5, 9, 11]] = np.nan  # what is wrong does not reach the game
+    assert np.array_equal(host(got.gain), want.astype(np.float32), equal_nan=True)
 
 
 def test_excluded_rows_are_not_counted_as_invalid() -> None:
@@ -191,7 +206,7 @@ def test_excluded_rows_are_not_counted_as_invalid() -> None:
     z[7], z[9] = float("nan"), float("nan")
     exclude = torch.zeros(50, dtype=torch.bool, device=DEVICE)
     exclude[7] = True
-    assert kernels.invalid(kernels.appraise(z, exclude=exclude).status)[0] == (1, 9)
+    assert kernels.findings(kernels.appraise(z, exclude=exclude).status).teacher == (1, 9)
 
 
 def test_chunks_share_their_counts_and_write_in_place() -> None:
@@ -202,11 +217,11 @@ def test_chunks_share_their_counts_and_write_in_place() -> None:
     label, status = torch.empty(300, dtype=torch.int32, device=DEVICE), kernels.new_status(z.device)
     for start in range(0, 300, 70):
         part = slice(start, start + 70)
-        out = kernels.Points(gain[part], correctness[part], label[part], status)
+        out = kernels.Points(gain[part], correctness[part], label[part], None, status)
         kernels.appraise(z[part], out=out, first_row=start)
     assert torch.equal(label, whole.label)
     assert torch.equal(gain.view(torch.int32), whole.gain.view(torch.int32))
-    assert kernels.invalid(status) == kernels.invalid(whole.status) == ((2, 150), (0, -1))
+    assert kernels.findings(status) == kernels.findings(whole.status) == Findings(Invalid(2, 150), left_out=2)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +234,8 @@ def test_chunks_share_their_counts_and_write_in_place() -> None:
         ({"teacher": torch.zeros(3, 2), "rule": Rule(Kind.LOGISTIC)}, ValueError, "student_logits: this Calibrator"),
         ({"teacher": torch.zeros(3, 2), "rule": Rule(Kind.GIVEN)}, ValueError, "correctness: expected one number"),
         ({"teacher": torch.zeros(3, 2), "exclude": torch.zeros(3)}, ValueError, "exclude: expected torch.bool"),
-        ({"teacher": torch.zeros(3, 2), "gain": torch.zeros(2)}, ValueError, "gain: expected torch.float32"),
-        ({"teacher": torch.zeros(3, 257), "other": True}, ValueError, "other: it takes one byte"),
+        ({"teacher": torch.zeros(3, 2), "gains": torch.zeros(2)}, ValueError, "gain: expected torch.float32"),
+        ({"teacher": torch.zeros(3, 257), "others": True}, ValueError, "others: it takes one byte"),
     ],
 )
 def test_what_cannot_be_is_said(arguments: dict[str, object], error: type[Exception], message: str) -> None:

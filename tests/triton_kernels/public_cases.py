@@ -18,8 +18,7 @@ GIVEN = np.linspace(0.5, 1, N, dtype=np.float32)
 
 Arguments = dict[str, Any]
 
-# What the kernels of a device do from end to end: one game, on the gain of the margin. With quotas, or the gain of the
-# label, logits come to host memory.
+# One game, on the gain of the margin: what the kernels of a device do from end to end.
 MARGIN: Arguments = {"gain": "margin"}
 
 ARGUMENTS: tuple[Arguments, ...] = (
@@ -37,8 +36,16 @@ ARGUMENTS: tuple[Arguments, ...] = (
     {"exclude": np.arange(N) % 3 == 0, "correctness": GIVEN},
 )
 
-# A calibrator on both models is not among a device's rules.
-ON_DEVICE = tuple(arguments for arguments in ARGUMENTS if arguments.get("correctness") is not BOTH)
+# What else the rule is asked for: quotas, the gain of the label, points chosen before, given gains.
+RULE: tuple[Arguments, ...] = (
+    *ARGUMENTS,
+    {"student_logits": STUDENT, "gain": "label", "exclude": np.arange(N) % 5 == 0},
+    {"gain": GIVEN},
+    {"gain": GIVEN.astype(np.float64), "student_logits": STUDENT, "correctness": 0.7},
+    {"chosen": np.arange(0, N, 9)},
+    {"chosen": np.arange(N) % 9 == 0, "exclude": np.arange(N) % 4 == 1, "correctness": GIVEN},
+    {"chosen": {1: 40, 7: 3}, "student_logits": STUDENT},
+)
 
 # Arguments, and what the message must name.
 WRONG: tuple[tuple[Arguments, list[str]], ...] = (
