@@ -21,7 +21,6 @@ from ..triton_kernels.public_cases import (
     GIVEN,
     MARGIN,
     RULE,
-    STUDENT,
     TEACHER,
     WRONG,
     C,
