@@ -9,18 +9,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 import rad_fast
 from rad_fast.device import backends
-from rad_fast.storage.npy import check_writable, open_npy
+from rad_fast.storage.npy import check_writable
 from rad_fast.stream import StreamSelector
 from rad_fast.stream.rows import Rows, read_rows
 from rad_fast.stream.state import read_state, write_state
 
 from .messages import UsageError, tell
+from .select.given import Labelled, OfRows
 from .select.options import number
 
 
@@ -45,8 +46,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="how the rows are shared out among the teacher's labels (auto)",
     )
     sub.add_argument("--correctness", metavar="NUMBER", type=number, help="the teacher's average accuracy")
-    sub.add_argument("--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points")
-    sub.add_argument("--labels", metavar="FILE", type=Path, help="the true classes of these points, integers, .npy")
+    files: Any = {"metavar": "FILE", "nargs": "+", "type": Path}
+    sub.add_argument("--labelled-logits", **files, help="the teacher's logits of labelled points")
+    sub.add_argument("--labels", **files, help="the true classes of these points, integers")
     sub.add_argument(
         "--mistakes", metavar="M", type=number, help="how many more labels may be wrong, as a fraction of the rows"
     )
@@ -102,8 +104,8 @@ def ended_by_sigterm() -> Iterator[None]:
 def selector(arguments: argparse.Namespace) -> StreamSelector:
     correctness = arguments.correctness
     if arguments.labels is not None:
-        held_out = open_npy(arguments.labelled_logits), open_npy(arguments.labels)
-        correctness = rad_fast.Calibrator(backend=arguments.backend).fit(*held_out)
+        labelled = Labelled(arguments, OfRows(arguments))
+        correctness = labelled.fit(rad_fast.Calibrator(backend=arguments.backend), arguments)
     names = ("rate", "budget", "of", "window", "slack", "gain", "quotas", "mistakes", "seed", "invalid", "backend")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if arguments.quotas == "none":

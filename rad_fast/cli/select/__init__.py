@@ -15,12 +15,12 @@ import rad_fast
 from rad_fast import inputs
 from rad_fast.device.upload import upload_for
 from rad_fast.report import table
-from rad_fast.storage.npy import open_npy, write_npy, write_text, write_together
+from rad_fast.storage.npy import write_npy, write_text, write_together
 from rad_fast.storage.readers import Shards, open_shards
 from rad_fast.storage.readers.pairing import check_paired, in_order
 from rad_fast.storage.workdir import Workdir
 
-from .given import LabelFile, given_correctness, given_quotas, given_top_k, source
+from .given import LabelFile, Labelled, OfRows, given_correctness, given_quotas, given_top_k, source
 from .options import add_arguments, check_combinations, options, said_of
 from .outcome import check_outputs, command, output, plain, progress, refuse_inputs
 from .scoring import OfPoints, job_of, score
@@ -78,9 +78,10 @@ def selected(
     )
     upload = upload_for(arguments.backend)
     links = arguments.follow_links
+    of_rows = OfRows(arguments)
     teacher: Shards | LabelFile
     if arguments.teacher_labels:
-        teacher = LabelFile(arguments.logits[0], arguments.teacher_confidence, arguments.classes)
+        teacher = LabelFile(arguments, of_rows)
     else:
         teacher = open_shards(in_order(arguments.logits), column=arguments.column, follow_links=links)
     student = None
@@ -94,28 +95,26 @@ def selected(
         raise ValueError(f"student_logits: expected a row for every row of logits, {rows}, got {student.rows}")
     if student is not None and isinstance(teacher, Shards):
         check_paired(teacher, student, "student_logits")
-    mask = None if arguments.exclude is None else inputs.exclude_mask(open_npy(arguments.exclude), rows)
-    chosen = None if arguments.chosen is None else inputs.exclude_mask(open_npy(arguments.chosen), rows, "chosen")
+    shards = teacher if isinstance(teacher, Shards) else teacher.shards
+    mask = inputs.exclude_mask(of_rows("exclude", shards), rows)
+    chosen = inputs.exclude_mask(of_rows("chosen", shards), rows, "chosen")
     both = mask if chosen is None else chosen if mask is None else mask | chosen
     inputs.budget(arguments.budget, rows, 0 if both is None else int(np.count_nonzero(both)))
-    gain = arguments.gain
-    if isinstance(gain, Path):
-        gain = inputs.gain_array(open_npy(gain), rows, both)
-    correctness = given_correctness(arguments, rows, both)
-    top_k = None if isinstance(teacher, LabelFile) else given_top_k(arguments, teacher)
+    gains = of_rows("gain", shards)
+    gain = arguments.gain if gains is None else inputs.gain_array(gains, rows, both)
+    labelled = None if arguments.labelled_logits is None else Labelled(arguments, of_rows)
+    correctness = given_correctness(arguments, teacher, both, of_rows, labelled)
+    top_k = None if isinstance(teacher, LabelFile) else given_top_k(arguments, teacher, of_rows)
     probabilities = (arguments.probabilities, arguments.student_probabilities)
-    files = dict(zip(("logits", "--student"), (teacher.paths, student.paths if student else ()), strict=True))
-    beside = ("exclude", "top_k", "logsumexp", "correctness", "labels", "labelled_logits", "labelled_student")
-    for name in (*beside, "gain", "chosen", "teacher_confidence"):
-        value = getattr(arguments, name)
-        files["--" + name.replace("_", "-")] = (value,) if isinstance(value, Path) else ()
+    files = {"logits": teacher.paths, "--student": () if student is None else student.paths, **of_rows.paths}
+    files |= {} if labelled is None else labelled.paths
     files["--top-k"] = () if top_k is None else top_k.paths
 
     for place in outputs:
         refuse_inputs(place, (path for paths in files.values() for path in paths))
 
     def job() -> dict[str, Any]:
-        number = None if isinstance(arguments.correctness, Path) else arguments.correctness
+        number = arguments.correctness if inputs.is_number(arguments.correctness) else None
         settings = {"--column": arguments.column, "--correctness": number}
         settings |= {} if top_k is None else {"--classes": top_k.n_classes}
         settings |= {"--gain": gain if isinstance(gain, str) else "a file"}

@@ -11,46 +11,89 @@ import numpy.typing as npt
 
 import rad_fast
 from rad_fast import inputs
-from rad_fast.storage.npy import open_npy
-from rad_fast.storage.readers import Shards, open_shards
+from rad_fast.storage.readers import Shards, Wanted, found, open_shards
+from rad_fast.storage.readers.flat import Flat, open_flat, without_column
 from rad_fast.storage.readers.pairing import check_paired, in_order
 
 from .options import option, said_of
 from .scoring import TopKFiles
 
+NAMES = {  # of columns, by the option whose file may have others beside them
+    "labels": ("labels", "label", "y", "target", "truth"),
+    "correctness": ("correctness",),
+    "gain": ("gain",),
+    "exclude": ("exclude", "index", "indices"),
+    "chosen": ("chosen", "index", "indices"),
+    "logsumexp": ("logsumexp",),
+    "logits": ("labels", "label"),
+    "teacher_confidence": ("confidence",),
+}
+NUMBERS = {"labels": "integers", "logits": "integers", "exclude": "integers", "chosen": "integers"}
 
-def given_top_k(arguments: argparse.Namespace, teacher: Shards) -> TopKFiles | None:
+
+class OfRows:
+    """The options whose files have one number a row, each opened once."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.opened: dict[str, Flat] = {}
+
+    def __call__(self, name: str, beside: Shards | None = None) -> npt.NDArray[Any] | None:
+        """The numbers of an option's files, or None where it was not given; ``beside``: of the rows of these shards."""
+        given = getattr(self.arguments, name)
+        if not is_files(given):
+            return None
+        links = getattr(self.arguments, "follow_links", False)
+        flat = open_flat(given, numbers=NUMBERS.get(name, "any"), names=NAMES[name], follow_links=links)
+        self.opened[name] = flat
+        if beside is not None and flat.shards.rows == beside.rows:
+            check_paired(beside, flat.shards, "--" + name.replace("_", "-"))
+        return flat.values
+
+    @property
+    def paths(self) -> dict[str, tuple[Path, ...]]:
+        return {"--" + name.replace("_", "-"): flat.shards.paths for name, flat in self.opened.items()}
+
+
+def is_files(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Path)
+
+
+def given_top_k(arguments: argparse.Namespace, teacher: Shards, of_rows: OfRows) -> TopKFiles | None:
     if arguments.top_k is None:
         return None
     indices = open_shards(in_order(arguments.top_k), follow_links=arguments.follow_links, numbers="integers")
-    sums = None if arguments.logsumexp is None else open_npy(arguments.logsumexp)
+    sums = of_rows("logsumexp", teacher)
     shape = (teacher.rows, teacher.classes)
     if (indices.rows, indices.classes) != shape:
         got = (indices.rows, indices.classes)
         raise ValueError(f"{indices.paths[0]}: expected a class for every value, shape {shape}, got {got}")
     check_paired(teacher, indices, "--top-k")
     if sums is not None and sums.shape != shape[:1]:
-        raise ValueError(f"{arguments.logsumexp}: expected one number a row, shape {shape[:1]}, got {sums.shape}")
+        raise ValueError(f"{arguments.logsumexp[0]}: expected one number a row, shape {shape[:1]}, got {sums.shape}")
     return TopKFiles(indices, arguments.classes, sums)
 
 
 def given_quotas(arguments: argparse.Namespace) -> Any:
     """A word, None, or the weights in a file."""
-    if isinstance(arguments.quotas, Path):
-        return open_npy(arguments.quotas)
+    if is_files(arguments.quotas):
+        return open_flat(arguments.quotas, names=("quotas", "weights", "weight")).values
     return None if arguments.quotas == "none" else arguments.quotas
 
 
 class LabelFile:
-    """A teacher's labels in a file, and how sure it says it is of each: read as shards of logits are."""
+    """A teacher's labels in files, and how sure it says it is of each: read as shards of logits are."""
 
     dtype = "labels"
 
-    def __init__(self, path: Path, confidence: Path | None, classes: int) -> None:
-        self.paths = (path,)
-        with said_of({"labels": str(path), "confidence": str(confidence), "n_classes": "--classes"}):
-            said = None if confidence is None else open_npy(confidence)
-            self.labels = inputs.TeacherLabels(open_npy(path), said, n_classes=classes)
+    def __init__(self, arguments: argparse.Namespace, of_rows: OfRows) -> None:
+        labels = of_rows("logits")
+        self.shards = of_rows.opened.pop("logits").shards
+        self.paths = self.shards.paths
+        confidence = of_rows("teacher_confidence", self.shards)
+        names = {"labels": option(arguments, "logits"), "confidence": option(arguments, "teacher_confidence")}
+        with said_of({**names, "n_classes": "--classes"}):
+            self.labels = inputs.TeacherLabels(labels, confidence, n_classes=arguments.classes)
         self.rows, self.classes = self.labels.shape
         self.row_bytes = 12
 
@@ -62,21 +105,61 @@ class LabelFile:
         return self.labels[begin:end]
 
     def described(self) -> list[dict[str, Any]]:
-        return [{"name": self.paths[0].name, "rows": self.rows, "end": self.rows}]
+        return self.shards.described()
 
 
-def given_correctness(arguments: argparse.Namespace, rows: int, mask: npt.NDArray[np.bool_] | None) -> Any:
+class Labelled:
+    """The labelled points: their logits, the true classes, and the student's logits, in files of any format."""
+
+    def __init__(self, arguments: argparse.Namespace, of_rows: OfRows) -> None:
+        links = getattr(arguments, "follow_links", False)
+        self.teacher = labelled_shards(arguments.labelled_logits, links, getattr(arguments, "column", None))
+        self.labels = of_rows("labels", self.teacher)
+        self.student = None
+        if getattr(arguments, "labelled_student", None) is not None:
+            self.student = labelled_shards(arguments.labelled_student, links, arguments.student_column)
+            check_paired(self.teacher, self.student, "--labelled-student")
+
+    def fit(self, calibrator: rad_fast.Calibrator, arguments: argparse.Namespace) -> rad_fast.Calibrator:
+        names = {"teacher_logits": "labelled_logits", "labels": "labels", "student_logits": "labelled_student"}
+        known = {name: option(arguments, value) for name, value in names.items() if hasattr(arguments, value)}
+        student: Any = None
+        with said_of(known):
+            teacher: Any = self.teacher.read(0, self.teacher.rows)
+            if getattr(arguments, "probabilities", False):
+                teacher = inputs.Probabilities.chunk("teacher_logits", teacher, 0)
+            if self.student is not None:
+                student = self.student.read(0, self.student.rows)
+                if arguments.student_probabilities:
+                    student = inputs.Probabilities.chunk("student_logits", student, 0)
+            return calibrator.fit(teacher, self.labels, student)
+
+    @property
+    def paths(self) -> dict[str, tuple[Path, ...]]:
+        student = () if self.student is None else self.student.paths
+        return {"--labelled-logits": self.teacher.paths, "--labelled-student": student}
+
+
+def labelled_shards(given: list[Path], links: bool, column: str | None) -> Shards:
+    """Logits of labelled points; of several columns that which the points' own logits have."""
+    files, named = without_column(given)
+    paths = [path for each in in_order(files) for path in found(each, links)]
+    return Shards(paths, Wanted(named, names=() if column is None else (column.lower(),)))
+
+
+def given_correctness(
+    arguments: argparse.Namespace,
+    teacher: Shards | LabelFile,
+    mask: npt.NDArray[np.bool_] | None,
+    of_rows: OfRows,
+    labelled: Labelled | None,
+) -> Any:
     """None, a number, a checked array, or a Calibrator fitted on the labelled points."""
-    if arguments.labelled_logits is not None:
-        calibrator = rad_fast.Calibrator(backend=arguments.backend)
-        teacher, labels = open_npy(arguments.labelled_logits), open_npy(arguments.labels)
-        student = None if arguments.labelled_student is None else open_npy(arguments.labelled_student)
-        names = ("labelled_logits", "labels", "labelled_student")
-        said = dict(zip(("teacher_logits", "labels", "student_logits"), names, strict=True))
-        with said_of({name: option(arguments, value) for name, value in said.items()}):
-            return calibrator.fit(teacher, labels, student)
-    if isinstance(arguments.correctness, Path):
-        correctness = inputs.correctness_array(open_npy(arguments.correctness), rows, mask)
+    if labelled is not None:
+        return labelled.fit(rad_fast.Calibrator(backend=arguments.backend), arguments)
+    given = of_rows("correctness", teacher if isinstance(teacher, Shards) else teacher.shards)
+    if given is not None:
+        correctness = inputs.correctness_array(given, teacher.rows, mask)
         if mask is not None:  # what is excluded may hold anything, and is scored with --workdir all the same
             correctness = np.where(mask & ~((correctness >= 0) & (correctness <= 1)), np.float32(0), correctness)
         return correctness

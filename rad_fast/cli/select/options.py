@@ -6,6 +6,7 @@ import argparse
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rad_fast.cli.messages import UsageError
 from rad_fast.device import backends
@@ -41,10 +42,14 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--teacher-labels",
         action="store_true",
-        help="SHARDS is one .npy of the teacher's labels, integers (-1: no answer); needs --classes",
+        help="SHARDS hold the teacher's labels, integers (-1: no answer); needs --classes",
     )
     sub.add_argument(
-        "--teacher-confidence", metavar="FILE", type=Path, help="how likely the teacher says each label is right, .npy"
+        "--teacher-confidence",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="how likely the teacher says each label is right",
     )
     sub.add_argument("--follow-links", action="store_true", help="follow symbolic links out of a given folder")
     sub.add_argument(
@@ -60,21 +65,25 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     top_k.add_argument("--classes", metavar="C", type=int, help="how many classes there are in all")
     top_k.add_argument(
-        "--logsumexp", metavar="FILE", type=Path, help="log(sum(exp(logits))) of each row over all classes, .npy"
+        "--logsumexp", metavar="FILE", nargs="+", type=Path, help="log(sum(exp(logits))) of each row over all classes"
     )
     labelled = sub.add_argument_group("correctness", "the teacher's own confidence where nothing is given")
     labelled.add_argument(
-        "--labelled-logits", metavar="FILE", type=Path, help="the teacher's logits of labelled points"
+        "--labelled-logits", metavar="FILE", nargs="+", type=Path, help="the teacher's logits of labelled points"
     )
     labelled.add_argument(
-        "--labels", metavar="FILE", type=Path, help="the true classes of these points, integers, .npy"
+        "--labels", metavar="FILE", nargs="+", type=Path, help="the true classes of these points, integers"
     )
-    labelled.add_argument("--labelled-student", metavar="FILE", type=Path, help="the student's logits of these points")
+    labelled.add_argument(
+        "--labelled-student", metavar="FILE", nargs="+", type=Path, help="the student's logits of these points"
+    )
     labelled.add_argument(
         "--correctness",
         metavar="FILE|NUMBER",
+        nargs="+",
+        action=OneOrFiles,
         type=file_or_number,
-        help="instead: the probability that each point's label is right, .npy, or the teacher's average accuracy",
+        help="instead: the probability that each point's label is right, or the teacher's average accuracy",
     )
     labelled.add_argument(
         "--mistakes",
@@ -86,27 +95,34 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     rule.add_argument(
         "--gain",
         metavar="G",
+        nargs="+",
+        action=OneOrFiles,
         type=word_or_file("auto", "label", "margin"),
         default="auto",
-        help="what the student would learn: label (1 - its probability of the teacher's label), margin, or a .npy of "
+        help="what the student would learn: label (1 - its probability of the teacher's label), margin, or files of "
         "numbers in [0, 1] (auto: label where the student has the teacher's classes)",
     )
     rule.add_argument(
         "--quotas",
         metavar="Q",
+        nargs="+",
+        action=OneOrFiles,
         type=word_or_file("auto", "equal", "proportional", "none"),
         default="auto",
-        help="how the budget is shared out among the teacher's labels: equal, proportional, none, or a .npy of "
+        help="how the budget is shared out among the teacher's labels: equal, proportional, none, or a file of "
         "weights, one a class (auto: by the classes of the labelled points, or by the root of each label's number of "
         "points)",
     )
     rule.add_argument(
         "--chosen",
         metavar="FILE",
+        nargs="+",
         type=Path,
-        help="points selected before, a mask or indices, .npy: the quotas share out the whole",
+        help="points selected before, a mask or indices: the quotas share out the whole",
     )
-    sub.add_argument("--exclude", metavar="FILE", type=Path, help="points never to select: a mask or indices, .npy")
+    sub.add_argument(
+        "--exclude", metavar="FILE", nargs="+", type=Path, help="points never to select: a mask or indices"
+    )
     sub.add_argument(
         "--out",
         metavar="FILE",
@@ -125,6 +141,22 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--invalid", choices=("raise", "exclude"), default="raise", help="what to do with rows of NaN or +inf"
     )
+
+
+class OneOrFiles(argparse.Action):
+    """A word or a number as it is, or else a list of files."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        others = [value for value in values if not isinstance(value, Path)]
+        if others and len(values) > 1:
+            parser.error(f"argument {option_string}: expected files, or {others[0]} alone")
+        setattr(namespace, self.dest, others[0] if others else values)
 
 
 def number(text: str) -> int | float:
@@ -193,8 +225,6 @@ def check_combinations(arguments: argparse.Namespace) -> None:
 
 
 def check_labels(arguments: argparse.Namespace) -> None:
-    if len(arguments.logits) > 1 or arguments.logits[0].suffix != ".npy":
-        raise UsageError("--teacher-labels: expected one .npy file as SHARDS")
     if arguments.top_k is not None or arguments.probabilities or arguments.backend in backends.DEVICE:
         raise UsageError("--teacher-labels: expected no --top-k and no --probabilities, and a --backend in host memory")
     if arguments.labels is not None:

@@ -69,6 +69,8 @@ class Shards:
                 )
             if shard.dtype != first.dtype and wanted.numbers == "floats":
                 raise ValueError(f"{path}: expected {first.dtype} as in {paths[full[0]]}, got {shard.dtype}")
+            if wanted.flat and kind_of(shard.dtype) != kind_of(first.dtype):  # truth values beside indices, say
+                raise ValueError(f"{path}: expected {first.dtype} as in {paths[full[0]]}, got {shard.dtype}")
         self.empty: Array = first.read(0, 0)
         self.ends = list(accumulate(shard.rows for shard in self.shards))
         self.rows, self.classes, self.dtype = self.ends[-1], first.classes, first.dtype
@@ -127,6 +129,11 @@ def open_shards(
     OSError, ValueError : naming the file, what was expected and what it holds.
     """
     return Shards([shard for path in given for shard in found(Path(path), follow_links)], Wanted(column, numbers))
+
+
+def kind_of(dtype: str) -> str:
+    """Truth values, integers or floats."""
+    return next(kind for kind in ("bool", "int", "float", "") if kind in dtype)
 
 
 def opened(path: Path, wanted: Wanted) -> Stored:

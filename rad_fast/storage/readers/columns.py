@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs.lists import FLOATS, INTEGERS, matrix_of, missing, storage, value_dtype
+from rad_fast.inputs.lists import FLOATS, INTEGERS, matrix_of, storage, value_dtype
 
 from .errors import reading
 from .wanted import CLASSES, Wanted, bare, consecutive, listed, stem
@@ -31,9 +31,14 @@ class Columns(NamedTuple):
         columns = [column_at(batch, path) for path in self.names]
         if self.lists:
             return matrix_of(name, columns[0], self.classes or None, first, integers=not self.dtype.startswith("float"))
-        result = missing(batch.num_rows, len(columns), self.dtype)
+        result = np.empty((batch.num_rows, len(columns)), self.dtype)
         for place, column in enumerate(columns):
             if column.null_count and not self.dtype.startswith("float"):
+                if not self.dtype.startswith("int"):  # that has no number for what is missing
+                    at = first + int((~column.is_valid().to_numpy(zero_copy_only=False)).argmax())
+                    raise ValueError(
+                        f"{name}: expected a value in every row of {self.names[place]!r}, row {at} has none"
+                    )
                 column = column.fill_null(-1)
             result[:, place] = column.to_numpy(zero_copy_only=False)
         return result
@@ -80,13 +85,15 @@ def columns_of(path: Path, schema: Any, wanted: Wanted) -> Columns:
             return wide(scalars, list(scalars))
         if len(lists) == 1:
             return of_lists(*next(iter(lists.items())), every)
+        if len(called := [each for each in (scalars if wanted.flat else lists) if each.lower() in wanted.names]) == 1:
+            return wide(scalars, called) if wanted.flat else of_lists(called[0], lists[called[0]], every)
         family = only_family(path, scalars) if not lists and not wanted.flat else []
         if family:
             return wide(scalars, family)
         usable = list(scalars if wanted.flat else lists or numbered(scalars))
         got = f"none among {listed(list(every)) if every else 'nothing'}"
         if usable:
-            got = f"{len(usable)}: {listed(usable)}; name one with --column (column=)"
+            got = f"{len(usable)}: {listed(usable)}; {wanted.how_to_name}"
         if not lists and not wanted.flat and len(scalars) > 1:
             got += "; of a column a class give what the names begin with, as 'class_*', or '*' for all in their order"
         raise ValueError(f"{path}: expected one column with {wanted.described}, got {got}")

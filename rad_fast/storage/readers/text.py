@@ -24,7 +24,7 @@ class Csv(Batches):
             bare = all(is_number(text) for text in first)
             names = [f"{place}" for place in range(len(first))] if bare else first
             arrow = library("pyarrow", path)
-            classes = {name: arrow.float64() for name in names if stem(name)[1] is not None}
+            classes = {name: arrow.float64() for name in names if stem(name)[1] is not None and not wanted.flat}
             self.options = {
                 "read_options": self.csv.ReadOptions(column_names=names if bare else None),
                 "convert_options": self.csv.ConvertOptions(column_types=classes),
@@ -33,7 +33,7 @@ class Csv(Batches):
             if first:
                 reader = self.csv.open_csv(path, **self.options)
                 schema, self.rows = reader.schema, sum(batch.num_rows for batch in reader)
-        if bare and self.rows > 1 and self.counts():
+        if bare and self.rows > 1 and not wanted.flat and self.counts():
             raise ValueError(
                 f"{path}: expected logits alone, the first column counts the rows; leave it out, or name the columns"
             )

@@ -16,11 +16,15 @@ CLASSES = ("", "class", "c", "label", "logit", "logits", "col", "column")  # ste
 
 
 class Wanted(NamedTuple):
-    """``numbers``: "floats", "integers", or "any" of both. ``flat``: one number a row, in place of a matrix."""
+    """``numbers``: "floats", "integers", or "any" of both. ``flat``: one number a row, in place of a matrix.
+
+    ``names``: which of several that would do is meant, by what it is called; small letters.
+    """
 
     column: str | None = None
     numbers: str = "floats"
     flat: bool = False
+    names: tuple[str, ...] = ()
 
     def takes(self, dtype: str) -> bool:
         floats, integers = dtype.startswith(("float", "bfloat")), dtype.startswith(("int", "uint", "bool"))
@@ -33,14 +37,18 @@ class Wanted(NamedTuple):
     @property
     def described(self) -> str:
         if self.flat:
-            return "a number for every row"
+            return {"floats": "a number", "integers": "an integer", "any": "a number"}[self.numbers] + " for every row"
         return "rows of integers" if self.numbers == "integers" else "rows of floating-point numbers"
+
+    @property
+    def how_to_name(self) -> str:
+        return "name one as FILE:NAME (column=)" if self.flat else "name one with --column (column=)"
 
     def check(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
         """Raise where the array of a file is not what is wanted."""
         if self.numbers == "floats" and not self.flat:
             inputs.check_logits(str(path), dtype, shape, empty=True)
-        elif not self.takes(dtype):
+        elif not self.takes(dtype) and not self.flat:  # who asks for numbers of each row says better what they are for
             raise TypeError(f"{path}: expected {self.described}, got dtype {dtype}")
         elif len(shape) != (1 if self.flat else 2):
             raise ValueError(f"{path}: expected {self.described}, got shape {shape}")
@@ -62,12 +70,14 @@ def picked(path: Path, kind: str, wanted: Wanted, arrays: Mapping[str, tuple[str
         raise ValueError(f"{path}: expected a {kind} {wanted.column!r}, got {listed(every)}")
     if len(usable) == 1:
         return usable
+    if len(called := [name for name in usable if name.lower() in wanted.names]) == 1:
+        return called
     stems = {stem(name)[0] for name in usable}
     if len(stems) == 1 and all(stem(name)[1] is not None for name in usable) and bare(*stems) in BATCHES:
         return consecutive(path, kind, usable)
     got = f"none among {listed(every) if every else 'nothing'}"
     if usable:
-        got = f"{len(usable)}: {listed(usable)}; name one with --column (column=)"
+        got = f"{len(usable)}: {listed(usable)}; {wanted.how_to_name}"
     raise ValueError(f"{path}: expected one {kind} with {wanted.described}, got {got}")
 
 
