@@ -1,4 +1,4 @@
-"""Labels, masks, indices, correctness: in files of every kind that logits may be in, and cut into shards as they are."""
+"""Labels, masks, indices, correctness: in files of every kind that logits may be in, cut into shards as they are."""
 
 from __future__ import annotations
 
