@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .calibration import Calibrator
 from .inputs import UnreliableTeacherWarning
 from .inputs.teachers import Probabilities, TeacherLabels, TopKLogits
+from .neighbours import agreement
 from .select_once import select
 from .selection import Selection
 from .selector import Selector
@@ -31,6 +32,7 @@ __all__ = [
     "TeacherLabels",
     "TopKLogits",
     "UnreliableTeacherWarning",
+    "agreement",
     "select",
 ]
 

@@ -16,8 +16,10 @@ from .game.certificate import Labelled
 from .game.pool import spread
 from .inputs import shown
 from .inputs.parameters import Parameters
+from .kernels.reference.agreement import logit_of_share
 from .kernels.reference.score import Kind, Rule, Scores, correctness, empty_points, logit
 
+Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 CURVE_POINTS = 20_000  # labelled points whose scores are kept for the curve: their intervals are narrow enough
@@ -41,6 +43,24 @@ class Curve(NamedTuple):
     low: Float64s
     high: Float64s
     points: Float64s
+
+
+class Seen(NamedTuple):
+    """What a calibration sees of points: the models' scores and the share of neighbours that agree, as far as known."""
+
+    teacher: Scores
+    student: Scores | None
+    agreement: Float32s | None
+
+    def rows(self, at: npt.NDArray[np.int64]) -> Seen:
+        student = None if self.student is None else rows(self.student, at)
+        return Seen(rows(self.teacher, at), student, None if self.agreement is None else self.agreement[at])
+
+
+def rows(scores: Scores, at: npt.NDArray[np.int64]) -> Scores:
+    """The scores of some rows."""
+    given = None if scores.given_probability is None else scores.given_probability[at]
+    return Scores(scores.margin[at], scores.confidence[at], scores.label[at], given)
 
 
 class HeldOut(NamedTuple):
@@ -69,7 +89,8 @@ class Calibrator(Parameters):
     With the teacher's logits alone: isotonic regression of "the teacher is right" on its margin, a step function. With
     the student's too: logistic regression, with a unit ridge on all but the intercept, on the logit of the teacher's
     margin, the logit of the student's probability of the teacher's label, and the student's margin: where the two
-    models disagree the teacher is wrong more often than its margin says.
+    models disagree the teacher is wrong more often than its margin says. With ``agreement``, how many of a point's
+    neighbours bear its label, the logistic regression is on its logit as well: with the student's logits or without.
 
     What is learned from n points is never 0 or 1, but held within [1/2, n + 1/2] / (n + 1).
 
@@ -84,7 +105,7 @@ class Calibrator(Parameters):
     n_labelled_ : how many labelled points it was fitted on.
     error_ : the teacher's error rate on them.
     class_counts_ : (C,) int64, how many of them are of each true class.
-    needs_student_ : whether ``predict`` and ``select`` need the student's logits.
+    needs_student_, needs_agreement_ : whether ``predict`` and ``select`` need the student's logits, or ``agreement``.
 
     Examples
     --------
@@ -103,11 +124,12 @@ class Calibrator(Parameters):
     error_: float
     class_counts_: npt.NDArray[np.int64]
     needs_student_: bool
+    needs_agreement_: bool
 
     def __init__(self, *, backend: str = "auto") -> None:
         self.backend = backend
 
-    def fit(self, teacher_logits: Any, labels: Any, student_logits: Any = None) -> Calibrator:
+    def fit(self, teacher_logits: Any, labels: Any, student_logits: Any = None, *, agreement: Any = None) -> Calibrator:
         """Learn from labelled points.
 
         Parameters
@@ -116,6 +138,7 @@ class Calibrator(Parameters):
             points without an answer are left out) or Probabilities.
         labels : (n,) integers in 0..C-1, the true classes.
         student_logits : (n, C) array or None; with it the calibration is on both models.
+        agreement : (n,) array in [0, 1] or None: what ``rad_fast.agreement`` gives with these points as queries.
 
         Returns
         -------
@@ -132,26 +155,31 @@ class Calibrator(Parameters):
         for given in (teacher, student):
             if given is not None:
                 inputs.refuse_probabilities(given)
-        teacher, student, truth = answered(teacher, student, truth)
+        teacher, student, kept = answered(teacher, student)
+        agreed = inputs.agreement_array(agreement, len(truth), None if kept is None else ~kept)
+        if kept is not None:
+            truth, agreed = truth[kept], None if agreed is None else agreed[kept]
         of_teacher = checked_scores(kernels, teacher, None)
         of_student = None if student is None else checked_scores(kernels, student, of_teacher.label)
         right = (of_teacher.label == truth).astype(np.float64)
         self.n_labelled_ = len(right)
         self.class_counts_ = np.bincount(truth, minlength=teacher.classes)
         self.error_ = 1.0 - float(right.mean())
-        self.needs_student_ = student is not None
-        self.rule_ = bounded(fitted(of_teacher, of_student, right), len(right))
-        kept = spread(CURVE_POINTS, len(right))
-        self._kept = rows(of_teacher, kept), None if of_student is None else rows(of_student, kept), right[kept]
+        self.needs_student_, self.needs_agreement_ = student is not None, agreed is not None
+        seen = Seen(of_teacher, of_student, agreed)
+        self.rule_ = bounded(fitted(seen, right), len(right))
+        some = spread(CURVE_POINTS, len(right))
+        self._kept = seen.rows(some), right[some]
         return self
 
-    def predict(self, teacher_logits: Any, student_logits: Any = None) -> Any:
+    def predict(self, teacher_logits: Any, student_logits: Any = None, *, agreement: Any = None) -> Any:
         """The probability that the teacher's label is right, for every point.
 
         Parameters
         ----------
         teacher_logits : (N, C) array of float64, float32, float16 or bfloat16.
         student_logits : (N, C) array; needed where the calibrator was fitted with it.
+        agreement : (N,) array in [0, 1]; needed where the calibrator was fitted with it, and then alone.
 
         Returns
         -------
@@ -166,9 +194,13 @@ class Calibrator(Parameters):
         for given in (teacher, student):
             if given is not None and given.rows >= inputs.ENOUGH:
                 inputs.refuse_probabilities(given)
+        inputs.agreement_of(agreement, self)
+        said: Any = teacher.data
+        silent = said.unanswered if isinstance(said, inputs.TeacherLabels) else None
+        agreed = inputs.agreement_array(agreement, teacher.rows, silent)
         points = empty_points(teacher.rows)
         of_student = None if student is None else student.data
-        bad = topk.appraise(kernels, teacher.data, of_student, self.rule_, None, points)
+        bad = topk.appraise(kernels, teacher.data, of_student, self.rule_, agreed, points)
         for name, invalid in zip(("teacher_logits", "student_logits"), bad, strict=True):
             if invalid.rows and not (name == "teacher_logits" and isinstance(teacher_logits, inputs.TeacherLabels)):
                 raise inputs.invalid_rows(name, invalid.rows, invalid.first, "mend them, or leave these points out")
@@ -202,17 +234,15 @@ class Calibrator(Parameters):
         Of more than 20,000 so many. The one point of a calibrator with no other has 1/2.
         """
         self.check_fitted()
-        of_teacher, of_student, right = self._kept
+        seen, right = self._kept
         predicted = np.full(len(right), 0.5)
         folds = min(FOLDS, len(right))
         fold = np.arange(len(right)) % folds
         for k in range(folds if len(right) > 1 else 0):
             held, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
-            beside = None if of_student is None else rows(of_student, others)
-            rule = bounded(fitted(rows(of_teacher, others), beside, right[others]), len(others))
-            student = None if of_student is None else rows(of_student, held)
-            predicted[held] = correctness(rule, rows(of_teacher, held), student, None)
-        return HeldOut(of_teacher, of_student, right, predicted)
+            rule = bounded(fitted(seen.rows(others), right[others]), len(others))
+            predicted[held] = correctness(rule, *seen.rows(held))
+        return HeldOut(seen.teacher, seen.student, right, predicted)
 
     def check_fitted(self) -> None:
         """ValueError where ``fit`` has not been called."""
@@ -229,7 +259,8 @@ class Calibrator(Parameters):
         if not hasattr(self, "rule_"):
             return shown.card(super().__repr__(), {"state": "not fitted: call .fit(teacher_logits, labels)"})
         models = "the teacher's and the student's" if self.needs_student_ else "the teacher's"
-        rows = {"fitted on": f"{self.n_labelled_:,} labelled points", "from": f"{models} logits"}
+        near = " and the neighbours' agreement" if self.needs_agreement_ else ""
+        rows = {"fitted on": f"{self.n_labelled_:,} labelled points", "from": f"{models} logits{near}"}
         return shown.card(super().__repr__(), {**rows, "the teacher's error rate": f"{100 * self.error_:.3g}%"})
 
     @staticmethod
@@ -240,18 +271,18 @@ class Calibrator(Parameters):
 
 
 def answered(
-    teacher: inputs.Matrix, student: inputs.Matrix | None, truth: npt.NDArray[np.int64]
-) -> tuple[inputs.Matrix, inputs.Matrix | None, npt.NDArray[np.int64]]:
-    """Without the points for which a teacher of labels alone has no answer."""
+    teacher: inputs.Matrix, student: inputs.Matrix | None
+) -> tuple[inputs.Matrix, inputs.Matrix | None, npt.NDArray[np.bool_] | None]:
+    """Without the points for which a teacher of labels alone has no answer; and which are kept, None: all."""
     said: Any = teacher.data
     if not isinstance(said, inputs.TeacherLabels) or not said.unanswered.any():
-        return teacher, student, truth
+        return teacher, student, None
     kept = ~said.unanswered
     if not kept.any():
         raise ValueError(f"{teacher.name}: expected an answer for some labelled point, there is none")
     beside = None if student is None else replace(student, data=student.data[kept])
     some: Any = said[kept]
-    return replace(teacher, data=some), beside, truth[kept]
+    return replace(teacher, data=some), beside, kept
 
 
 def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[np.int32] | None) -> Scores:
@@ -263,12 +294,6 @@ def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[n
     return scores
 
 
-def rows(scores: Scores, at: npt.NDArray[np.int64]) -> Scores:
-    """The scores of some rows."""
-    given = None if scores.given_probability is None else scores.given_probability[at]
-    return Scores(scores.margin[at], scores.confidence[at], scores.label[at], given)
-
-
 def bounded(rule: Rule, labelled: int) -> Rule:
     """The rule within what so many labelled points can say: never 0 or 1 (the posterior mean of none and of all)."""
     n = min(labelled, MOST_LABELLED)
@@ -277,11 +302,11 @@ def bounded(rule: Rule, labelled: int) -> Rule:
     return rule._replace(levels=levels, bounds=(low, high))
 
 
-def fitted(teacher: Scores, student: Scores | None, right: Float64s) -> Rule:
-    """The rule learned from one or both models. Where the teacher is always right, or never, both say that number."""
-    if student is None or right.min() == right.max():
-        return steps(teacher.margin, right)
-    return logistic(teacher, student, right)
+def fitted(seen: Seen, right: Float64s) -> Rule:
+    """The rule learned from what is seen. Where the teacher is always right, or never, it says that number."""
+    if (seen.student is None and seen.agreement is None) or right.min() == right.max():
+        return steps(seen.teacher.margin, right)
+    return logistic(seen, right)
 
 
 def binned(predicted: Float64s, right: Float64s) -> Curve:
@@ -312,17 +337,19 @@ def steps(margin: Float64s, right: Float64s) -> Rule:
     return Rule(Kind.STEPS, steps=tuple(halfway.tolist()), levels=tuple(np.clip(levels, 0.0, 1.0).tolist()))
 
 
-def logistic(teacher: Scores, student: Scores, right: Float64s) -> Rule:
-    """Logistic regression with a unit ridge, by Newton's method in a trust region."""
+def logistic(seen: Seen, right: Float64s) -> Rule:
+    """Logistic regression with a unit ridge on all but the intercept, by Newton's method in a trust region."""
     from scipy.optimize import minimize
     from scipy.special import expit, log_expit
 
-    if student.given_probability is None:
-        raise ValueError("student: expected its probabilities of the teacher's labels")
-    features = np.column_stack(
-        [np.ones(len(right)), logit(teacher.margin), logit(student.given_probability), student.margin]
-    )
-    ridge = np.array([0.0, 1.0, 1.0, 1.0])
+    columns = {0: np.ones(len(right)), 1: logit(seen.teacher.margin)}
+    if seen.student is not None and seen.student.given_probability is not None:
+        columns |= {2: logit(seen.student.given_probability), 3: seen.student.margin}
+    if seen.agreement is not None:
+        columns |= {4: logit_of_share(seen.agreement)}
+    features = np.column_stack(list(columns.values()))
+    ridge = np.ones(len(columns))
+    ridge[0] = 0.0
     sign = 2.0 * right - 1.0
 
     def loss(w: Float64s) -> float:
@@ -337,9 +364,11 @@ def logistic(teacher: Scores, student: Scores, right: Float64s) -> Rule:
         second: Float64s = (features * (p * (1.0 - p))[:, None]).T @ features + np.diag(ridge)
         return second
 
-    fitted = minimize(loss, np.zeros(4), jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-8})
-    w0, w1, w2, w3 = (float(w) for w in fitted.x)
-    return Rule(Kind.LOGISTIC, weights=(w0, w1, w2, w3))
+    start = np.zeros(len(columns))
+    fitted = minimize(loss, start, jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-8})
+    weight = dict(zip(columns, fitted.x.tolist(), strict=True))
+    weights = (weight[0], weight[1], weight.get(2, 0.0), weight.get(3, 0.0))
+    return Rule(Kind.LOGISTIC, weights=weights, agreement=weight.get(4))
 
 
 def rule_of(correctness: Any, teacher: inputs.Matrix, student: inputs.Matrix | None) -> Rule:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,14 @@ def select(
     *,
     logits: str = "logits",
     student_logits: str | None = None,
+    probabilities: bool = False,
+    student_probabilities: bool = False,
+    teacher_labels: str | None = None,
+    teacher_confidence: str | None = None,
+    n_classes: int | None = None,
     gain: str = "auto",
     correctness: Any = None,
+    agreement: str | None = None,
     mistakes: Budget | None = None,
     quotas: Any = "auto",
     chosen: Any = None,
@@ -55,9 +61,15 @@ def select(
     dataset : ray.data.Dataset
     budget : int in 1..N, or float in (0, 1]
     logits, student_logits : names of the columns with a row's logits, tensors or lists of one length.
+    probabilities, student_probabilities : whether these columns hold probabilities, as softmax outputs do.
+    teacher_labels, teacher_confidence, n_classes : in place of ``logits`` the name of a column with the teacher's
+        labels, integers, -1 or null for no answer; that of a column with how likely the teacher says each is, if there
+        is one; and how many classes there are.
     gain : "auto", "label" or "margin" as in ``rad_fast.select``, or the name of a column of numbers in [0, 1].
     correctness : None, a fitted Calibrator, the teacher's average accuracy, or the name of a column of numbers in
         [0, 1].
+    agreement : name of a column of numbers in [0, 1], what ``rad_fast.agreement`` gives; needed where the Calibrator
+        was fitted with it.
     chosen : name of a column of truth values, optional: rows selected before; or a mapping of classes to counts.
     exclude : name of a column of truth values, optional: rows never to select.
     mistakes, quotas, seed, invalid, backend : as in ``rad_fast.select``.
@@ -86,7 +98,11 @@ def select(
     selector = Selector(budget, mistakes=mistakes, quotas=quotas, seed=seed, invalid=invalid, backend=backend)
     if not hasattr(dataset, "map_batches"):
         raise TypeError(f"dataset: expected a ray.data.Dataset, got {type(dataset).__name__}")
-    scorer = Scorer(logits, student_logits, gain, correctness, chosen, exclude, backend)
+    if teacher_labels is None and (teacher_confidence is not None or n_classes is not None):
+        raise ValueError("teacher_confidence and n_classes: expected teacher_labels with them, got none")
+    labels = None if teacher_labels is None else Labels(teacher_labels, teacher_confidence, n_classes)
+    given = Columns(logits if labels is None else labels, student_logits, probabilities, student_probabilities)
+    scorer = Scorer(given, gain, correctness, agreement, chosen, exclude, backend)
     columns = dataset.columns()
     scorer.check(columns)
     blocks = materialized(dataset, scorer)
@@ -141,7 +157,7 @@ def add(selector: Selector, scorer: Scorer, found: Any, rows_before: int) -> int
         return 0
     known = selector._state.source
     here = set(classes) if known is None else {*classes, (known.classes, known.student_classes or 0)}
-    for name, lengths in zip((scorer.logits, scorer.student_logits), zip(*here, strict=True), strict=True):
+    for name, lengths in zip(scorer.columns.names, zip(*here, strict=True), strict=True):
         if len(set(lengths)) > 1:
             said = " and ".join(str(length) for length in sorted(set(lengths)))
             raise ValueError(f"column {name!r}: expected rows of one length, got {said}")
@@ -150,7 +166,7 @@ def add(selector: Selector, scorer: Scorer, found: Any, rows_before: int) -> int
     counts = np.bincount(label[before], minlength=classes[0][0]) if before.any() else None
     left_out, wrong = label == EXCLUDED, label == -1
     if wrong.any() and selector.invalid == "raise":
-        names = " or ".join(repr(name) for name in (scorer.logits, scorer.student_logits) if name is not None)
+        names = " or ".join(repr(name) for name in scorer.columns.names if name is not None)
         raise inputs.invalid_rows(f"column {names}", int(wrong.sum()), rows_before + int(wrong.argmax()))
     label[left_out] = -1
     source = scorer.source(*classes[0])
@@ -170,25 +186,72 @@ def count_classes(selector: Selector, chosen: Any) -> None:
         selector._state.chosen = inputs.chosen(chosen, 0, source.classes)[1]
 
 
+class Labels(NamedTuple):
+    """The columns of a teacher that names a class: its labels, and how sure it says it is."""
+
+    labels: str
+    confidence: str | None
+    n_classes: int | None
+
+    def of(self, table: Any) -> inputs.TeacherLabels:
+        said = table[self.labels]
+        column = np.asarray(said.fill_null(-1) if said.null_count else said)
+        sure = None if self.confidence is None else np.asarray(table[self.confidence], np.float64)
+        try:
+            return inputs.TeacherLabels(column, sure, n_classes=self.n_classes)  # type: ignore[arg-type]  # it checks
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"columns {self.labels!r} and {self.confidence!r}: {error}") from error
+
+
+class Columns(NamedTuple):
+    """Where both models' answers stand, and whether they are probabilities."""
+
+    teacher: str | Labels
+    student: str | None
+    teacher_probabilities: bool
+    student_probabilities: bool
+
+    @property
+    def names(self) -> tuple[str, str | None]:
+        return self.teacher.labels if isinstance(self.teacher, Labels) else self.teacher, self.student
+
+    def of(self, table: Any) -> tuple[Any, Any]:
+        """What ``select`` takes of both models."""
+        if isinstance(self.teacher, Labels):
+            teacher: Any = self.teacher.of(table)
+        else:
+            teacher = logits_of(table, self.teacher, self.teacher_probabilities)
+        student = None if self.student is None else logits_of(table, self.student, self.student_probabilities)
+        return teacher, student
+
+
+def logits_of(table: Any, column: str, probabilities: bool) -> Any:
+    rows = matrix_of(f"column {column!r}", table[column])
+    return inputs.Probabilities.chunk(f"column {column!r}", rows, 0) if probabilities else rows
+
+
 class Scorer:
     """What ``map_batches`` does with a block: its rows, and their scores beside them."""
 
     def __init__(
         self,
-        logits: str,
-        student_logits: str | None,
+        columns: Columns,
         gain: str,
         correctness: Any,
+        agreement: str | None,
         chosen: Any,
         exclude: str | None,
         backend: BackendName,
     ) -> None:
-        self.logits, self.student_logits, self.exclude, self.backend = logits, student_logits, exclude, backend
-        self.gain, self.correctness, self.chosen = gain, correctness, chosen
+        self.columns, self.exclude, self.backend = columns, exclude, backend
+        self.gain, self.correctness, self.agreement, self.chosen = gain, correctness, agreement, chosen
 
     def check(self, columns: list[str] | None) -> None:
         """Check the arguments, and the columns where the dataset knows them before it runs."""
-        asked = {"logits": self.logits, "student_logits": self.student_logits, "exclude": self.exclude}
+        asked = dict(zip(("logits", "student_logits"), self.columns.names, strict=True))
+        asked |= {"exclude": self.exclude, "agreement": self.agreement}
+        if isinstance(self.columns.teacher, Labels):
+            asked["teacher_labels"], asked["teacher_confidence"] = asked.pop("logits"), self.columns.teacher.confidence
         if self.gain not in GAINS:
             asked["gain"] = self.gain
         if not isinstance(self.chosen, Mapping):
@@ -229,10 +292,7 @@ class Scorer:
         return table.append_column(ERROR, pyarrow.array([error] * len(table), pyarrow.string()))
 
     def scored(self, table: Any) -> tuple[tuple[int, int], Points]:
-        teacher = matrix_of(f"column {self.logits!r}", table[self.logits])
-        student = None
-        if self.student_logits is not None:
-            student = matrix_of(f"column {self.student_logits!r}", table[self.student_logits])
+        teacher, student = self.columns.of(table)
         correctness = self.correctness
         if isinstance(correctness, str):
             correctness = np.asarray(table[correctness])
@@ -242,11 +302,14 @@ class Scorer:
             before = flags(table, self.chosen)
         # With quotas, so that the likeliest other classes are kept.
         selector = Selector(1, quotas="equal", invalid="exclude", backend=self.backend)
-        of_points = {"gain": gain, "correctness": correctness, "chosen": before, "exclude": mask}
+        agreed = None if self.agreement is None else np.asarray(table[self.agreement])
+        of_points = {"gain": gain, "correctness": correctness, "agreement": agreed, "chosen": before, "exclude": mask}
         selector.partial_fit(teacher, student_logits=student, **of_points)
         points = selector._state.store.settled().joined()
         label = points.label.copy()
         label[np.isnan(points.gain)] = -1
+        if isinstance(teacher, inputs.TeacherLabels):
+            label[teacher.unanswered] = EXCLUDED
         if mask is not None:
             label[mask] = EXCLUDED
         if before is not None:

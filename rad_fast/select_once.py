@@ -30,6 +30,7 @@ def select(
     student_logits: Any = None,
     gain: Any = "auto",
     correctness: Any = None,
+    agreement: Any = None,
     mistakes: Budget | None = None,
     quotas: Any = "auto",
     chosen: Any = None,
@@ -60,6 +61,9 @@ def select(
     correctness : None, (N,) array in [0, 1], fitted Calibrator, or float in [0, 1]
         The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
         only the teacher's average accuracy.
+    agreement : (N,) array in [0, 1]
+        Of each point's neighbours, the share that bears its label: ``rad_fast.agreement``. Needed where the Calibrator
+        was fitted with it.
     mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
         How many more labels may be wrong than correctness says. Also text such as "5%". None: with a Calibrator as many
         as its labelled points leave to expect; (1 - accuracy) N with an average accuracy; 0.02 N otherwise. 0: the
@@ -108,7 +112,7 @@ def select(
     """
     settings = {"mistakes": mistakes, "quotas": quotas, "seed": seed, "random_state": random_state}
     selector = Selector(budget, **settings, invalid=invalid, backend=backend)
-    of_points = {"gain": gain, "correctness": correctness, "chosen": chosen, "exclude": exclude}
+    of_points = {"gain": gain, "correctness": correctness, "agreement": agreement, "chosen": chosen, "exclude": exclude}
     indices = selector.fit(logits, student_logits=student_logits, **of_points).indices
     selector._state.let_go()  # the indices alone are handed out
     return indices

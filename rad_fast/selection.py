@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import inputs
-from .calibration import Calibrator
+from .calibration import Calibrator, Seen
 from .device.backends import Backend, backend
 from .device.route import Route
 from .game.certificate import certificate
@@ -31,7 +31,7 @@ from .storage.blocks import Pieces
 
 REPORTED = 0.95  # confidence of a report's certificate
 SAVED = 1  # the version of what ``save`` writes
-SAVED_CLASSES = (Calibrator, Equilibria, Equilibrium, Gain, Kind, Points, Rule, Scores, Shares)
+SAVED_CLASSES = (Calibrator, Equilibria, Equilibrium, Gain, Kind, Points, Rule, Scores, Seen, Shares)
 HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as they are
 
 
@@ -470,4 +470,4 @@ def calibration(calibrator: object) -> dict[str, Any] | None:
         return None
     curve = {name: values.tolist() for name, values in calibrator.curve()._asdict().items()}
     about = {"labelled": calibrator.n_labelled_, "error": calibrator.error_, "both": calibrator.needs_student_}
-    return {**curve, **about}
+    return {**curve, **about, "neighbours": calibrator.needs_agreement_}

@@ -113,28 +113,31 @@ class Selector(Parameters):
         student_logits: Any = None,
         gain: Any = "auto",
         correctness: Any = None,
+        agreement: Any = None,
         chosen: Any = None,
         exclude: Any = None,
     ) -> Selection:
         """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
         of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
+        of_points |= {"chosen": chosen, "exclude": exclude, "agreement": agreement}
         if self.scores is not None or not isinstance(self._group, Alone):
             with self._busy:
-                return self._fit(logits, of_points, chosen, exclude)
+                return self._fit(logits, of_points)
         mine = self._twin()  # other threads do not see its points before they are whole
-        selection = mine._fit(logits, of_points, chosen, exclude)
+        selection = mine._fit(logits, of_points)
         self._state = mine._state
         return selection
 
-    def _fit(self, logits: Any, of_points: dict[str, Any], chosen: Any, exclude: Any) -> Selection:
+    def _fit(self, logits: Any, of_points: dict[str, Any]) -> Selection:
         self._state = Scored(self._files)
         if self._files is not None:
             self._files.restart()
-        given = (logits, *of_points.values(), chosen, exclude)
+        given = (logits, *of_points.values())
         if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
             kernels = route(self.backend, logits)
-            if self._quotas is None and chosen is None and _on_device(given):
-                return self._fit_on_device(kernels, given)
+            plain = self._quotas is None and of_points["chosen"] is None
+            if plain and _on_device(given):
+                return self._fit_on_device(kernels, given[:-1])
         self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
 
@@ -151,6 +154,7 @@ class Selector(Parameters):
         student_logits: Any = None,
         gain: Any = "auto",
         correctness: Any = None,
+        agreement: Any = None,
         chosen: Any = None,
         exclude: Any = None,
     ) -> Selector:
@@ -160,21 +164,29 @@ class Selector(Parameters):
         raises leaves the selector as it was.
         """
         with self._busy:
-            return self._score(logits, student_logits, gain, correctness, chosen, exclude)
+            return self._score(logits, student_logits, gain, correctness, chosen, exclude, agreement)
 
     def _score(
-        self, logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any
+        self,
+        logits: Any,
+        student_logits: Any,
+        gain: Any,
+        correctness: Any,
+        chosen: Any,
+        exclude: Any,
+        agreement: Any = None,
     ) -> Selector:
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(Path(self.scores))
-        asked = (logits, student_logits, gain, correctness, chosen, exclude)
+        inputs.agreement_of(agreement, correctness)
+        asked = (logits, student_logits, gain, correctness, chosen, exclude, agreement)
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
             if _on_device(asked):
-                return self._score_on_device(kernels, asked)
+                return self._score_on_device(kernels, asked[:-1])
             wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
-            logits, student_logits, gain, correctness, chosen, exclude = map(fetched, asked)
+            logits, student_logits, gain, correctness, chosen, exclude, agreement = map(fetched, asked)
         else:
             inputs.host_backend(self.backend)
         teacher = inputs.matrix("logits", logits, empty=True)
@@ -190,7 +202,9 @@ class Selector(Parameters):
             if part is not None:
                 mask = part if mask is None else mask | part
         rule = rule_of(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
-        given = inputs.correctness_array(correctness, teacher.rows, mask) if rule.kind == Kind.GIVEN else None
+        given = inputs.agreement_array(agreement, teacher.rows, mask)
+        if rule.kind == Kind.GIVEN:
+            given = inputs.correctness_array(correctness, teacher.rows, mask)
         gains = inputs.gain_array(gain, teacher.rows, mask)
         source = inputs.source(teacher, student, correctness, _gain_named(gain, rule.gain))
         inputs.same_source(self._state.source, source)
@@ -410,8 +424,11 @@ class Selector(Parameters):
 
 
 def _on_device(given: tuple[Any, ...]) -> bool:
-    """Whether a device scores these, the arguments in their order; a student's k largest logits alone it does not."""
-    student_logits = given[1]
+    """Whether a device scores these, the arguments in their order; a student's k largest logits alone it does not, nor
+    what neighbours agree on."""
+    student_logits, correctness, agreement = given[1], given[3], given[-1]
+    if agreement is not None or getattr(correctness, "needs_agreement_", False):
+        return False
     return student_logits is None or not hasattr(student_logits, "n_classes")
 
 

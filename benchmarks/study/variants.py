@@ -12,7 +12,7 @@ from rad_fast import Calibrator
 from rad_fast.distill import STRATEGIES, Choice, Round
 from rad_fast.distill.strategies import Strategy
 from rad_fast.distill.strategies.classes import in_turn
-from rad_fast.distill.strategies.neighbours import correctness
+from rad_fast.distill.strategies.neighbours import calibrated
 
 from .sorted_game import drawn, pivotal, probabilities, shared_out, shrunk
 
@@ -102,7 +102,7 @@ class Variant:
         if self.calibration == "teacher":
             found = np.asarray(Calibrator().fit(teacher, truth).predict(said), np.float64)
         elif self.calibration == "neighbours":
-            found = correctness(r, "variant")
+            found = asking_neighbours(r)
         elif self.calibration == "both":
             found = np.asarray(Calibrator().fit(teacher, truth, student).predict(said, r.student_logits), np.float64)
         else:
@@ -168,6 +168,13 @@ def with_class(r: Round, label: Int64s) -> Float64s:
     return found
 
 
+def asking_neighbours(r: Round) -> Float64s:
+    """The default's correctness."""
+    calibrator, among = calibrated(r, "variant")
+    found = calibrator.predict(r.teacher("variant"), r.student_logits, agreement=among)
+    return np.asarray(found, np.float64)
+
+
 def without_vectors(r: Round) -> Choice:
     """The default where nothing but the student's logits says which points are neighbours."""
     return STRATEGIES["rad"](replace(r, vectors=None, holdout_vectors=None))
@@ -177,7 +184,7 @@ def greedy_with_neighbours(r: Round) -> Choice:
     """Balanced greedy with the default's correctness."""
     label = r.teacher("variant").argmax(1)
     gain = 1.0 - r.student[np.arange(len(label)), label]
-    return in_turn(r, label, (2.0 * correctness(r, "variant") - 1.0) * gain)
+    return in_turn(r, label, (2.0 * asking_neighbours(r) - 1.0) * gain)
 
 
 DEFAULT = Variant()

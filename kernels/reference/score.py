@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .agreement import logit_of_share
+
 CLIP_BITS = 20
 OTHERS = 256  # most classes for which the likeliest other class of a point is kept: it takes one byte
 
@@ -59,7 +61,9 @@ class Rule(NamedTuple):
 
     STEPS: ``levels[k]`` where k of the ascending ``steps`` are at most the margin; one more level than steps.
     LOGISTIC: sigmoid(w0 + w1 logit(teacher's margin) + w2 logit(student's probability of the teacher's label)
-    + w3 student's margin), logit(x) of x held within [2**-20, 1 - 2**-20]; the whole held within ``bounds``.
+    + w3 student's margin), logit(x) of x held within [2**-20, 1 - 2**-20]; the whole held within ``bounds``. Under the
+    sigmoid is, too, ``agreement`` times the logit of the share of neighbours that agree, where that is not None; what
+    is of the student is left out where there is none.
     """
 
     kind: Kind = Kind.CONFIDENCE
@@ -69,6 +73,7 @@ class Rule(NamedTuple):
     weights: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     bounds: tuple[float, float] = (0.0, 1.0)
     gain: Gain = Gain.MARGIN
+    agreement: float | None = None
 
 
 class Invalid(NamedTuple):
@@ -204,7 +209,7 @@ def kept_once(z: Float64s, indices: Array, classes: int) -> tuple[Float64s, Arra
 
 
 def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Float32s | None) -> Float64s:
-    """The probability that the teacher's label is right, per row."""
+    """The probability that the teacher's label is right, per row; ``given`` is it, or what neighbours agree on."""
     if rule.kind == Kind.CONSTANT:
         return np.full(len(teacher.margin), rule.constant)
     if rule.kind == Kind.GIVEN and given is not None:
@@ -212,9 +217,13 @@ def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Floa
     if rule.kind == Kind.STEPS:
         at = np.searchsorted(np.array(rule.steps), teacher.margin, side="right")
         return np.array(rule.levels)[np.minimum(at, len(rule.steps))]
-    if rule.kind == Kind.LOGISTIC and student is not None and student.given_probability is not None:
+    if rule.kind == Kind.LOGISTIC:
         w = rule.weights
-        x = w[0] + w[1] * logit(teacher.margin) + w[2] * logit(student.given_probability) + w[3] * student.margin
+        x = w[0] + w[1] * logit(teacher.margin)
+        if student is not None and student.given_probability is not None:
+            x += w[2] * logit(student.given_probability) + w[3] * student.margin
+        if rule.agreement is not None and given is not None:
+            x += rule.agreement * logit_of_share(given)
         return np.clip(1.0 / (1.0 + np.exp(-x)), *rule.bounds)
     return teacher.confidence
 

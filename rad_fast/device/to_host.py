@@ -16,7 +16,7 @@ BLOCK_ELEMENTS = 16 << 20  # logits that come to host memory at a time
 
 
 def host_blocks(
-    logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any
+    logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any, agreement: Any
 ) -> Iterator[tuple[Any, ...]]:
     """What is given of points on a device, in blocks of rows that are small in host memory; the logits stay yet."""
     logits, student_logits = cut("logits", logits), cut("student_logits", student_logits)
@@ -25,7 +25,9 @@ def host_blocks(
         raise ValueError(
             f"student_logits: expected a row for every row of logits, {rows}, got {int(student_logits.shape[0])}"
         )
-    gain, correctness, chosen, exclude = (fetched(value) for value in (gain, correctness, chosen, exclude))
+    gain, correctness, chosen, exclude, agreement = (
+        fetched(value) for value in (gain, correctness, chosen, exclude, agreement)
+    )
     masks = {
         "chosen": chosen if isinstance(chosen, Mapping) else inputs.exclude_mask(chosen, rows, "chosen"),
         "exclude": inputs.exclude_mask(exclude, rows),
@@ -41,7 +43,8 @@ def host_blocks(
         if begin and isinstance(before, Mapping):  # counted once
             before = None
         beside = None if student_logits is None else rows_of(student_logits, part)
-        yield rows_of(logits, part), beside, part_of(gain, part), part_of(correctness, part), before, out
+        given, agreed = (part_of(gain, part), part_of(correctness, part)), part_of(agreement, part)
+        yield rows_of(logits, part), beside, *given, before, out, agreed
 
 
 def cut(name: str, value: Any) -> Any:

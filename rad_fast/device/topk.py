@@ -13,7 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.inputs.teachers import TeacherLabels, TopKLogits, check_sums, without_padding
-from rad_fast.kernels.reference.score import OTHERS, Invalid, Points, Rule, Scores, likeliest_other, record, widened
+from rad_fast.kernels.reference.score import (
+    OTHERS,
+    Invalid,
+    Kind,
+    Points,
+    Rule,
+    Scores,
+    correctness,
+    likeliest_other,
+    record,
+    widened,
+)
 
 from .backends import Backend, Float32s
 
@@ -41,6 +52,8 @@ def appraise(
 ) -> tuple[Invalid, Invalid]:
     """Gain, correctness and label of every point, from logits of either kind."""
     if not isinstance(teacher, (TopKLogits, TeacherLabels)) and not isinstance(student, TopKLogits):
+        if rule.agreement is not None and given is not None:
+            return with_agreement(kernels, teacher, student, rule, given, out)
         return kernels.appraise(teacher, student, rule, given, out)
     found = [Invalid(), Invalid()]
     for part in blocks_of(teacher, student):
@@ -56,6 +69,20 @@ def appraise(
             out.other[part] = other_classes((teacher if student is None else student)[part], place.label, alike)
         found = [joined(*pair, part.start) for pair in zip(found, bad, strict=True)]
     return found[0], found[1]
+
+
+def with_agreement(
+    kernels: Backend, teacher: Any, student: Any, rule: Rule, agreed: Float32s, out: Points
+) -> tuple[Invalid, Invalid]:
+    """Points of logits whose correctness asks the neighbours too: it is made from a backend's scores, block by block,
+    as no backend's pass over the logits knows of neighbours."""
+    bad = kernels.appraise(teacher, student, rule._replace(kind=Kind.CONFIDENCE), None, out)
+    for part in blocks_of(teacher, student):
+        of_teacher = kernels.score(teacher[part])
+        of_student = None if student is None else kernels.score(student[part], of_teacher.label)
+        c = correctness(rule, of_teacher, of_student, agreed[part])
+        out.correctness[part] = np.where(out.label[part] < 0, np.nan, c)
+    return bad
 
 
 def joined(total: Invalid, part: Invalid, offset: int) -> Invalid:

@@ -51,38 +51,6 @@ def k_means_seeds(a: Float32s, b: Float32s, budget: int, rng: np.random.Generato
     return taken
 
 
-def agreement(
-    points: Float32s, labels: Int64s, queries: Float32s, asked: Int64s, neighbours: int, rng: np.random.Generator
-) -> Float64s:
-    """(q,) of the ``neighbours`` points nearest to a query, by cosine, the share that bears the label asked for
-    it. The points themselves may be the queries: none is its own neighbour. Of more than 4,000 points so many are drawn
-    and looked at."""
-    some = np.arange(len(points)) if len(points) <= CLUSTERED else np.sort(rng.choice(len(points), CLUSTERED, False))
-    own = queries is points
-    nearest_of, known = normalised(points[some]), labels[some]
-    taken = min(neighbours, len(some) - own)
-    if taken < 1:
-        return np.full(len(queries), 0.5)
-    found = np.empty(len(queries))
-    step = max(1, BLOCK // len(some))
-    for begin in range(0, len(queries), step):
-        part = normalised(queries[begin : begin + step])
-        alike = part @ nearest_of.T
-        if own:
-            here = np.flatnonzero((some >= begin) & (some < begin + len(part)))
-            alike[some[here] - begin, here] = -np.inf
-        near = np.argpartition(-alike, taken - 1, axis=1)[:, :taken]
-        found[begin : begin + len(part)] = (known[near] == asked[begin : begin + len(part), None]).mean(1)
-    return found
-
-
-def normalised(x: Float32s) -> Float32s:
-    """Rows of length 1; rows of zeros stay."""
-    length = np.sqrt(np.einsum("ij,ij->i", x, x))[:, None]
-    scaled: Float32s = (x / np.maximum(length, 1e-12)).astype(np.float32)
-    return scaled
-
-
 def to_one(points: Float32s, norms: Float32s, center: Float32s) -> Float32s:
     """Squared distances, not below 0."""
     squared: Float32s = np.maximum(norms - 2.0 * (points @ center) + center @ center, 0.0)

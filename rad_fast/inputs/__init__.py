@@ -43,6 +43,7 @@ from .arrays import (
     same_rows,
 )
 from .classes import check_gain, chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
+from .neighbours import agreement_array, agreement_of
 from .points import (
     Source,
     UnreliableTeacherWarning,
@@ -82,6 +83,8 @@ __all__ = [
     "TopKLogits",
     "UnreliableTeacherWarning",
     "accuracy",
+    "agreement_array",
+    "agreement_of",
     "as_torch",
     "budget",
     "budget_alone",

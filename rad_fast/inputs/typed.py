@@ -15,6 +15,7 @@ class Options(TypedDict, total=False):
     student_logits: Any
     gain: Any
     correctness: Any
+    agreement: Any
     mistakes: Budget | None
     quotas: Any
     chosen: Any

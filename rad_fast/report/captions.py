@@ -71,6 +71,7 @@ def of_probability(numbers: Numbers, figures: Figures) -> str:
 
 def of_calibration(_: Numbers, figures: Figures) -> str:
     on = "both models' scores" if figures["calibration"]["both"] else "the teacher's margin"
+    on += " and the neighbours' agreement" if figures["calibration"].get("neighbours") else ""
     return (
         f"How often the teacher was right on labelled points, against the correctness predicted from {on} (fitted "
         "without these points). Bars are 95% intervals. On the diagonal the prediction is correct; below it, it is too "

@@ -121,6 +121,11 @@ def correctness(value: Any) -> None:
     if value is None or hasattr(value, "predict"):
         if hasattr(value, "check_fitted"):
             value.check_fitted()
+        if getattr(value, "needs_agreement_", False):
+            raise ValueError(
+                "correctness: expected a Calibrator fitted without agreement: a stream does not know the neighbours of "
+                "a point; give offer(..., correctness=calibrator.predict(..., agreement=...))"
+            )
         return
     if not is_number(value):
         raise TypeError(
@@ -202,9 +207,10 @@ def calibrator(value: Any) -> None:
     if not hasattr(value, "check_fitted"):
         raise TypeError(f"calibrator: expected a Calibrator, got {type(value).__name__}")
     value.check_fitted()
-    if value.needs_student_:
+    if value.needs_student_ or value.needs_agreement_:
+        beside = "two models" if value.needs_student_ else "agreement"
         raise ValueError(
-            "calibrator: expected one fitted with the small model's logits alone, got one fitted on two models"
+            "calibrator: expected one fitted with the small model's logits alone, got one fitted on " + beside
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
-from rad_fast.distill.geometry import agreement, k_means_seeds
+from rad_fast.distill.geometry import k_means_seeds
 
 
 def test_k_means_seeds_draw_by_squared_distance():
@@ -27,33 +27,3 @@ def test_k_means_seeds_draw_by_squared_distance():
 def test_k_means_seeds_of_equal_points_are_distinct():
     ones = np.ones((5, 2), np.float32)
     assert sorted(k_means_seeds(ones, ones, 5, np.random.default_rng(0))) == list(range(5))
-
-
-def test_agreement_counts_the_nearest_by_cosine():
-    rng = np.random.default_rng(0)
-    points, queries = (rng.normal(size=(n, 3)).astype(np.float32) for n in (50, 7))
-    labels, asked = rng.integers(0, 3, 50), rng.integers(0, 3, 7)
-    found = agreement(points, labels, queries, asked, 5, rng)
-    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
-    for query, label, share in zip(queries, asked, found, strict=True):
-        near = np.argsort(-(unit @ query))[:5]
-        assert share == pytest.approx(np.mean(labels[near] == label))
-
-
-def test_no_point_is_its_own_neighbour():
-    points = np.eye(4, dtype=np.float32) + 0.1
-    labels = np.arange(4)
-    rng = np.random.default_rng(0)
-    assert agreement(points, labels, points, labels, 3, rng).tolist() == [0.0] * 4
-    alone = points[:1]
-    assert agreement(alone, labels[:1], alone, labels[:1], 3, rng).tolist() == [0.5]  # nobody to ask
-
-
-def test_of_many_points_some_are_looked_at():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 9000)
-    points = (np.eye(2)[labels] + rng.normal(0, 0.1, (9000, 2))).astype(np.float32)
-    found = agreement(points, labels, points, labels, 10, rng)
-    assert found.mean() > 0.99
-    wrong = agreement(points, labels, points[:100], 1 - labels[:100], 10, rng)
-    assert wrong.mean() < 0.01

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from rad_fast.calibration import Calibrator
-from rad_fast.kernels.reference.quotas import sample_weights
 
-from .neighbours import correctness, label_counts
+from . import neighbours
 from .round import Choice, Float32s, Float64s, Int64s, Round, systematic
 from .scores import in_proportion
 
@@ -30,33 +29,20 @@ def proportional(r: Round) -> Choice:
 
 def rad(r: Round) -> Choice:
     """The default. Where the teacher's logits for the pool are known, ``rad_fast.select`` with all it knows: the gain
-    of the label, correctness calibrated on both models and on the neighbours' labels (``correctness``), quotas that
-    count the student's labelled points and what earlier rounds chose (``quota_weights``), neighbours spread apart.
-    Before that, 'rad-prior'."""
+    of the label, correctness calibrated on both models and on what neighbours agree on, quotas that count the student's
+    labelled points and what earlier rounds chose. Before that, 'rad-prior'."""
     if r.teacher_logits is None:
         return rad_prior(r)
-    label = r.teacher_logits.argmax(1)
-    truth, teacher, _ = r.holdout("rad")
-    selection = r.selector(
-        Calibrator().fit(teacher, truth).mistakes(len(r.left)), len(r.left), quotas=quota_weights(r, label)
-    ).fit(
+    calibrator, among = neighbours.calibrated(r, "rad")
+    selection = r.selector(quotas="auto").fit(
         r.teacher_logits,
         student_logits=r.student_logits,
-        gain="label",
-        correctness=correctness(r, "rad").astype(np.float32),
-        chosen=dict(enumerate(label_counts(r, label).tolist())),
+        correctness=calibrator,
+        agreement=among,
+        chosen=dict(enumerate(neighbours.label_counts(r, r.teacher_logits.argmax(1)).tolist())),
         exclude=~r.available,
     )
     return Choice(np.asarray(selection.indices), value=selection.value)
-
-
-def quota_weights(r: Round, label: Int64s) -> Float64s:
-    """(C,) what each class weighs: the shares of the teacher's labels among the points left, at the size of the
-    hold-out, drawn towards equal ones as far as a Dirichlet-multinomial finds them equal. With a few points a class,
-    the hold-out's true labels are too few to say more (docs/study.md)."""
-    truth, _, _ = r.holdout("rad")
-    counts = np.bincount(label[r.left], minlength=r.student_logits.shape[1])
-    return sample_weights(counts * (len(truth) / counts.sum()))
 
 
 def rad_2026_11(r: Round) -> Choice:

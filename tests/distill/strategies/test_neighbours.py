@@ -9,9 +9,9 @@ pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
 from rad_fast.calibration import Calibrator
 from rad_fast.distill import STRATEGIES, Round
-from rad_fast.distill.strategies.game import quota_weights
-from rad_fast.distill.strategies.neighbours import correctness, label_counts
+from rad_fast.distill.strategies.neighbours import calibrated, label_counts, shares
 from rad_fast.kernels.reference.quotas import sample_weights
+from rad_fast.selector import Selector
 
 N, HELD, C = 900, 150, 3
 
@@ -41,6 +41,53 @@ def made(seed: int = 0, *, vectors: bool = True, **others) -> Round:
     r = Round(**{**settings, **others})
     r.memory["right"] = ~wrong[:N]
     return r
+
+
+def correctness(r: Round, strategy: str) -> np.ndarray:
+    calibrator, among = calibrated(r, strategy)
+    return calibrator.predict(r.teacher_logits, r.student_logits, agreement=among)
+
+
+def test_correctness_is_a_logistic_regression_on_five_numbers_written_out():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    r = made()
+
+    def described(teacher: np.ndarray, student: np.ndarray, among: np.ndarray) -> np.ndarray:
+        p, q = (np.exp(z - z.max(1, keepdims=True).astype(np.float64)) for z in (teacher, student))
+        p, q = p / p.sum(1, keepdims=True), q / q.sum(1, keepdims=True)
+        margin, of_student = (np.sort(x, 1)[:, -1] - np.sort(x, 1)[:, -2] for x in (p, q))
+        columns = (margin, q[np.arange(len(p)), teacher.argmax(1)], (10 * among + 0.5) / 11)
+        one, two, three = (np.log(x / (1 - x)) for x in columns)
+        return np.column_stack([one, two, of_student, three])
+
+    among, held = shares(r, r.teacher_logits, r.holdout_teacher)
+    right = r.holdout_teacher.argmax(1) == r.holdout_labels
+    model = linear_model.LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000)
+    model.fit(described(r.holdout_teacher, r.holdout_student, held), right)
+    expected = model.predict_proba(described(r.teacher_logits, r.student_logits, among))[:, 1]
+    expected = np.clip(expected, 0.5 / (HELD + 1), (HELD + 0.5) / (HELD + 1))
+    np.testing.assert_allclose(correctness(r, "rad"), expected, rtol=0, atol=1e-5)
+
+
+def test_the_default_is_a_call_of_the_packages_rule():
+    r = made(labelled=np.repeat([0, 1, 2], [40, 5, 5]))
+    r.available[::7] = False
+    calibrator, among = calibrated(r, "rad")
+    selector = Selector(60, seed=r.seed * 1009 + r.number)
+    selection = selector.fit(
+        r.teacher_logits,
+        student_logits=r.student_logits,
+        correctness=calibrator,
+        agreement=among,
+        chosen=dict(enumerate(label_counts(r, r.teacher_logits.argmax(1)).tolist())),
+        exclude=~r.available,
+    )
+    assert np.array_equal(STRATEGIES["rad"](r).indices, selection.indices)
+    label = r.teacher_logits.argmax(1)
+    counts = np.bincount(label[r.left], minlength=C)
+    known = label_counts(r, label)
+    lacked = np.maximum(0, sample_weights(counts * HELD / counts.sum()) * (known.sum() + 60) - known)
+    assert selection.quotas == pytest.approx(60 * lacked / lacked.sum(), abs=1e-4)
 
 
 def test_labels_that_neighbours_bear_too_are_right():
@@ -89,16 +136,6 @@ def test_a_teacher_that_is_always_right_is_taken_as_it_is():
     r.holdout_labels = r.holdout_teacher.argmax(1)
     assert np.ptp(correctness(r, "rad")) == 0.0
     assert correctness(r, "rad")[0] == pytest.approx((HELD + 0.5) / (HELD + 1))
-
-
-def test_quotas_are_of_the_labels_at_the_size_of_the_holdout():
-    r = made()
-    label = r.teacher_logits.argmax(1)
-    r.available[label == 0] = np.arange((label == 0).sum()) < 20  # few points of this class are left
-    counts = np.bincount(label[r.left], minlength=C)
-    expected = sample_weights(counts * HELD / counts.sum())
-    assert quota_weights(r, label) == pytest.approx(expected)
-    assert expected[0] < 0.1
 
 
 def test_quotas_make_up_for_what_the_student_was_taught():
