@@ -101,7 +101,8 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
                     yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
     yield from of("others", eight, 1.0)
     yield from of("rivals,default", soft, 0.6, labels="soft")
-    yield from of("variants,going on", eight, 0.15)
+    yield from of("variants", eight, 0.5)
+    yield from of("going on", eight, 0.15)
     yield from of("losses", eight, 0.15)
     yield from of("losses", soft, 0.15, labels="soft")
     for student in ("minilm-linear", "minilm-128"):

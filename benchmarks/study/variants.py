@@ -12,7 +12,9 @@ from rad_fast import Calibrator
 from rad_fast.distill import STRATEGIES, Choice, Round
 from rad_fast.distill.strategies import Strategy
 from rad_fast.distill.strategies.classes import in_turn
-from rad_fast.distill.strategies.neighbours import calibrated
+from rad_fast.distill.strategies.neighbours import calibrated, shares
+from rad_fast.distill.strategies.scores import margins, softmax
+from rad_fast.kernels.reference.score import logit
 
 from .sorted_game import drawn, pivotal, probabilities, shared_out, shrunk
 
@@ -105,8 +107,10 @@ class Variant:
             found = asking_neighbours(r)
         elif self.calibration == "both":
             found = np.asarray(Calibrator().fit(teacher, truth, student).predict(said, r.student_logits), np.float64)
-        else:
+        elif self.calibration == "class":
             found = with_class(r, label)
+        else:
+            found = with_rate(r, label, asking=self.calibration == "neighbours and rate")
         n = len(truth)
         return np.clip(found, 0.5 / (n + 1), (n + 0.5) / (n + 1))
 
@@ -168,6 +172,49 @@ def with_class(r: Round, label: Int64s) -> Float64s:
     return found
 
 
+def with_rate(r: Round, label: Int64s, *, asking: bool) -> Float64s:
+    """How often each label of the teacher is right in the hold-out (``label_rates``), in a logistic regression beside
+    all the default looks at, or beside the teacher's margin alone."""
+    from sklearn.linear_model import LogisticRegression
+
+    truth, teacher, student = r.holdout("variant")
+    held = teacher.argmax(1)
+    right = held == truth
+    if asking:
+        calibrator, among = calibrated(r, "variant")
+        base = np.asarray(calibrator.predict(r.teacher("variant"), r.student_logits, agreement=among), np.float64)
+        held_base = np.asarray(
+            calibrator.predict(teacher, student, agreement=shares(r, r.teacher("variant"), teacher)[1])
+        )
+    else:
+        base, held_base = (margins(softmax(said)) for said in (r.teacher("variant"), teacher))
+    if right.all() or not right.any():
+        return np.full(len(label), right.mean())
+    rate, left_out = label_rates(held, right, r.student.shape[1])
+    model = LogisticRegression(C=1.0, max_iter=500).fit(np.column_stack([logit(held_base), logit(left_out)]), right)
+    found: Float64s = model.predict_proba(np.column_stack([logit(base), logit(rate[label])]))[:, 1]
+    return found
+
+
+def label_rates(label: Int64s, right: npt.NDArray[np.bool_], classes: int) -> tuple[Float64s, Float64s]:
+    """(C,) how often each label is right, drawn towards the overall rate as far as a beta-binomial distribution of
+    maximum likelihood has it; and for each of these points that of its label without the point itself."""
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import betabinom
+
+    times, hits = np.bincount(label, minlength=classes), np.bincount(label, right, classes)
+    overall = right.mean()
+    seen = times > 0
+
+    def unlikely(logarithm: float) -> float:
+        s = np.exp(logarithm)
+        return -float(betabinom.logpmf(hits[seen], times[seen], s * overall, s * (1 - overall)).sum())
+
+    s = float(np.exp(minimize_scalar(unlikely, bounds=(np.log(0.5), np.log(1000.0)), method="bounded").x))
+    without = (hits[label] - right + s * overall) / (times[label] - 1 + s)
+    return (hits + s * overall) / (times + s), without
+
+
 def asking_neighbours(r: Round) -> Float64s:
     """The default's correctness."""
     calibrator, among = calibrated(r, "variant")
@@ -209,5 +256,7 @@ VARIANTS: dict[str, Strategy] = {
     "order: axis of the class": replace(DEFAULT, order="axis of the class"),
     "order: local pivotal method": replace(DEFAULT, order="pivotal"),
     "calibration: label's effect": replace(DEFAULT, calibration="class"),
+    "calibration: label's rate": replace(DEFAULT, calibration="neighbours and rate"),
     "calibration: teacher alone": replace(DEFAULT, calibration="teacher"),
+    "calibration: teacher and label's rate": replace(DEFAULT, calibration="rate"),
 }
