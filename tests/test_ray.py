@@ -136,3 +136,47 @@ def test_masks_of_0_and_1_missing_rows_and_probabilities(ray):
         rad_fast.ray.select(dataset(ray, logits=p), BUDGET)
     with pytest.raises(ValueError, match="expected logits, got probabilities"):
         rad_fast.ray.select(dataset(ray, logits=LOGITS, student=p), BUDGET, student_logits="student")
+
+
+def test_labels_alone_with_what_neighbours_agree_on(ray):
+    rng = np.random.default_rng(2)
+    label = np.where(rng.random(N) < 0.05, -1, LOGITS.argmax(1)).astype(np.int64)
+    sure = np.where(label < 0, np.nan, rng.uniform(0.4, 1.0, N))
+    said = rad_fast.TeacherLabels(label, sure, n_classes=C)
+    truth = np.where(rng.random(400) < 0.8, LOGITS[:400].argmax(1), 0)
+    near = rad_fast.agreement(LOGITS, said)
+    calibrator = rad_fast.Calibrator().fit(said[:400], truth, STUDENT[:400], agreement=near[:400])
+    near = np.nan_to_num(near)
+    data = dataset(ray, answer=label, sure=sure, s=STUDENT, near=near)
+    columns = {"teacher_labels": "answer", "teacher_confidence": "sure", "n_classes": C, "student_logits": "s"}
+    found = rad_fast.ray.select(data, BUDGET, **columns, correctness=calibrator, agreement="near")
+    given = {"student_logits": STUDENT, "correctness": calibrator, "agreement": near}
+    expected = rad_fast.select(said, BUDGET, **given)
+    np.testing.assert_array_equal(ids(found), expected)
+    assert (label[expected] >= 0).all()
+
+
+def test_probabilities_in_the_columns(ray):
+    p, s = (np.exp(z - z.max(1, keepdims=True)) for z in (LOGITS, STUDENT))
+    p, s = p / p.sum(1, keepdims=True), s / s.sum(1, keepdims=True)
+    both = {"probabilities": True, "student_probabilities": True}
+    found = rad_fast.ray.select(dataset(ray, logits=p, s=s), BUDGET, student_logits="s", **both)
+    given = rad_fast.Probabilities(p), rad_fast.Probabilities(s)
+    np.testing.assert_array_equal(ids(found), rad_fast.select(given[0], BUDGET, student_logits=given[1]))
+    with pytest.raises(ValueError, match=r"column 'logits': expected rows of probabilities, in .*; .* are not"):
+        rad_fast.ray.select(dataset(ray, logits=LOGITS), BUDGET, probabilities=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"n_classes": C}, "teacher_confidence and n_classes: expected teacher_labels with them, got none"),
+        ({"teacher_labels": "no", "n_classes": C}, "teacher_labels: expected the name of a column"),
+        ({"teacher_labels": "id", "n_classes": 2, "student_logits": "s"}, "columns 'id' and None: labels: expected cl"),
+        ({"logits": "s", "agreement": "near"}, "agreement: expected the name of a column"),
+        ({"logits": "s", "agreement": "id"}, "agreement: expected None, or a Calibrator as correctness"),
+    ],
+)
+def test_columns_that_cannot_be_meant_are_refused(ray, columns, words):
+    with pytest.raises(ValueError, match=words):
+        rad_fast.ray.select(dataset(ray, s=STUDENT), BUDGET, **columns)
