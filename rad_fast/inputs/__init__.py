@@ -1,7 +1,8 @@
 """What is accepted: every check of what a caller gives, and every message about it.
 
 ``arguments``: budget, mistakes, seed and the named choices. ``arrays``: logits. ``points``: what is given of every
-point. ``neighbours``: what they agree on. ``teachers``: what a teacher may hand over besides an array. Nothing given is ever modified.
+point. ``neighbours``: what they agree on. ``teachers``: what a teacher may hand over besides an array. Nothing given is
+ever modified.
 """
 
 from __future__ import annotations
