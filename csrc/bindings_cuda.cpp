@@ -5,15 +5,11 @@
 // nothing waits but copy_out. cudart is linked statically: the module imports without a driver, and its functions then say
 // "no CUDA device".
 
-#include <pybind11/pybind11.h>
-
-#include <cstdint>
 #include <cstring>
 #include <limits>
-#include <string>
 
 #include "arrays.hpp"
-#include "cuda/kernels.hpp"
+#include "bindings_cuda.hpp"
 
 #if !defined(RAD_FAST_MODULE)
 #define RAD_FAST_MODULE _cuda
@@ -22,40 +18,9 @@
 #define RAD_FAST_CUDA_ARCHITECTURES ""
 #endif
 
-namespace py = pybind11;
-
 namespace rad_fast {
 namespace cuda {
 namespace {
-
-typedef std::uintptr_t Address;
-
-template <class T>
-T* pointer(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
-[[noreturn]] void refuse(const std::string& argument, const std::string& expected, const std::string& got) {
-  throw py::value_error(argument + ": expected " + expected + ", got " + got);
-}
-
-void require(const char* argument, Address address, std::int64_t elements) {
-  if (elements > 0 && address == 0) refuse(argument, "an address", "0");
-}
-
-void require_aligned(const char* argument, Address address, std::size_t bytes) {
-  if (address % bytes != 0)
-    refuse(argument, "an address that is a multiple of " + std::to_string(bytes), std::to_string(address));
-}
-
-void require_count(const char* argument, std::int64_t value) {
-  if (value < 0) refuse(argument, "0 or more", std::to_string(value));
-}
-
-Where where(int device, Address stream) {
-  if (device < 0) refuse("device", "0 or more", std::to_string(device));
-  return {device, pointer<void>(stream)};
-}
 
 Logits logits_of(const char* argument, const py::tuple& description, std::int64_t rows) {
   if (description.size() != 5)
@@ -406,6 +371,7 @@ PYBIND11_MODULE(RAD_FAST_MODULE, module) {
   rad_fast::cuda::bind_score(module);
   rad_fast::cuda::bind_game(module);
   rad_fast::cuda::bind_sample(module);
+  rad_fast::cuda::bind_classes(module);
   rad_fast::cuda::bind_memory(module);
   rad_fast::cuda::bind_arrays(module);
 }

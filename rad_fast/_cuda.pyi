@@ -136,6 +136,52 @@ def probabilities(
 ) -> None:
     """Inclusion probabilities, float64."""
 
+_Labelled = tuple[int, int, int, int, int, int, int]  # gain, correctness, label, other or 0, points, classes, others
+
+def count_classes(points: _Labelled, chosen: int, findings: int, tally: int, device: int, stream: int) -> None:
+    """To `tally`: the findings, how many points of each class play, and how many have a byte in `chosen`."""
+
+class_games_direct: int
+
+def class_games_workspace(points: int, classes: int, large: int) -> int:
+    """Bytes of device memory that `solve_by_class` needs."""
+
+def solve_by_class(
+    points: _Labelled,
+    games: int,
+    large: int,
+    large_count: int,
+    least: int,
+    workspace: int,
+    workspace_bytes: int,
+    answers: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Each class's equilibrium: price, threshold, share, value, and 1 where it is settled; classes float64 each."""
+
+def sample_by_class_workspace(points: int, classes: int) -> int:
+    """Bytes of device memory that `sample_by_class` needs."""
+
+def sample_by_class(
+    points: _Labelled,
+    answers: int,
+    running: int,
+    indices: int,
+    capacity: int,
+    workspace: int,
+    workspace_bytes: int,
+    drawn: int,
+    device: int,
+    stream: int,
+) -> None:
+    """The indices that a scan along the keys takes from `running` on, ascending, `capacity` of them at most."""
+
+class_rates_bytes: int
+
+def class_probabilities(points: _Labelled, answers: int, rates: int, out: int, device: int, stream: int) -> None:
+    """Inclusion probabilities, float64, each in the game of its class."""
+
 def devices() -> list[tuple[str, tuple[int, int], int, int]]:
     """(name, compute capability, multiprocessors, bytes of memory) of every device."""
 

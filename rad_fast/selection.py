@@ -146,7 +146,7 @@ class Selection:
     @cached_property
     def weights(self) -> Any:
         answer = self.equilibrium
-        if isinstance(self._kernels, Route) and isinstance(answer, Equilibrium):
+        if isinstance(self._kernels, Route):
             return self._wrap(self._kernels.weights(self._points, self._indices, answer))
         selected = Points(*(field[self._indices] for field in self._points[:3]))
         q = probabilities(self._kernels, selected, answer)

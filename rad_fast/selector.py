@@ -38,6 +38,7 @@ from .storage.blocks import Pieces
 from .storage.scored import Scored
 from .storage.workdir import ScoreFiles
 
+MOST_BY_CLASS = 2**32
 LOG = logging.getLogger("rad_fast")
 RAW_MISTAKES = 0.02  # of the points: on logits of four real teachers, with quotas, as good as more or none
 
@@ -135,8 +136,7 @@ class Selector(Parameters):
         given = (logits, *of_points.values())
         if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
             kernels = route(self.backend, logits)
-            plain = self._quotas is None and of_points["chosen"] is None
-            if plain and _on_device(given):
+            if _on_device(given) and (self._quotas is None or _by_class(kernels, logits)):
                 return self._fit_on_device(kernels, given[:-1])
         self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
@@ -302,8 +302,7 @@ class Selector(Parameters):
         classes, group = source.classes, self._group
         mine = class_counts(chunks, classes, self._kernels), self._state.chosen_of(classes)
         points, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
-        labelled = source.calibrator.n_labelled_ if isinstance(source.calibrator, Calibrator) else None
-        return mine[0], shares(self._quotas, points, chosen, labelled, budget)
+        return mine[0], shares(self._quotas, points, chosen, _labelled(source), budget)
 
     def _selection(
         self,
@@ -390,12 +389,17 @@ class Selector(Parameters):
         return 0.0, RAW_MISTAKES if source.accuracy is None else 1.0 - source.accuracy
 
     def _fit_on_device(self, kernels: Route, given: tuple[Any, ...]) -> Selection:
-        """The whole selection in CUDA memory, with one wait for the device."""
+        """The whole selection in CUDA memory, waited for once, or twice with quotas."""
         with kernels.current_stream(given[0]):
             asked = kernels.task(rule_of, *given)
             source = _source_of(asked, given)
             keep_out = self.invalid == "exclude"
-            done = on_device.select(kernels, asked, self.budget, self._mistakes(source), self._seed, keep_out)
+            settings = (self.budget, self._mistakes(source), self._seed, keep_out)
+            if self._quotas is None:
+                done = on_device.select(kernels, asked, *settings)
+            else:
+                inputs.quotas_of_classes(self._quotas, asked.teacher.classes)
+                done = on_device.select_by_class(kernels, asked, self._quotas, _labelled(source), *settings)
         return self._selection(
             done.indices,
             done.answer,
@@ -406,6 +410,7 @@ class Selector(Parameters):
             kernels,
             asked.teacher.wrap,
             source,
+            done.found,
         )
 
     def _score_on_device(self, kernels: Route, given: tuple[Any, ...]) -> Selector:
@@ -430,6 +435,16 @@ def _on_device(given: tuple[Any, ...]) -> bool:
     if agreement is not None or getattr(correctness, "needs_agreement_", False):
         return False
     return student_logits is None or not hasattr(student_logits, "n_classes")
+
+
+def _by_class(kernels: Route, logits: Any) -> bool:
+    """Whether the game by class is played on the device; points are numbered by 32 bits there."""
+    return kernels.stages.tally is not None and int(logits.shape[0]) <= MOST_BY_CLASS
+
+
+def _labelled(source: inputs.Source) -> int | None:
+    """How many points calibrated correctness; None: it is not calibrated."""
+    return source.calibrator.n_labelled_ if isinstance(source.calibrator, Calibrator) else None
 
 
 def _source_of(asked: Task, given: tuple[Any, ...]) -> inputs.Source:

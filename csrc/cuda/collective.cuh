@@ -34,6 +34,9 @@ __device__ __forceinline__ T from_lane(T value, int lane) {
 }
 
 __device__ __forceinline__ int from_below(int value, int distance) { return __shfl_up_sync(all_lanes, value, distance); }
+__device__ __forceinline__ std::int64_t from_below(std::int64_t value, int distance) {
+  return static_cast<std::int64_t>(__shfl_up_sync(all_lanes, static_cast<long long>(value), static_cast<unsigned>(distance)));
+}
 __device__ __forceinline__ uint128 from_below(uint128 value, int distance) {
   const auto low = static_cast<unsigned long long>(value), high = static_cast<unsigned long long>(value >> 64);
   return static_cast<uint128>(__shfl_up_sync(all_lanes, high, static_cast<unsigned>(distance))) << 64 |

@@ -13,11 +13,11 @@
 // status that sends the host to its own solver (rad_fast/game/solver.py) over the same reduce: the answer does not depend on it.
 
 #include "collective.cuh"
+#include "equilibrium.cuh"
 #include "kernels.hpp"
 #include "launch.cuh"
 #include "points.cuh"
-#include "search.hpp"
-#include "team.cuh"
+#include "workspace.cuh"
 
 namespace rad_fast {
 namespace cuda {
@@ -105,12 +105,13 @@ __global__ void __launch_bounds__(pass_threads, pass_resident)
 // ---------------------------------------------------------------------------------------------------- the solver's state
 
 constexpr int most_levels = 6;
-constexpr int corners = 4;
 constexpr std::int64_t direct_points = 1 << 14;  // the last step takes so many without another box
 constexpr std::int64_t finish_points = 1 << 17;  // and has room for so many
 constexpr int sample_bits = 13;
 constexpr std::int64_t sample_points = 1 << sample_bits;
-constexpr float deviations = 4.0f;  // standard errors that a box reaches; more means more undecided, fewer more misses
+
+constexpr int team_threads = 512;
+typedef Team<team_threads, true> AnyTeam;
 
 struct Level {
   Bounds corner[corners];
@@ -159,19 +160,8 @@ __device__ __forceinline__ Pool pool_of(const Solver& s, int level) {
   return pool;
 }
 
-__device__ __forceinline__ Bounds box_of(const Level& level) {
-  Bounds box = level.corner[0];
-  for (int k = 1; k < corners; ++k) {
-    box.low = lesser(box.low, level.corner[k].low);
-    box.high = greater(box.high, level.corner[k].high);
-    box.bottom = lesser(box.bottom, level.corner[k].bottom);
-    box.top = greater(box.top, level.corner[k].top);
-  }
-  return box;
-}
-
 __device__ __forceinline__ Bounds bounds_before(const Solver& s, int level) {
-  return level == 0 ? Bounds{} : box_of(s.state->level[level - 1]);
+  return level == 0 ? Bounds{} : box_of(s.state->level[level - 1].corner);
 }
 
 __device__ __forceinline__ Exact known_before(const Solver& s, int level) {
@@ -185,13 +175,6 @@ __device__ __forceinline__ int128 spend_for(const Solver& s, std::int64_t valid)
 }
 
 // --------------------------------------------------------------------------------------------------------------- estimate
-
-// A fixed mixing of bits: where in its stretch a sampled point lies. The answer does not depend on it.
-__device__ __forceinline__ std::uint32_t mixed(std::uint32_t x) {
-  x = (x ^ (x >> 16)) * 0x7feb352du;
-  x = (x ^ (x >> 15)) * 0x846ca68bu;
-  return x ^ (x >> 16);
-}
 
 // One point out of each of sample_points equal stretches of the pool.
 __device__ __forceinline__ void sample_pool(const Pool& pool, Point* points, std::uint64_t* widths) {
@@ -208,26 +191,15 @@ __device__ __forceinline__ void sample_pool(const Pool& pool, Point* points, std
 
 __device__ __forceinline__ int128 scaled(int128 x, std::int64_t size) { return x / size * sample_points; }
 
-// Where a search has ended: a point where it has found one, else what it has left of the box.
-__device__ __forceinline__ Bounds ended(const Found& found, const Iterate& at, const Bounds& start, const Bounds& left) {
-  if (found.ending == Ending::between)
-    return {2 * found.floor, 2 * found.floor + 1, found.threshold, found.threshold + 1};
-  if (found.ending != Ending::close) return left;
-  const std::int64_t u = lesser(greater(at.step, start.low), start.high - 1);
-  const std::int64_t t = lesser(greater(at.threshold, start.bottom), start.top);
-  const std::int64_t by_u = at.by_step + 2, by_t = at.by_threshold + 2;  // the answer is hardly further off than the last step
-  return {u - by_u, u + by_u, t - by_t, t + by_t};
-}
-
 __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int level) {
-  __shared__ TeamScratch scratch;
+  __shared__ AnyTeam::Scratch scratch;
   const Pool pool = pool_of(s, level);
   if (pool.size <= direct_points) return;
   Point* points = s.sampled + blockIdx.x * sample_points;
   std::uint64_t* widths = s.sampled_width + blockIdx.x * sample_points;
   const Bounds start = bounds_before(s, level);
   sample_pool(pool, points, widths);
-  Team team(points, widths, sample_points, scratch);
+  AnyTeam team(points, widths, sample_points, scratch);
   // The first pass over all points counts the valid ones; until then the sample says about how many they are.
   const std::int64_t valid =
       level > 0
@@ -237,43 +209,8 @@ __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int lev
   problem.take_off(known_before(s, level));
   problem = {scaled(problem.budget, pool.size), scaled(problem.spend, pool.size),
              static_cast<uint128>(scaled(static_cast<int128>(problem.width), pool.size))};
-  Iterate at{};
-  Exact known;
-  Bounds middle = start;
-  {
-    const Found found = search<false>(team, problem, middle, known, at);
-    middle = ended(found, at, start, middle);
-  }
-  const double price = static_cast<double>(middle.low + middle.high) * 0x1p-26;
-  const double threshold = static_cast<double>(middle.bottom + middle.top) * 0x1p-49;
-  const std::int64_t t = middle.bottom + (middle.top - middle.bottom) / 2;
-  const std::int64_t floor = greater(middle.low + middle.high, std::int64_t{0}) >> 2;
-  const double fill = team.spread([&](Point p, std::uint64_t width) {
-    const Part part = part_of(p, cuts_at(floor, t));
-    return part == Part::priced ? price * static_cast<double>(width) * 0x1p-38 : part == Part::out ? 0.0 : 1.0;
-  });
-  const double slope = team.spread([&](Point p, std::uint64_t width) {
-    const Part part = part_of(p, cuts_at(floor, t));
-    const double advantage = static_cast<double>(p.advantage) * 0x1p-24;
-    if (part == Part::full) return advantage + 1.0;
-    return part == Part::priced ? advantage - threshold * static_cast<double>(width) * 0x1p-38 : 0.0;
-  });
-  // 2^31 and two shifts: the numbers are of some thousand points, far from what 64 bits hold at 2^-31.
-  const auto moved = [](double by) {
-    return static_cast<int128>(static_cast<std::int64_t>(by * 0x1p31)) * (std::int64_t{1} << 31);
-  };
-  problem.budget += moved((blockIdx.x & 1 ? deviations : -deviations) * fill);
-  if (s.mistakes != 0.0 || s.mistakes_each != 0.0) problem.spend += moved((blockIdx.x & 2 ? deviations : -deviations) * slope);
-  Bounds corner = start;
-  const Found found = search<false>(team, problem, corner, known, at);
-  if (threadIdx.x != 0) return;
-  corner = ended(found, at, start, corner);
-  // A price is often a gain itself: one grid point further out that gain is undecided, and can be the answer.
-  Bounds& box = s.state->level[level].corner[blockIdx.x];
-  box.low = greater(lesser(corner.low, middle.low) - 2, start.low);
-  box.high = lesser(greater(corner.high, middle.high) + 2, start.high);
-  box.bottom = greater(lesser(corner.bottom, middle.bottom) - 1, start.bottom);
-  box.top = lesser(greater(corner.top, middle.top) + 1, start.top);
+  const Bounds corner = corner_of(team, problem, start, static_cast<int>(blockIdx.x), s.mistakes != 0.0 || s.mistakes_each != 0.0);
+  if (threadIdx.x == 0) s.state->level[level].corner[blockIdx.x] = corner;
 }
 
 __global__ void __launch_bounds__(pass_threads, pass_resident) reduce_level(const Solver s, int level) {
@@ -282,14 +219,14 @@ __global__ void __launch_bounds__(pass_threads, pass_resident) reduce_level(cons
   if (pool.size <= direct_points) return;
   Level& here = s.state->level[level];
   float* to = s.buffer[level % 2];
-  pass(pool.gain, pool.correctness, pool.size, cuts_of(box_of(here)), &here.sums, to, to + s.capacity[level % 2],
+  pass(pool.gain, pool.correctness, pool.size, cuts_of(box_of(here.corner)), &here.sums, to, to + s.capacity[level % 2],
        s.capacity[level % 2], scratch);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- finish
 
 __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
-  __shared__ TeamScratch scratch;
+  __shared__ AnyTeam::Scratch scratch;
   int level = 0;
   Pool pool = s.all;
   while (level < s.levels && pool.size > direct_points) {
@@ -309,7 +246,7 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
     s.rest_width[i] = width_of_gain(p.gain);
   }
   __syncthreads();
-  Team team(s.rest, s.rest_width, pool.size, scratch);
+  AnyTeam team(s.rest, s.rest_width, pool.size, scratch);
   const std::int64_t valid = level > 0 ? s.state->level[0].sums.present : team.present();
   if (valid < s.budget) {
     if (threadIdx.x == 0) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, Status::few, pool.size, valid};
@@ -317,28 +254,12 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
   }
   const int128 spend = spend_for(s, valid);
   const Bounds start = bounds_before(s, level);
-  Bounds bounds = start;
+  const int128 budget = static_cast<int128>(s.budget) << 62;
   Exact known = known_before(s, level);
-  Problem problem{static_cast<int128>(s.budget) << 62, spend, 0};
+  Problem problem{budget, spend, 0};
   problem.take_off(known);
-  Iterate from{};
-  const Found found = search<true>(team, problem, bounds, known, from);
   Solution answer{{0.0, 0.0, 0.0, 0.0}, Status::unfinished, pool.size, valid};
-  // An end of the box that no probe has confirmed proves nothing, unless it is an end of all prices.
-  const bool edge =
-      (bounds.low == start.low && start.low != first_step) || (bounds.high == start.high && start.high != end_step);
-  if (found.ending == Ending::kink && edge) {
-    answer.status = Status::outside;
-  } else if (found.ending != Ending::unfinished) {
-    Tied tied{};
-    if (found.ending == Ending::kink) tied = team.tied(found.floor, found.threshold);
-    known.add([&] {
-      Exact sums;
-      sums.add(team.narrow(cuts_at(found.floor, found.threshold)));
-      return sums;
-    }());
-    answer.status = concluded(found, known, tied, s.budget, spend, answer.equilibrium) ? Status::solved : Status::outside;
-  }
+  answer.status = settled(team, problem, start, known, budget, spend, answer.equilibrium);
   if (threadIdx.x == 0) *s.solution = answer;
 }
 
@@ -361,23 +282,6 @@ std::int64_t capacity_of(std::int64_t points, int parity) {
   if (points <= direct_points) return 0;
   return greater(points / (parity == 0 ? 2 : 4), finish_points) / 4 * 4;
 }
-
-// The workspace in pieces at multiples of 256 bytes; with no memory, its size.
-class Pieces {
- public:
-  explicit Pieces(void* memory) : memory_(static_cast<char*>(memory)) {}
-  template <class T>
-  T* take(std::int64_t count) {
-    T* here = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
-    used_ += (static_cast<std::size_t>(count) * sizeof(T) + 255) / 256 * 256;
-    return here;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  char* memory_;
-  std::size_t used_ = 0;
-};
 
 std::size_t lay_out(Solver& s, void* workspace) {
   Pieces pieces(workspace);

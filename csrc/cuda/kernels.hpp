@@ -92,6 +92,43 @@ void sample(const Where& where, const float* gain, const float* correctness, std
             const Equilibrium& equilibrium, const Solution* solution, std::uint64_t running, std::int64_t offset,
             std::int64_t* indices, std::int64_t capacity, void* workspace, Drawn* drawn);
 
+// ------------------------------------------------------------------------------------------------------- a game a class
+
+// Points with their labels; a point's key is label x others + other, or its label where `other` is null.
+struct Labelled {
+  const float *gain, *correctness;
+  const std::int32_t* label;
+  const std::uint8_t* other;
+  std::int64_t points, classes, others;
+};
+
+// Of a class: how much of the budget it has, the adversary's mistakes, and which part of a buffer of all points is for it.
+struct ClassGame {
+  double quota, mistakes;
+  std::int64_t start, count;
+};
+
+// To `tally`: the findings, how many points of each class play and how many have a byte in `chosen` (which may be null).
+void count_classes(const Where& where, const Labelled& points, const std::uint8_t* chosen, const Findings* findings,
+                   Findings* tally);
+
+std::int64_t class_games_direct();  // a class of more points is `large`
+std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std::int64_t large);
+// The equilibrium of each class's game: price, threshold, share, value and status (of `Status`), `classes` numbers each.
+// large: the classes above class_games_direct() that have a quota; least: how many points the smallest of these has.
+void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, const std::int32_t* large,
+                    std::int64_t large_count, std::int64_t least, void* workspace, std::size_t workspace_bytes,
+                    double* answers);
+
+std::size_t sample_by_class_workspace(std::int64_t points, std::int64_t classes);
+// The indices of a scan along the keys, ascending; of at most 2^32 points.
+void sample_by_class(const Where& where, const Labelled& points, const double* answers, std::uint64_t running,
+                     std::int64_t* indices, std::int64_t capacity, void* workspace, std::size_t workspace_bytes, Drawn* drawn);
+
+std::size_t class_rates_bytes();
+// `rates`: class_rates_bytes() for each class.
+void class_probabilities(const Where& where, const Labelled& points, const double* answers, void* rates, double* out);
+
 // ---------------------------------------------------------------------------------------------------------- device, memory
 
 struct DeviceInfo {

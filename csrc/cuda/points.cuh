@@ -54,12 +54,13 @@ struct WarpQueue {
   std::int32_t index[room];  // from the first point of the warp's stretch on
 };
 
-// Reads the points from `begin` to `end`, and gives `work` those that are not screened out: 32 at a time, in their order; the
-// last fewer, `lanes` being how many. present: of all points of this lane's, how many are not left out.
-template <int quads, class Work>
-__device__ __forceinline__ std::int64_t for_screened(const float* gain, const float* correctness, std::int64_t begin,
-                                                     std::int64_t end, bool aligned, float screen, WarpQueue<quads>& queue,
-                                                     const Work& work) {
+// Reads the points from `begin` to `end`, and gives `work` those that `passes` lets through: 32 at a time, in their order; the
+// last fewer, beside points that are left out. passes(gain, correctness, place): the gain is NaN for places from `end` on.
+// Returns, of all points of this lane's, how many are not left out.
+template <int quads, class Passes, class Work>
+__device__ __forceinline__ std::int64_t for_passing(const float* gain, const float* correctness, std::int64_t begin,
+                                                    std::int64_t end, bool aligned, const Passes& passes,
+                                                    WarpQueue<quads>& queue, const Work& work) {
   typedef WarpQueue<quads> Queue;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   std::int64_t present = 0;
@@ -78,7 +79,7 @@ __device__ __forceinline__ std::int64_t for_screened(const float* gain, const fl
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         present += g[4 * q + i] >= 0.0f;
-        in |= static_cast<unsigned>(screened_in(g[4 * q + i], c[4 * q + i], screen)) << i;
+        in |= static_cast<unsigned>(passes(g[4 * q + i], c[4 * q + i], first + q * 4 * warp_lanes + lane * 4 + i)) << i;
       }
       // Bit k of a lane's own in vote k: how many are before it, from four votes.
       int before = 0, all = 0;
@@ -122,6 +123,16 @@ __device__ __forceinline__ std::int64_t for_screened(const float* gain, const fl
          lane < held ? queue.index[lane] : 0);
   __syncwarp();
   return present;
+}
+
+// The same with one screen for all.
+template <int quads, class Work>
+__device__ __forceinline__ std::int64_t for_screened(const float* gain, const float* correctness, std::int64_t begin,
+                                                     std::int64_t end, bool aligned, float screen, WarpQueue<quads>& queue,
+                                                     const Work& work) {
+  return for_passing(
+      gain, correctness, begin, end, aligned, [&](float g, float c, std::int64_t) { return screened_in(g, c, screen); }, queue,
+      work);
 }
 
 }  // namespace cuda

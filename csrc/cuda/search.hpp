@@ -90,6 +90,13 @@ struct Problem {
   }
 };
 
+// A number from 0 to 2^40 in units of 2^-62, rounded down.
+RAD_FAST_BOTH int128 in_units(double x) {
+  const double whole = floor(x);
+  return static_cast<int128>(static_cast<std::int64_t>(whole)) * (std::int64_t{1} << 62) +
+         static_cast<std::int64_t>((x - whole) * 0x1p62);
+}
+
 // Twice the mistakes, 2^-62; below 2^40 of them.
 RAD_FAST_BOTH int128 spend_of(double mistakes) {
   const double scaled = mistakes * 0x1p23, high = floor(scaled);
@@ -336,11 +343,11 @@ RAD_FAST_BOTH double signed_ratio(int128 n, uint128 d, int exponent) {
 
 // The equilibrium from exact sums over the pieces that pay more than the threshold, and those that pay just that. False where
 // the sums do not bear the search's answer out: where the bounds it started from were wrong.
-RAD_FAST_BOTH bool concluded(const Found& found, const Exact& sums, const Tied& tied, std::int64_t budget, int128 spend,
+RAD_FAST_BOTH bool concluded(const Found& found, const Exact& sums, const Tied& tied, int128 budget, int128 spend,
                              Equilibrium& answer) {
-  const int128 left = static_cast<int128>(budget - sums.count()) << 62;
+  const int128 left = budget - (static_cast<int128>(sums.count()) << 62);
   const int128 surplus = static_cast<int128>(sums.reaction()) * (std::int64_t{1} << 38) - spend;
-  const double points = static_cast<double>(budget - sums.count());
+  const double points = real(left) * 0x1p-62;
   const double unpriced = signed_ratio(sums.value - static_cast<int128>(sums.full_gain) * (1 << grid_bits), 1, -2 * grid_bits);
   if (found.ending == Ending::between) {
     if (sums.width == 0 || !not_less(surplus, found.threshold, sums.width) ||
@@ -349,6 +356,9 @@ RAD_FAST_BOTH bool concluded(const Found& found, const Exact& sums, const Tied& 
       return false;
     answer.price = signed_ratio(left, sums.width, width_bits - probability_bits);
     answer.threshold = signed_ratio(surplus, sums.width, width_bits - probability_bits);
+    // But for rounding below pieces that are taken whole.
+    if (answer.threshold >= static_cast<double>(found.threshold + 1) * 0x1p-48)
+      answer.threshold = nextafter(answer.threshold, -2.0);
     answer.share = 0.0;
     answer.value = ieee_add(ieee_multiply(answer.threshold, points), unpriced);
     return true;

@@ -10,10 +10,9 @@
 namespace rad_fast {
 namespace cuda {
 
-constexpr int team_threads = 512;
-constexpr int team_warps = team_threads / warp_lanes;
-
+template <int team_threads>
 struct TeamScratch {
+  static constexpr int team_warps = team_threads / warp_lanes;
   std::int64_t count[2][team_warps], reaction[2][team_warps];
   uint128 width[2][team_warps];
   std::int64_t field[2][team_warps];
@@ -24,9 +23,14 @@ struct TeamScratch {
 
 // Every collective below has one barrier and takes the other half of the scratch than the one before it, so that a thread
 // that is late reading one is waited for before its half is written again.
+// Points have their widths beside them, or no room for those: they are then computed where they are summed.
+template <int team_threads, bool stored>
 class Team {
  public:
-  __device__ __forceinline__ Team(Point* points, std::uint64_t* widths, std::int64_t size, TeamScratch& scratch)
+  typedef TeamScratch<team_threads> Scratch;
+  static constexpr int threads = team_threads, team_warps = Scratch::team_warps;
+
+  __device__ __forceinline__ Team(Point* points, std::uint64_t* widths, std::int64_t size, Scratch& scratch)
       : points_(points), widths_(widths), size_(size), scratch_(scratch) {}
 
   __device__ __forceinline__ std::int64_t size() const { return size_; }
@@ -36,7 +40,7 @@ class Team {
     for (std::int64_t i = threadIdx.x; i < size_; i += team_threads) {
       const Point p = points_[i];
       const Part part = part_of(p, cuts);
-      add_point(own, p, part, part == Part::priced ? widths_[i] : 0);
+      add_point(own, p, part, part == Part::priced ? width_of(i, p) : 0);
     }
     return total(own);
   }
@@ -49,7 +53,10 @@ class Team {
 
   __device__ __forceinline__ Tied tied(std::int64_t floor, std::int64_t t) {
     Tied own{};
-    for (std::int64_t i = threadIdx.x; i < size_; i += team_threads) add_point(own, points_[i], floor, t, widths_[i]);
+    for (std::int64_t i = threadIdx.x; i < size_; i += team_threads) {
+      const Point p = points_[i];
+      add_point(own, p, floor, t, width_of(i, p));
+    }
     const Totals all = total(Totals{own.whole, 0, static_cast<uint128>(own.width)});
     return {all.count, static_cast<int128>(all.width)};
   }
@@ -64,10 +71,10 @@ class Team {
       std::uint64_t width = 0;
       if (i < size_) {
         p = points_[i];
-        width = widths_[i];
+        if (stored) width = widths_[i];
       }
       const Part part = part_of(p, cuts);
-      if (part == Part::priced) {
+      if (stored && part == Part::priced) {
         ++own.present;
         own.advantage += p.advantage;
         own.width_low += width & 0xffffffff;
@@ -80,7 +87,7 @@ class Team {
       const int before = block_scan<team_threads>(static_cast<int>(keep), scratch_.place[turn()], all);
       if (keep) {
         points_[kept + before] = p;
-        widths_[kept + before] = width;
+        if (stored) widths_[kept + before] = width;
       }
       kept += all;
     }
@@ -111,7 +118,8 @@ class Team {
   __device__ __forceinline__ double spread(const Number& number) {
     double sum = 0.0, squares = 0.0;
     for (std::int64_t i = threadIdx.x; i < size_; i += team_threads) {
-      const double x = number(points_[i], widths_[i]);
+      const Point p = points_[i];
+      const double x = number(p, width_of(i, p));
       sum += x;
       squares += x * x;
     }
@@ -122,6 +130,10 @@ class Team {
   }
 
  private:
+  __device__ __forceinline__ std::uint64_t width_of(std::int64_t i, Point p) const {
+    return stored ? widths_[i] : width_of_gain(p.gain);
+  }
+
   __device__ __forceinline__ int turn() { return turn_ ^= 1; }
 
   __device__ __forceinline__ Totals total(Totals own) {
@@ -149,7 +161,7 @@ class Team {
   Point* points_;
   std::uint64_t* widths_;
   std::int64_t size_;
-  TeamScratch& scratch_;
+  Scratch& scratch_;
   int turn_ = 0;
 };
 

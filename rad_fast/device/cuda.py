@@ -337,12 +337,6 @@ def equilibrium(solution: Solution) -> Equilibrium | None:
     return Equilibrium(*four) if status == "solved" else None
 
 
-def valid(gain: Any, correctness: Any) -> int:
-    """How many points have a gain: what a search for the smallest game counts on its way. Waits for the device."""
-    solution = solve(gain, correctness, 1, 0.0)
-    return int(kernels().solution(solution_of(solution.room.bytes()))[3])
-
-
 def probabilities(gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
     """Inclusion probability of every point, float64."""
     g, c = pair(gain, correctness)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rad_fast import inputs
 
-from . import arrays, cuda
+from . import arrays, cuda, cuda_classes
 from .arrays import CudaArray
 from .route import Route, Seen, Stages
 
@@ -25,7 +25,18 @@ class Kernels(Route):
 
     name = "cuda"
     stages = Stages(
-        cuda.appraise, cuda.findings, cuda.select, cuda.read, cuda.DevicePool, cuda.sample, cuda.probabilities
+        cuda.appraise,
+        cuda.findings,
+        cuda.select,
+        cuda.read,
+        cuda.DevicePool,
+        cuda.sample,
+        cuda.probabilities,
+        cuda_classes.tally,
+        cuda_classes.select_by_class,
+        cuda_classes.read_by_class,
+        cuda_classes.sample_by_class,
+        cuda_classes.class_probabilities,
     )
 
     def __init__(self) -> None:

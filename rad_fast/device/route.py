@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from rad_fast import inputs
 from rad_fast.inputs import is_cuda
-from rad_fast.kernels.reference.game import Equilibrium
+from rad_fast.kernels.reference.game import Equilibria, Equilibrium
 from rad_fast.kernels.reference.sample import others_of
 from rad_fast.kernels.reference.score import Findings, Kind, Points, Rule, empty_points
 
@@ -104,6 +104,12 @@ class Stages(NamedTuple):
     ``appraise(teacher, student, rule, given, exclude, gains, *, others)``: points of gain, correctness, label, other
     (None where it is not asked for) and status. ``findings(status)``: what was counted. ``select(teacher, budget,
     running, mistakes, mistakes_each, student, rule, given, exclude, gains)``: one game, not waited for; ``read`` waits.
+
+    With quotas ``tally(points, classes, chosen)`` waits, and says what was found, how many points of each class play
+    and how many ``chosen`` has of each. ``select_by_class(points, counts, quotas, mistakes, others, running, budget)``
+    is not waited for; ``read_by_class`` waits: equilibria, which classes are settled, how many indices were passed.
+    ``sample_by_class(points, equilibria, others, running, budget)`` and ``class_probabilities(points, equilibria)``
+    are given the equilibria by the host. None: the game by class is played in host memory.
     """
 
     appraise: Any
@@ -113,6 +119,11 @@ class Stages(NamedTuple):
     pool: Any
     sample: Any
     probabilities: Any
+    tally: Any = None
+    select_by_class: Any = None
+    read_by_class: Any = None
+    sample_by_class: Any = None
+    class_probabilities: Any = None
 
 
 class Route(abc.ABC):
@@ -271,16 +282,22 @@ class Route(abc.ABC):
         """How to hand NumPy arrays back where ``like`` is."""
         return lambda array: like.wrap(self.moved(array, like.data))
 
-    def weights(self, points: Any, at: Any, equilibrium: Equilibrium) -> Any:
+    def weights(self, points: Any, at: Any, answer: Equilibrium | Equilibria) -> Any:
         """1 / inclusion probability of the points of some indices."""
         indexed = type(at).__module__.partition(".")[0] in INDEXED
         here = None if indexed else self.on_host(at)
-        fields = (points.gain, points.correctness)
-        gain, correctness = (self.on_host(field[at]) if indexed else self.on_host(field)[here] for field in fields)
-        return self.moved(1.0 / backend("auto").probabilities(gain, correctness, equilibrium), at)
+        fields = (points.gain, points.correctness, points.label)
+        picked = Points(*(self.on_host(field[at]) if indexed else self.on_host(field)[here] for field in fields))
+        host = backend("auto")
+        if isinstance(answer, Equilibria):
+            return self.moved(1.0 / host.class_probabilities(picked, answer), at)
+        return self.moved(1.0 / host.probabilities(picked.gain, picked.correctness, answer), at)
 
     def probabilities(self, gain: Any, correctness: Any, equilibrium: Equilibrium) -> Any:
         return self.stages.probabilities(gain, correctness, equilibrium)
+
+    def class_probabilities(self, points: Any, equilibria: Equilibria) -> Any:
+        return self.stages.class_probabilities(points, equilibria)
 
 
 def refuse(asked: Task, found: Findings, keep_invalid_out: bool, offset: int = 0) -> None:

@@ -1,6 +1,7 @@
-"""A selection from arrays in CUDA memory: scored, solved and sampled there, and waited for once.
+"""A selection from arrays in CUDA memory: scored, solved and sampled there.
 
-Where the search on the device does not settle, the host drives it, over points that stay on the device.
+One game is waited for once. With quotas the host first has to know how many points each class has, to share the budget
+out: that is waited for twice. Where the search on the device does not settle the host drives it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rad_fast import inputs
+from rad_fast.device.backends import backend
 from rad_fast.device.route import Route, Task, refuse
 from rad_fast.inputs.typed import Budget
-from rad_fast.kernels.reference.game import Equilibrium
+from rad_fast.kernels.reference.game import Equilibria, Equilibrium
 from rad_fast.kernels.reference.sample import start
 
+from .quotas import ClassPools, Shares, shares, shares_of_mistakes
 from .solver import on_grid, solve
 
 
@@ -23,11 +26,12 @@ class Outcome(NamedTuple):
 
     indices: Any
     points: Any
-    answer: Equilibrium
+    answer: Equilibrium | Equilibria
     budget: int
     mistakes: float
     excluded: int
     invalid: int
+    found: Shares | None = None
 
 
 def select(
@@ -59,6 +63,47 @@ def select(
         excluded = rows - valid - account.findings.left_out
     mistakes = rate[0] + rate[1] * valid
     return Outcome(indices, points, answer, count, mistakes, excluded, rows - excluded - valid)
+
+
+def select_by_class(
+    kernels: Route,
+    asked: Task,
+    quotas: Any,
+    labelled: int | None,
+    budget: Budget,
+    rate: tuple[float, float],
+    seed: int,
+    keep_invalid_out: bool,
+) -> Outcome:
+    """The whole selection with a game a class; ``quotas`` and ``labelled`` as in ``quotas.shares``."""
+    stages, rows, classes = kernels.stages, asked.teacher.rows, asked.teacher.classes
+    points = kernels.appraised(asked, others=asked.others > 1)
+    findings, counts, before = stages.tally(points, classes, asked.masks.chosen)
+    refuse(asked, findings, keep_invalid_out)
+    possible = int(counts.sum())
+    if possible == 0:
+        raise inputs.none_valid("logits")
+    count = inputs.budget(budget, rows, rows - possible)
+    found = shares(quotas, counts, before if asked.elsewhere is None else asked.elsewhere, labelled, count)
+    mistakes = rate[0] + rate[1] * possible
+    each = shares_of_mistakes(found, mistakes)
+    running = start(seed, count, rows)
+    drawn = stages.select_by_class(points, counts, found.quotas, each, asked.others, running, count)
+    answers, settled, taken = stages.read_by_class(drawn)
+    indices = drawn.indices
+    if not settled.all():  # the host solves these classes' games
+        pools = ClassPools([kernels.points_on_host(points)], classes, backend("auto"), counts)
+        for k in np.flatnonzero(~settled):
+            answer = solve(pools.of(int(k)), float(found.quotas[k]), float(each[k]))
+            for field, number in zip(answers, answer, strict=True):
+                field[k] = number
+        indices = stages.sample_by_class(points, answers, asked.others, running, count)
+    elif taken != count:
+        raise RuntimeError(f"the sample has {taken} points, not {count}: please report this as a bug")
+    excluded = asked.masks.number
+    if excluded is None:
+        excluded = rows - possible - findings.left_out
+    return Outcome(indices, points, answers, count, mistakes, excluded, rows - excluded - possible, found)
 
 
 def valid_of(kernels: Route, points: Any) -> int:

@@ -24,8 +24,8 @@ from rad_fast.device import arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 CUDA = ROOT / "csrc" / "cuda"
-SOURCES = [CUDA / f"{stage}.cu" for stage in ("score", "game", "sample", "memory")]
-BINDINGS = ROOT / "csrc" / "bindings_cuda.cpp"
+SOURCES = [CUDA / f"{stage}.cu" for stage in ("score", "game", "classes", "sample", "order", "memory")]
+BINDINGS = [ROOT / "csrc" / f"bindings_cuda{part}" for part in (".cpp", "_classes.cpp", ".hpp")]
 ARRAYS = ROOT / "csrc" / "arrays.cpp"
 EMULATOR = ROOT / "tests" / "cuda" / "emulator"
 BUILT = ROOT / "build" / "cuda-tests"
@@ -45,7 +45,7 @@ def run_to(command: list[str], to: Path, **options: object) -> None:
 def cached(name: str, *of: object, make: Callable[[Path], None]) -> Path:
     """The file that ``make`` writes to the path it is given; made once for the same sources and command."""
     digest = hashlib.sha256(repr(of).encode())
-    for path in sorted([*CUDA.iterdir(), CUDA.parent / "constants.hpp", BINDINGS, ARRAYS, *EMULATOR.iterdir()]):
+    for path in sorted([*CUDA.iterdir(), CUDA.parent / "constants.hpp", *BINDINGS, ARRAYS, *EMULATOR.iterdir()]):
         digest.update(path.name.encode() + path.read_bytes())
     target = BUILT / digest.hexdigest()[:16] / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def emulated(compiler: list[str]) -> ModuleType:
 
     def make(to: Path) -> None:
         objects = []
-        for source in [*SOURCES, BINDINGS, ARRAYS]:
+        for source in [*SOURCES, *BINDINGS[:2], ARRAYS]:
             objects.append(str(to.with_name(source.stem + ".o")))
             run([*flags, "-x", "c++", "-c", str(source), "-o", objects[-1]])
         run([compiler[0], "-shared", *objects, "-o", str(to)])

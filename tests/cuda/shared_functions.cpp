@@ -89,7 +89,7 @@ py::tuple solve_here(const Floats& gain, const Floats& correctness, std::int64_t
       sums.add(team.narrow(cuts_at(found.floor, found.threshold)));
       return sums;
     }());
-    good = concluded(found, known, tied, budget, spend, answer);
+    good = concluded(found, known, tied, static_cast<int128>(budget) << 62, spend, answer);
   }
   return py::make_tuple(py::make_tuple(answer.price, answer.threshold, answer.share, answer.value), good,
                         static_cast<int>(found.ending), team.probes);

@@ -17,11 +17,14 @@ from . import conftest as build
 
 GENERATIONS = (80, 90, 100)  # Ampere, Hopper, Blackwell; the wheel's other three are variants of these
 FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-Xptxas=-v", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra"]
-# One block, or four, for a few microseconds: some registers too many are no loss there. All others read every point.
-NOT_HOT = ("estimate", "finish")
+# A block, or four, of a game for microseconds: some registers too many are no loss there. All others read every point.
+NOT_HOT = ("estimate", "finish", "estimate_classes", "finish_classes")
 HOT = (
     "score_tile", "score_warp", "score_block", "score_cluster", "reduce_points", "reduce_level", "add_stretches",
     "scan_stretches", "take_indices", "sample_few", "write_probabilities",
+    "count_points", "sample_classes", "cut_classes", "reduce_classes", "rate_classes", "write_class_probabilities",
+    "count_taken", "list_taken", "scan_counts", "count_digits", "move_digits", "add_ordered", "scan_ordered",
+    "mark_taken", "count_marked", "list_marked",
 )  # fmt: skip
 
 
@@ -94,12 +97,12 @@ def test_module_imports_without_a_driver(
 ) -> None:
     """Also where there is one: no device is visible to the process that tries."""
     path, environment = nvcc
-    command = [*compiler, "-O1", "-fvisibility=hidden", "-c", str(build.BINDINGS)]
-    bindings = build.cached("bindings.o", command, make=partial(build.run_to, command))
-    command = [*compiler, "-O1", "-fvisibility=hidden", "-c", str(build.ARRAYS)]
-    arrays = build.cached("arrays.o", command, make=partial(build.run_to, command))
+    bound = []
+    for source in (*build.BINDINGS[:2], build.ARRAYS):
+        command = [*compiler, "-O1", "-fvisibility=hidden", "-c", str(source)]
+        bound.append(build.cached(f"{source.stem}.o", command, make=partial(build.run_to, command)))
     link = [path, "-ccbin", compiler[0], "-shared", "-cudart=static", "-Xlinker=--exclude-libs=ALL"]
-    link += [str(bindings), str(arrays)]
+    link += map(str, bound)
     link += map(str, compiled.objects)
     if "LIBRARY_PATH" in environment:
         link += [f"-L{part}" for part in environment["LIBRARY_PATH"].split(":") if part]

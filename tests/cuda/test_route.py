@@ -5,6 +5,7 @@ The kernels run on the emulator, so that "CUDA memory" is the host's; arrays are
 
 from __future__ import annotations
 
+import pickle
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 import rad_fast
-from rad_fast.device import arrays, backends
+from rad_fast.device import arrays, backends, cuda_classes
 from rad_fast.device.arrays import Memory
+from rad_fast.device.on_cuda import Kernels
 
 from ..triton_kernels.public_cases import (
     ARGUMENTS,
@@ -21,6 +23,7 @@ from ..triton_kernels.public_cases import (
     GIVEN,
     MARGIN,
     RULE,
+    STUDENT,
     TEACHER,
     WRONG,
     C,
@@ -161,11 +164,80 @@ def test_the_rule_selects_as_the_specification_does(arguments: dict[str, Any], q
     np.testing.assert_allclose(host(got.correctness), wanted.correctness, atol=2e-4, rtol=0)
 
 
-def test_logits_stay_on_the_device(waits: list[int]) -> None:
-    """What comes to host memory of a point are its scores: 13 bytes."""
+def test_with_quotas_points_stay_on_the_device_too(waits: list[int]) -> None:
+    """Waited for twice: numbers of each class come to the host, the classes' points and their equilibria."""
+    for rows in (400, 4000):
+        waits.clear()
+        wide = np.random.default_rng(0).normal(0, 5, (rows, 20)).astype(np.float32)
+        before = there(np.arange(rows) % 9 == 0)
+        rad_fast.select(there(wide), 40, student_logits=there(wide[::-1].copy()), chosen=before)
+        assert len(waits) == 2
+        assert sum(waits) <= 20 * (2 + 5) * 8 + 200, waits
+
+
+def test_of_a_chunk_its_scores_alone_come_to_host_memory(waits: list[int]) -> None:
     wide = np.random.default_rng(0).normal(0, 5, (400, 200)).astype(np.float32)
-    rad_fast.select(there(wide), 40, student_logits=there(wide[::-1].copy()), chosen=there(np.arange(400) % 9 == 0))
-    assert sum(waits) <= 14 * 400 + 1000, waits
+    given = {"student_logits": there(wide[::-1].copy()), "chosen": there(np.arange(400) % 9 == 0)}
+    selector = rad_fast.Selector(40).partial_fit(there(wide), **given)
+    assert sum(waits) <= 14 * 400 + 200, waits
+    wanted = rad_fast.select(there(wide), 40, **given)
+    np.testing.assert_array_equal(host(selector.finalize().indices), host(wanted))
+
+
+def test_a_selection_by_class_tells_of_itself() -> None:
+    mine = rad_fast.Selector(BUDGET).fit(there(TEACHER), student_logits=there(STUDENT))
+    assert mine.backend == "cuda"
+    q, at = host(mine.probabilities), host(mine.indices)
+    assert q.sum() == pytest.approx(BUDGET, rel=1e-12)
+    np.testing.assert_array_equal(host(mine.weights), 1 / q[at])
+    np.testing.assert_allclose(np.bincount(host(mine.labels), q, minlength=C), mine.quotas, atol=1e-9)
+    again = pickle.loads(pickle.dumps(mine))
+    for name in ("indices", "probabilities", "weights", "gain"):
+        np.testing.assert_array_equal(getattr(again, name), host(getattr(mine, name)))
+    assert again.report() == mine.report()
+    assert len(mine.table("pandas")) == BUDGET
+    assert np.isin(at, mine.extend(2 * BUDGET).indices).all()
+
+
+def test_a_class_that_does_not_settle_is_solved_by_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = rad_fast.Selector(BUDGET).fit(there(TEACHER))
+    found, settled, count = [], np.ones(C, bool), 3
+
+    def answered(drawn: Any) -> Any:
+        found[:] = cuda_classes.read_by_class(drawn)
+        for k in np.flatnonzero(~settled):
+            found[0].price[k] = found[0].threshold[k] = 0.0
+        return found[0], settled, count
+
+    monkeypatch.setattr(Kernels, "stages", Kernels.stages._replace(read_by_class=answered))
+    with pytest.raises(RuntimeError, match="the sample has 3 points, not 100"):
+        rad_fast.select(there(TEACHER), BUDGET)
+    settled[[1, 7]] = False
+    got = rad_fast.Selector(BUDGET).fit(there(TEACHER))
+    np.testing.assert_array_equal(host(got.indices), host(wanted.indices))
+    np.testing.assert_array_equal(got.price, wanted.price)
+
+
+@pytest.mark.parametrize("budget", [1, N, 0.3])
+@pytest.mark.parametrize("classes", [2, 3, C])
+def test_every_budget_by_class(budget: float, classes: int) -> None:
+    z = TEACHER[:, :classes].copy()
+    z[:, 0] += 6  # the other classes have few points
+    got = rad_fast.Selector(budget).fit(there(z))
+    wanted = rad_fast.Selector(budget).fit(z)
+    np.testing.assert_array_equal(got.quotas, wanted.quotas)
+    assert got.value == pytest.approx(wanted.value, rel=1e-5)
+    assert len(np.unique(host(got.indices))) == got.budget == wanted.budget
+    assert len(np.intersect1d(host(got.indices), wanted.indices)) >= got.budget - 2 - got.budget // 100
+
+
+def test_too_few_rows_and_wrong_quotas_are_said() -> None:
+    with pytest.raises(ValueError, match="no row is left"):
+        rad_fast.select(there(TEACHER), 5, exclude=there(np.ones(N, bool)))
+    with pytest.raises(ValueError, match="at most 2999"):
+        rad_fast.select(there(TEACHER), N, exclude=there(np.arange(N) == 4))
+    with pytest.raises(ValueError, match="quotas: expected a weight for each of 10 classes"):
+        rad_fast.select(there(TEACHER), 5, quotas=[1.0, 2.0])
 
 
 def test_wrong_gains_are_named_wherever_they_lie() -> None:

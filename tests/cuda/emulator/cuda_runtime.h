@@ -205,6 +205,14 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   for (int lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(all[lane]) << lane;
   return votes;
 }
+template <class T>
+unsigned __match_any_sync(unsigned mask, T value) {
+  if (mask != 0xffffffffu) emulator::fail("a match of part of a warp");
+  const std::uint64_t* all = emulator::exchanged(value);
+  unsigned peers = 0;
+  for (int lane = 0; lane < 32; ++lane) peers |= static_cast<unsigned>(std::memcmp(&all[lane], &value, sizeof value) == 0) << lane;
+  return peers;
+}
 inline void __syncwarp() { emulator::exchanged(0); }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 inline unsigned __funnelshift_r(unsigned low, unsigned high, unsigned shift) {
@@ -217,6 +225,12 @@ T __ldg(const T* from) {
   return *from;
 }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline unsigned atomicAdd(unsigned* to, unsigned x) {
+  const unsigned before = *to;
+  *to += x;
+  return before;
+}
 inline unsigned long long atomicAdd(unsigned long long* to, unsigned long long x) {
   const unsigned long long before = *to;
   *to += x;
