@@ -21,7 +21,7 @@ import torch.distributed as dist
 
 import rad_fast
 from rad_fast.game.group import group_of
-from rad_fast.storage.readers import open_shards
+from rad_fast.readers import open_shards
 
 POINTS, CLASSES, STEP = 100_000, 10, 50_000
 

@@ -7,6 +7,7 @@ there, and the selected rows are taken out where they are.
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from .selector import Selector
 SCORES = ("__rad_fast_gain", "__rad_fast_correctness", "__rad_fast_label", "__rad_fast_other")
 CLASSES, BESIDE = "__rad_fast_classes", "__rad_fast_student"  # how many columns a row had, and its student's (0: none)
 ERROR = "__rad_fast_error"  # what was wrong with a block
+SEEN = "__rad_fast_seen"  # whether it looked like probabilities, in six numbers
 EXCLUDED = -2  # the label of a row that is never to be selected; of an invalid row it is -1
 CHOSEN = -3  # that of a row selected before: -3 less its label
 GAINS = ("auto", "label", "margin")
@@ -109,15 +111,16 @@ def select(
 
     def scores(table: Any) -> Any:
         if not len(table):  # what is left of a block of which every row was filtered out has no columns
-            return None, [], [()] * len(SCORES)
+            return None, [], [()] * len(SCORES), []
         errors = table[ERROR].drop_null()
         if len(errors):
-            return errors[0].as_py(), [], ()
+            return errors[0].as_py(), [], (), []
         sizes = np.unique(np.stack([np.asarray(table[name]) for name in (CLASSES, BESIDE)]), axis=1)
-        return None, [tuple(size) for size in sizes.T.tolist()], [np.asarray(table[name]) for name in SCORES]
+        fields = [np.asarray(table[name]) for name in SCORES]
+        return None, [tuple(size) for size in sizes.T.tolist()], fields, table[SEEN].unique().to_pylist()
 
     def taken(table: Any, rows: npt.NDArray[np.int64]) -> Any:
-        return table.drop_columns([*SCORES, CLASSES, BESIDE, ERROR]).take(pyarrow.array(rows))
+        return table.drop_columns([*SCORES, CLASSES, BESIDE, ERROR, SEEN]).take(pyarrow.array(rows))
 
     sizes: list[int] = []
     on_block = ray.remote(scores)
@@ -149,12 +152,13 @@ def materialized(dataset: Any, scorer: Scorer) -> list[Any]:
 
 def add(selector: Selector, scorer: Scorer, found: Any, rows_before: int) -> int:
     """Give the selector the scores of one block; returns the number of its rows."""
-    error, classes, fields = found
+    error, classes, fields, seen = found
     if error is not None:
-        raise ValueError(error)
+        raise ValueError(f"{error} (in the block that begins with row {rows_before})" if rows_before else error)
     gain, correctness, label, other = (np.array(field) for field in fields)
     if not len(gain):
         return 0
+    looked_at(selector, seen)
     known = selector._state.source
     here = set(classes) if known is None else {*classes, (known.classes, known.student_classes or 0)}
     for name, lengths in zip(scorer.columns.names, zip(*here, strict=True), strict=True):
@@ -174,6 +178,18 @@ def add(selector: Selector, scorer: Scorer, found: Any, rows_before: int) -> int
     excluded = int(left_out.sum()) + int(before.sum())
     selector._state.add(points, source, excluded, int(wrong.sum()), inputs.same, counts)
     return len(gain)
+
+
+def looked_at(selector: Selector, texts: list[str]) -> None:
+    """Count a block's rows among those that were looked at: blocks of few rows say together what each cannot."""
+    for text in texts:
+        numbers = json.loads(text)
+        before = zip(selector._state.seen, (numbers[:3], numbers[3:]), strict=True)
+        teacher, student = (
+            inputs.Seen(seen.alike + alike, seen.fractions + fractions, seen.others or bool(others))
+            for seen, (alike, fractions, others) in before
+        )
+        selector._state.seen = teacher, student
 
 
 def count_classes(selector: Selector, chosen: Any) -> None:
@@ -280,18 +296,20 @@ class Scorer:
         error = None
         try:
             self.check(table.column_names)
-            classes, points = self.scored(table)
+            classes, points, seen = self.scored(table)
         except (TypeError, ValueError) as failure:  # in Ray's own report it would be lost in a traceback
-            error, classes = " ".join(str(failure).split()), (0, 0)
+            error, classes, seen = " ".join(str(failure).split()), (0, 0), ""
             nothing = np.zeros(len(table), np.float32)
             points = Points(nothing, nothing, nothing.astype(np.int32), nothing.astype(np.uint8))
         for name, field in zip(SCORES, points, strict=True):
             table = table.append_column(name, pyarrow.array(field))
         for name, size in zip((CLASSES, BESIDE), classes, strict=True):
             table = table.append_column(name, pyarrow.array(np.full(len(table), size, np.int32)))
-        return table.append_column(ERROR, pyarrow.array([error] * len(table), pyarrow.string()))
+        for name, text in ((ERROR, error), (SEEN, seen)):
+            table = table.append_column(name, pyarrow.array([text] * len(table), pyarrow.string()).dictionary_encode())
+        return table
 
-    def scored(self, table: Any) -> tuple[tuple[int, int], Points]:
+    def scored(self, table: Any) -> tuple[tuple[int, int], Points, str]:
         teacher, student = self.columns.of(table)
         correctness = self.correctness
         if isinstance(correctness, str):
@@ -316,7 +334,8 @@ class Scorer:
             label[before] = np.where(points.label[before] >= 0, CHOSEN - points.label[before], EXCLUDED)
         other = np.zeros(len(label), np.uint8) if points.other is None else points.other
         sizes = teacher.shape[1], 0 if student is None else student.shape[1]
-        return sizes, Points(points.gain, points.correctness, label, other)
+        seen = json.dumps([int(number) for each in selector._state.seen for number in each.counts])
+        return sizes, Points(points.gain, points.correctness, label, other), seen
 
 
 def flags(table: Any, column: str | None) -> npt.NDArray[np.bool_] | None:

@@ -105,6 +105,22 @@ def test_messages(ray):
         rad_fast.ray.select(uneven, 5)
 
 
+def test_probabilities_in_blocks_of_few_rows_are_told_by_all_of_them(ray):
+    """Three rows of 0 and 1 could be logits; those of twenty such blocks are none."""
+    p = np.eye(C, dtype=np.float32)[LOGITS[:60].argmax(axis=1)]
+    with pytest.raises(ValueError, match=r"^logits: expected logits, got probabilities"):
+        rad_fast.ray.select(dataset(ray, 60, 20, logits=p), 5)
+    with pytest.raises(ValueError, match=r"^student_logits: expected logits, got probabilities"):
+        rad_fast.ray.select(dataset(ray, 60, 20, logits=LOGITS[:60], s=p), 5, student_logits="s")
+
+
+def test_what_a_block_is_refused_for_names_where_it_begins(ray):
+    given = np.full(N, 0.9)
+    given[2000] = np.nan
+    with pytest.raises(ValueError, match=r"correctness: .* \(in the block that begins with row \d+\)"):
+        rad_fast.ray.select(dataset(ray, logits=LOGITS, c=given), 5, correctness="c")
+
+
 def test_blocks_of_which_nothing_is_left(ray):
     data = ray.data.range(600, override_num_blocks=4).map_batches(lambda b: {"id": b["id"], "logits": LOGITS[b["id"]]})
     selected = rad_fast.ray.select(data.filter(lambda row: row["id"] >= 300), 30)

@@ -164,7 +164,7 @@ def score_top_k(
     other classes no probability. The label is the lowest class among equal maxima. A given label that is not kept has
     an equal share of what the kept leave, at most the smallest of theirs. A logsumexp that is not finite is invalid.
     Of a class that is kept twice the first value counts; a class outside of ``classes``, or kept twice, says nothing
-    where its value is -inf.
+    where its value is -inf or NaN.
     """
     z, indices = kept_once(widened(values), indices, classes)
     wrong = np.isnan(z) | np.isposinf(z)
@@ -204,8 +204,8 @@ def kept_once(z: Float64s, indices: Array, classes: int) -> tuple[Float64s, Arra
     told = z > -np.inf
     kept = z.shape[1]
     later = told & (same & np.tri(kept, kept, -1, dtype=bool) & told[:, None, :]).any(axis=2)
-    nothing = ~told & (same.sum(axis=2) > 1)
-    return np.where(later, -np.inf, z), np.where(later | nothing, -1, indices)
+    nothing = ~told & ((same.sum(axis=2) > 1) | (indices < 0))
+    return np.where(later | nothing, -np.inf, z), np.where(later | nothing, -1, indices)
 
 
 def correctness(rule: Rule, teacher: Scores, student: Scores | None, given: Float32s | None) -> Float64s:

@@ -179,7 +179,7 @@ def of_objects(name: str, value: Any) -> TypeError:
     """The error for what is no array of numbers, with what makes one of it."""
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     if isinstance(value, (str, os.PathLike)):
-        hint = "for files there are rad_fast.storage.readers.open_shards and `rad-fast select`"
+        hint = "for files there are rad_fast.readers.open_shards and `rad-fast select`"
     elif isinstance(value, Iterator):
         hint = "for batches that come one after the other there is Selector.partial_fit"
     elif hasattr(value, "column_names") or hasattr(value, "select_columns"):

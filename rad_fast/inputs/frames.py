@@ -6,6 +6,7 @@ what is selected are the positions of rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,12 +31,18 @@ def as_array(name: str, value: Any) -> Any:
     if kind in ("DataFrame", "Table", "RecordBatch"):
         return table(name, value, library)
     if library == "pyarrow" and hasattr(value, "type"):
-        return matrix_of(name, value) if is_list(value.type) else without_nulls(name, value)
-    if library == "polars" and str(getattr(value, "dtype", "")).startswith("List"):
-        return polars_lists(name, value)
+        return matrix_of(name, value) if is_list(value.type) else numbers(name, value, library)
+    if library == "polars" and hasattr(value, "dtype"):
+        if str(value.dtype).startswith("Array"):
+            value = value.arr.to_list()
+        if str(value.dtype).startswith("List"):
+            return polars_lists(name, value)
+        return numbers(name, value, library) if value.null_count() else value
     if library == "pandas" and hasattr(value, "dtype"):
         if hasattr(value.dtype, "pyarrow_dtype"):
             return as_array(name, value.array.__arrow_array__())
+        if hasattr(value.dtype, "na_value") and hasattr(value, "to_numpy"):
+            return numbers(name, value, library)
         if getattr(value.dtype, "hasobject", False):
             return stacked(name, value.tolist())
     return value
@@ -96,24 +103,33 @@ def holds_numbers(column: Any, library: str) -> bool:
 
 
 def numbers(name: str, column: Any, library: str) -> Array:
-    """A column of numbers; none may be missing."""
-    missing = column.isna().sum() if library == "pandas" and hasattr(column.dtype, "na_value") else 0
-    if library != "pandas":
-        missing = column.null_count if library == "pyarrow" else column.null_count()
-    if missing:
-        raise ValueError(f"{name}: expected numbers, {missing} are missing (null)")
-    return np.asarray(column.to_numpy())
+    """A column of numbers. What is missing is NaN where they are floats; others have no number for it."""
+    missing = missing_of(column, library)
+    if not missing.any():
+        return np.asarray(column.to_numpy() if library == "pandas" else column)
+    if "float" not in str(column.type if library == "pyarrow" else column.dtype).lower().replace("double", "float"):
+        raise ValueError(
+            f"{name}: expected a value in every row, {int(missing.sum())} are missing (null), the first in row "
+            f"{int(missing.argmax())}"
+        )
+    if library == "pandas":
+        return np.asarray(column.to_numpy(dtype=column.dtype.type, na_value=np.nan))
+    return np.asarray(column)  # both put NaN there
 
 
-def without_nulls(name: str, column: Any) -> Any:
-    if column.null_count:
-        raise ValueError(f"{name}: expected a value in every row, {column.null_count} are missing (null)")
-    return np.asarray(column)
+def missing_of(column: Any, library: str) -> npt.NDArray[np.bool_]:
+    """Which rows of a column have no value."""
+    if library == "pandas":
+        return np.asarray(column.isna()) if hasattr(column.dtype, "na_value") else np.zeros(len(column), bool)
+    null = column.is_null()
+    return np.asarray(null, dtype=bool)
 
 
 def polars_lists(name: str, column: Any) -> Array:
     """A column of lists, of which all have the same length; a list that is missing (null) is a row of NaN."""
-    if 0 < column.null_count() < len(column):
+    if column.null_count() == len(column) > 0:
+        raise ValueError(f"{name}: expected lists of numbers, all {len(column)} rows are missing (null)")
+    if column.null_count():
         there = ~column.is_null().to_numpy()
         kept = polars_lists(name, column.drop_nulls())
         whole = np.full((len(column), kept.shape[1]), np.nan, np.result_type(kept.dtype, np.float32))
@@ -123,25 +139,35 @@ def polars_lists(name: str, column: Any) -> Array:
     if len(lengths) == 0:
         return np.empty((0, 0), np.float32)
     check_lengths(name, lengths)
-    values = column.explode()
-    if values.null_count():
-        raise ValueError(f"{name}: expected numbers, {values.null_count()} are missing (null)")
-    array: Array = values.to_numpy().reshape(len(lengths), int(lengths[0]))
+    array: Array = numbers(name, column.explode(), "polars").reshape(len(lengths), int(lengths[0]))
     return array
 
 
 def stacked(name: str, rows: Sequence[Any]) -> Array:
-    """Objects, each a list or an array of one length, as a matrix; other objects as they are."""
-    if not rows or not all(hasattr(row, "__len__") and not isinstance(row, str) for row in rows):
+    """Objects, each a list or an array of one length, as a matrix; other objects as they are.
+
+    A row that is missing, None or NaN among lists, is a row of NaN.
+    """
+    there = [row for row in rows if not (row is None or (isinstance(row, float) and math.isnan(row)))]
+    if not there or not all(hasattr(row, "__len__") and not isinstance(row, str) for row in there):
         return np.array(rows, dtype=object)
-    check_lengths(name, np.array([len(row) for row in rows]))
-    return np.stack([np.asarray(row) for row in rows])
+    at = [place for place, row in enumerate(rows) if hasattr(row, "__len__")]
+    lengths = np.array([len(row) for row in there])
+    check_lengths(name, lengths, at)
+    matrix = np.stack([np.asarray(row) for row in there])
+    if len(there) == len(rows):
+        return matrix
+    whole = np.full((len(rows), matrix.shape[1]), np.nan, np.result_type(matrix.dtype, np.float16))
+    whole[at] = matrix
+    return whole
 
 
-def check_lengths(name: str, lengths: npt.NDArray[Any]) -> None:
+def check_lengths(name: str, lengths: npt.NDArray[Any], rows: Sequence[int] | None = None) -> None:
+    """``rows``: of which rows they are, where some are missing."""
     if (lengths != lengths[0]).any():
         at = int((lengths != lengths[0]).argmax())
-        raise ValueError(f"{name}: expected lists of one length, {lengths[0]}, got {lengths[at]} in row {at}")
+        row = at if rows is None else rows[at]
+        raise ValueError(f"{name}: expected lists of one length, {lengths[0]}, got {lengths[at]} in row {row}")
 
 
 def said(names: Sequence[str]) -> str:

@@ -83,6 +83,11 @@ def exclude_mask(value: Any, points: int, name: str = "exclude") -> npt.NDArray[
         return array
     if is_mask(array, points, name):
         return array.astype(bool)
+    if array.dtype.itemsize == 1 and points > 256:
+        raise ValueError(
+            f"{name}: expected a boolean mask or distinct indices, got {len(array)} numbers of {dtype}, which "
+            f"cannot hold the indices of {points} points; give a mask of truth values: numpy.asarray(mask, dtype=bool)"
+        )
     refuse_elements(name, f"indices from 0 to {points - 1}", array, dtype, (array < 0) | (array >= points))
     mask = np.zeros(points, dtype=bool)
     mask[array] = True

@@ -35,6 +35,11 @@ class Seen:
     fractions: int = 0
     others: bool = False
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """As plain numbers."""
+        return self.alike, self.fractions, int(self.others)
+
     def after(self, matrix: Matrix, left_out: npt.NDArray[np.bool_] | None) -> Seen:
         """With one more chunk.
 

@@ -19,6 +19,7 @@ from . import arrays, shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
 from .logprobs import top_k
+from .points import warn
 from .softmax import SUM
 
 EPSILON = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -33,8 +34,8 @@ class TopKLogits:
     values : (N, k) array of float64, float32, float16 or bfloat16, k at least 2
         The largest logits of each row, in any order; or log-probabilities. -inf is a class that is ruled out.
     indices : (N, k) array of integers in 0..n_classes-1
-        Their classes. Where the value is -inf the class may be any number, -1 say: that is padding of a row that has
-        fewer. A class may be in a row twice with one value.
+        Their classes. Where the value is -inf or NaN the class may be any number, -1 say: that is padding of a row that
+        has fewer. Of a class that is in a row twice the first counts; that is said where the values differ.
     n_classes : int
         How many classes there are.
     logsumexp : (N,) array, or one number for all rows, optional
@@ -383,15 +384,15 @@ def without_padding(logits: TopKLogits, name: str, first: int) -> tuple[Array, A
     places = np.arange(ids.shape[1])
     keys = np.where(empty, classes + places, ids)
     later = repeats(keys)
-    refuse_contradictions(logits, keys, name, first)
+    say_contradictions(logits, keys, name, first)
     none = empty & repeats(ids, both=True)  # says nothing of a class that has another value in the row
     ids[later | none] = -1
     nothing = np.uint16(0xFF80) if values.dtype == np.uint16 else values.dtype.type(-np.inf)
-    return np.where(later, nothing, values), ids
+    return np.where(later | none | (outside & empty), nothing, values), ids
 
 
-def refuse_contradictions(logits: TopKLogits, keys: Array, name: str, first: int) -> None:
-    """Raise where a class is in a row twice with two values: a sampled token that is repeated has one."""
+def say_contradictions(logits: TopKLogits, keys: Array, name: str, first: int) -> None:
+    """Warn where a class is in a row twice with two values: a sampled token that is repeated has one."""
     order = np.argsort(keys, axis=1, kind="stable")
     ids = np.take_along_axis(keys, order, axis=1)
     values = np.take_along_axis(widened(logits.values), order, axis=1)
@@ -402,10 +403,11 @@ def refuse_contradictions(logits: TopKLogits, keys: Array, name: str, first: int
     if wrong.any():
         at = int(wrong.argmax())
         column = int((equal & apart)[at].argmax())
-        raise ValueError(
-            f"{name}.indices: expected different classes in a row, row {first + at} has class {ids[at, column]} twice, "
-            f"with the values {values[at, column]:.6g} and {values[at, column + 1]:.6g}; give what only fills a row "
-            "the value -inf"
+        warn(
+            f"{name}.indices: row {first + at} has class {ids[at, column]} twice, with the values "
+            f"{values[at, column]:.6g} and {values[at, column + 1]:.6g}; the first counts; give what only fills a row "
+            "the value -inf",
+            UserWarning,
         )
 
 

@@ -74,6 +74,9 @@ def test_indices_of_several_rounds_may_name_a_point_twice():
         (MASK[:-1].astype(int), N, f"neither a mask of {N} points nor indices"),  # a mask that is one too short
         ([1, 1], N, "neither a mask"),
         (np.arange(N) % 7, N, "that repeat and are not all 0 or 1"),  # labels
+        (MASK[:-1].astype("u1"), N, f"neither a mask of {N} points nor indices"),
+        (255 * MASK[:-1].astype("u1"), N, "cannot hold the indices"),  # as images have masks
+        (MASK[:-1].astype("i1") - 1, N, "cannot hold the indices"),
     ],
 )
 def test_what_could_be_either_or_neither_is_refused(given, points, words):

@@ -28,10 +28,11 @@ def assert_alike(found, expected):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("nothing", [-np.inf, np.nan])
 @pytest.mark.parametrize("padding", [-1, 0, C, 2**31 - 1])
-def test_a_row_that_has_fewer_is_padded(kernels, padding):
+def test_a_row_that_has_fewer_is_padded(kernels, padding, nothing):
     values, ids = VALUES.copy(), IDS.copy()
-    values[::3, 5:], ids[::3, 5:] = -np.inf, padding
+    values[::3, 5:], ids[::3, 5:] = nothing, padding
     found = scores(kernels, values, ids)
     short = scores(kernels, VALUES[::3, :5], IDS[::3, :5], SUMS[::3], LABELS[::3])  # the rows as they are without it
     assert_alike(topk.Scores(*(field[::3] for field in found)), short)
@@ -43,6 +44,13 @@ def test_a_class_that_has_a_value_is_not_hidden_by_padding_before_it(kernels):
     assert_alike(scores(kernels, values, ids), scores(kernels, VALUES, IDS))
 
 
+def test_a_class_of_its_own_that_is_nan_is_no_padding():
+    values, ids = VALUES.copy(), IDS.copy()
+    values[7, 3], ids[9, 3], values[9, 3] = np.nan, -1, np.nan
+    with pytest.raises(ValueError, match=r"1 row has NaN.* the first is row 7"):
+        rad_fast.select(rad_fast.TopKLogits(values, ids, C, SUMS), 10)
+
+
 def test_a_sampled_token_in_front_counts_once(kernels):
     values, ids = np.c_[VALUES[:, 2], VALUES], np.c_[IDS[:, 2], IDS]
     for sums in (SUMS, None):
@@ -51,13 +59,18 @@ def test_a_sampled_token_in_front_counts_once(kernels):
         assert_alike(found, score_top_k(values, ids, C, sums, LABELS))
 
 
-def test_two_values_of_one_class_are_refused():
+def test_of_two_values_of_one_class_the_first_counts_and_that_is_said(kernels):
     values, ids = VALUES.copy(), IDS.copy()
     ids[7, 3] = ids[7, 1]
-    with pytest.raises(
-        ValueError, match=r"logits.indices: expected different classes in a row, row 7 has class .* twice"
-    ):
-        rad_fast.select(rad_fast.TopKLogits(values, ids, C, SUMS), 10)
+    with pytest.warns(UserWarning, match=r"logits.indices: row 7 has class .* twice, with .*; the first counts"):
+        found = scores(kernels, values, ids)
+    first = values.copy()
+    first[7, 3] = -np.inf
+    assert_alike(found, scores(kernels, first, ids))
+    assert_alike(found, score_top_k(values, ids, C, SUMS, LABELS))
+    with pytest.warns(UserWarning, match="the first counts"):
+        picked = rad_fast.select(rad_fast.TopKLogits(values, ids, C, SUMS), 10, backend=kernels.name)
+    np.testing.assert_array_equal(picked, rad_fast.select(rad_fast.TopKLogits(first, ids, C, SUMS), 10))
 
 
 def test_a_class_outside_needs_the_value_of_padding():

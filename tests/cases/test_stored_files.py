@@ -55,6 +55,18 @@ def test_a_folder_called_like_a_file_as_spark_and_dask_write_it(tmp_path, writer
     np.testing.assert_array_equal(read(folder), Z)
 
 
+def test_one_path_is_as_good_as_a_list_of_one_and_none_is_refused(tmp_path):
+    np.save(tmp_path / "one.npy", Z)
+    for given in (str(tmp_path / "one.npy"), tmp_path / "one.npy", [str(tmp_path / "one.npy")], (tmp_path,), tmp_path):
+        opened = open_shards(given)
+        np.testing.assert_array_equal(opened.read(0, opened.rows), Z)
+    with pytest.raises(ValueError, match="given: expected at least one path, got an empty list"):
+        open_shards([])
+    for wrong in (None, 7, [None], b"one.npy", {"one.npy"}):
+        with pytest.raises(TypeError, match="given: expected a path, a folder, a pattern, or a list of them, got"):
+            open_shards(wrong)
+
+
 def test_hive_partitions(tmp_path):
     shards(tmp_path / "t" / "day=2", writers.write_parquet, [Z[:20]])
     shards(tmp_path / "t" / "day=10", writers.write_parquet, [Z[20:]])

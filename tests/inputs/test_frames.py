@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -117,8 +118,84 @@ def test_what_is_no_matrix_is_refused_in_words(logits: np.ndarray) -> None:
     for column in (polars.Series, pyarrow.array):
         assert "1 row has NaN, +inf or nothing finite, the first is row 3" in refused(column(gap))
     hole = pyarrow.array([None, *map(float, logits[1:, 0])])
-    assert "1 are missing (null)" in refused(pyarrow.table({"0": hole, "1": hole}))
-    assert "1 are missing (null)" in refused(polars.DataFrame({"0": polars.Series(hole), "1": logits[:, 1]}))
+    said = "1 row has NaN, +inf or nothing finite, the first is row 0"
+    assert said in refused(pyarrow.table({"0": hole, "1": hole}))
+    assert said in refused(polars.DataFrame({"0": polars.Series(hole), "1": logits[:, 1]}))
+
+
+def with_gaps(library: str, values: list[Any]) -> list[Any]:
+    """One column of a library in which some values are missing, in every form that it has."""
+    module = pytest.importorskip(library)
+    if library == "pandas":
+        kind = {bool: "boolean", int: "Int64", float: "Float64"}[type(values[0])]
+        forms = [module.Series(values, dtype=kind)]
+        arrow = {bool: "bool", int: "int64", float: "double"}[type(values[0])]
+        return [*forms, module.Series(values, dtype=f"{arrow}[pyarrow]")] if find_spec("pyarrow") else forms
+    if library == "polars":
+        return [module.Series(values)]
+    return [module.array(values), module.chunked_array([values[:5], values[5:]])]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_what_is_missing_is_told_with_its_row_or_left_out(library: str, logits: np.ndarray) -> None:
+    """One meaning, whatever it is missing from: NaN among floats; where there is no NaN the row is named."""
+    correctness, labels, mask = [0.9] * N, [1] * N, [False] * N
+    correctness[7] = labels[7] = mask[7] = None  # type: ignore[call-overload]
+    for column in with_gaps(library, correctness):
+        with pytest.raises(
+            ValueError, match=r"correctness: expected numbers in .*, 1 are not, the first: nan at index 7"
+        ):
+            rad_fast.select(logits, 5, correctness=column)
+        given = np.full(N, 0.9)
+        expected = rad_fast.select(logits, 5, correctness=given, exclude=[7], mistakes=0)
+        np.testing.assert_array_equal(rad_fast.select(logits, 5, correctness=column, exclude=[7], mistakes=0), expected)
+        with pytest.raises(ValueError, match=r"gain: expected numbers in .* the first: nan at index 7"):
+            rad_fast.select(logits, 5, gain=column)
+    gap = "1 are missing .null., the first in row 7"
+    for column in with_gaps(library, labels):
+        with pytest.raises(ValueError, match=f"labels: expected a value in every row, {gap}"):
+            rad_fast.Calibrator().fit(logits, column)
+    for column in with_gaps(library, mask):
+        with pytest.raises(ValueError, match=f"exclude: expected a value in every row, {gap}"):
+            rad_fast.select(logits, 5, exclude=column)
+
+
+def with_missing_rows(logits: np.ndarray) -> list[Any]:
+    """Logits of which rows 3 and 9 are missing, a column a class or one of lists, in every library."""
+    pandas, polars, pyarrow = (pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow"))
+    rows = [None if at in (3, 9) else row for at, row in enumerate(lists(logits))]
+    columns = {f"{k}": [None if row is None else row[k] for row in rows] for k in range(C)}
+    fixed = polars.Series(rows, dtype=polars.Array(polars.Float32, C))
+    return [
+        pandas.DataFrame(columns, dtype="Float64"),
+        pandas.DataFrame(columns, dtype="double[pyarrow]"),
+        pandas.DataFrame({"logits": rows}),
+        pandas.Series([float("nan") if row is None else np.array(row) for row in rows]),
+        polars.DataFrame(columns),
+        polars.DataFrame({"logits": rows}),
+        fixed,
+        pyarrow.table(columns),
+        pyarrow.table({"logits": rows}),
+        pyarrow.array(rows),
+    ]
+
+
+def test_rows_that_are_missing_are_left_out_or_named(logits: np.ndarray) -> None:
+    expected = rad_fast.select(logits, 5, exclude=[3, 9], mistakes=0)
+    for number, form in enumerate(with_missing_rows(logits)):
+        assert "2 rows have NaN, +inf or nothing finite, the first is row 3" in refused(form), number
+        found = rad_fast.select(form, 5, invalid="exclude", mistakes=0)
+        np.testing.assert_array_equal(found, expected, err_msg=f"form {number}")
+
+
+def test_a_number_that_is_missing_in_a_list_is_nan(logits: np.ndarray) -> None:
+    polars, pyarrow = (pytest.importorskip(name) for name in ("polars", "pyarrow"))
+    rows = lists(logits)
+    rows[4] = [None, *rows[4][1:]]
+    for column in (polars.Series(rows), pyarrow.array(rows)):
+        array, _, _ = host_array("logits", column)
+        assert np.isnan(array[4, 0])
+        assert np.isnan(array).sum() == 1
 
 
 def test_a_pandas_block_is_not_copied(logits: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -103,7 +104,11 @@ class Shards:
 
 
 def open_shards(
-    given: Sequence[Path], *, column: str | None = None, follow_links: bool = False, numbers: str = "floats"
+    given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    column: str | None = None,
+    follow_links: bool = False,
+    numbers: str = "floats",
 ) -> Shards:
     """Open the matrix in files and folders, in the order given; a folder's and a pattern's shards in natural order.
 
@@ -113,7 +118,7 @@ def open_shards(
     Parameters
     ----------
     given : files, folders that are one matrix (Zarr, a saved dataset), folders of shards, or patterns such as
-        ``logits-*.npy``.
+        ``logits-*.npy``; one, or a list of them.
     column : which column, tensor or array of the files; needed where there are several. ``"class_*"`` is a column a
         class, of names that end in a number, and ``"*"`` every column of numbers in its order.
     follow_links : whether symbolic links may lead out of a given folder.
@@ -128,7 +133,18 @@ def open_shards(
     ImportError : saying what installs the library that a format needs.
     OSError, ValueError : naming the file, what was expected and what it holds.
     """
-    return Shards([shard for path in given for shard in found(Path(path), follow_links)], Wanted(column, numbers))
+    return Shards([shard for path in listed(given) for shard in found(path, follow_links)], Wanted(column, numbers))
+
+
+def listed(given: Any) -> list[Path]:
+    """One path or several, as a list."""
+    if isinstance(given, (str, os.PathLike)):
+        return [Path(given)]
+    if not isinstance(given, (list, tuple)) or not all(isinstance(each, (str, os.PathLike)) for each in given):
+        raise TypeError(f"given: expected a path, a folder, a pattern, or a list of them, got {given!r:.200}")
+    if not given:
+        raise ValueError("given: expected at least one path, got an empty list")
+    return [Path(each) for each in given]
 
 
 def kind_of(dtype: str) -> str:
