@@ -14,11 +14,14 @@
 #include <vector>
 
 #include "classes.hpp"
+#include "passing.hpp"
 #include "solve.hpp"
 
 namespace rad_fast {
 
-constexpr double most_left = 0.4;          // of the points: those left take 20 bytes each for a while, and 13 are there already
+// Where 13 of 24 bytes a point are there already: points left take 24 each while they are brought together, those kept for
+// the sample 14.
+constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 14.0;
 constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
 constexpr std::int64_t own_threads = std::int64_t{1} << 18;  // points of a class that has all threads for itself
 
@@ -70,7 +73,8 @@ struct SomePoints {
   std::unique_ptr<float[]> gain, correctness;
   std::unique_ptr<std::int32_t[]> label;
 
-  explicit SomePoints(std::int64_t room) : gain(new float[room]), correctness(new float[room]), label(new std::int32_t[room]) {}
+  explicit SomePoints(std::int64_t room)
+      : gain(fresh<float>(room)), correctness(fresh<float>(room)), label(fresh<std::int32_t>(room)) {}
   LabelledPoints view(std::int64_t count) const { return {gain.get(), correctness.get(), label.get(), nullptr, count}; }
 };
 
@@ -110,36 +114,69 @@ class ByClass {
   }
 
   // The indices that a scan along the keys takes, ascending; after `solve`.
-  std::vector<std::int64_t> sample(std::uint64_t running) const {
-    const std::int64_t keys = stakes_.classes * stakes_.others;
-    std::vector<std::int64_t> parts;
-    for (const LabelledPoints& chunk : chunks_) parts.push_back(parts_of(threads_, chunk.count, keys));
-    const std::int64_t all = std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
-    std::vector<std::uint64_t> sums(static_cast<std::size_t>(all * keys));
-    std::uint64_t* at = sums.data();
-    for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys)
-      key_masses(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at);
+  std::vector<std::int64_t> sample(std::uint64_t running) {
+    return parts_.empty() ? sample_all(running) : sample_kept(running);
+  }
+
+ private:
+  static constexpr Box everywhere{0.0, 1.0, -1.0, 1.0};
+
+  std::int64_t keys() const { return stakes_.classes * stakes_.others; }
+
+  // From what each key's points add in each part to where the running sum starts there.
+  static void accumulate(std::vector<std::uint64_t>& sums, std::int64_t keys, std::uint64_t running) {
+    const auto all = static_cast<std::int64_t>(sums.size());
     for (std::int64_t key = 0; key < keys; ++key) {
-      for (std::int64_t part = 0; part < all; ++part) {
-        std::uint64_t& sum = sums[static_cast<std::size_t>(part * keys + key)];
-        const std::uint64_t mass = sum;
-        sum = running;
+      for (std::int64_t at = key; at < all; at += keys) {
+        const std::uint64_t mass = sums[static_cast<std::size_t>(at)];
+        sums[static_cast<std::size_t>(at)] = running;
         running += mass;
       }
     }
+  }
+
+  std::vector<std::int64_t> sample_kept(std::uint64_t running) {
+    const Tables tables(answers.view(), stakes_.classes);
+    std::vector<double> price;
+    for (const double of_class : answers.price) price.insert(price.end(), static_cast<std::size_t>(stakes_.others), of_class);
+    std::vector<std::uint64_t> sums(parts_.size() * static_cast<std::size_t>(keys()));
+    const auto count = static_cast<std::int64_t>(parts_.size());
+    in_parallel(count, size_ * 12, [&](std::int64_t part) {
+      parts_[static_cast<std::size_t>(part)].settle(tables.view(), price.data(), sums.data() + part * keys());
+    });
+    accumulate(sums, keys(), running);
+    std::vector<std::int64_t> before(1);
+    for (const LabelledPoints& chunk : chunks_) before.push_back(before.back() + chunk.count);
+    std::vector<std::vector<std::int64_t>> taken(parts_.size());
+    in_parallel(count, size_ * 12, [&](std::int64_t number) {
+      const auto part = static_cast<std::size_t>(number);
+      parts_[part].sample(sums.data() + number * keys(), before[chunk_of_[part]], taken[part]);
+    });
+    std::vector<std::int64_t> indices;
+    for (const auto& some : taken) indices.insert(indices.end(), some.begin(), some.end());
+    return indices;
+  }
+
+  // The same where nothing was kept: the probabilities are computed twice.
+  std::vector<std::int64_t> sample_all(std::uint64_t running) const {
+    std::vector<std::int64_t> parts;
+    for (const LabelledPoints& chunk : chunks_) parts.push_back(parts_of(threads_, chunk.count, keys()));
+    const std::int64_t all = std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
+    std::vector<std::uint64_t> sums(static_cast<std::size_t>(all * keys()));
+    std::uint64_t* at = sums.data();
+    for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys())
+      key_masses(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at);
+    accumulate(sums, keys(), running);
     std::vector<std::int64_t> indices;
     std::int64_t before = 0;
     at = sums.data();
-    for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys) {
+    for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys()) {
       for (const auto& taken : key_samples(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at))
         for (const std::int64_t i : taken) indices.push_back(before + i);
       before += chunks_[c].count;
     }
     return indices;
   }
-
- private:
-  static constexpr Box everywhere{0.0, 1.0, -1.0, 1.0};
 
   Stakes stakes_of(std::int64_t k) const { return Stakes(stakes_.budget[k], stakes_.mistakes[k], stakes_.points[k]); }
 
@@ -151,12 +188,12 @@ class ByClass {
       if (stakes_.points[k] > steps_.direct) large.push_back(k);
       else left += static_cast<double>(stakes_.points[k]);
     }
-    const double most = most_left * static_cast<double>(size_);
+    const double room = room_left * static_cast<double>(size_), most = room / bytes_left;
     if (large.empty() || left > most) return false;
     const std::int64_t count = std::min(steps_.sample * static_cast<std::int64_t>(large.size()), size_ / 16);
     const SomePoints sample = peek(count);
     const Grouped grouped = group({sample.view(count)}, count, nullptr);
-    std::vector<double> parts(large.size(), 1.0);
+    std::vector<double> parts(large.size(), 1.0), passing(large.size(), 1.0);
     in_parallel(static_cast<std::int64_t>(large.size()), count * 64, [&](std::int64_t number) {
       const std::int64_t k = large[static_cast<std::size_t>(number)];
       const Chunk here = grouped.of(k);
@@ -165,10 +202,15 @@ class ByClass {
       const Solver::Around around = Solver(steps_, random_, stakes_of(k), 1).around(here, part);
       if (around.box.threshold_low < 0) return;  // points of whom both pieces are taken are left to the search
       parts[static_cast<std::size_t>(number)] = around.undecided;
+      passing[static_cast<std::size_t>(number)] = around.passing;
       boxes_[static_cast<std::size_t>(k)] = around.box;
     });
-    for (std::size_t number = 0; number < large.size(); ++number)
+    double kept = left;
+    for (std::size_t number = 0; number < large.size(); ++number) {
       left += parts[number] * static_cast<double>(stakes_.points[large[number]]);
+      kept += passing[number] * static_cast<double>(stakes_.points[large[number]]);
+    }
+    keeps_ = bytes_left * left + bytes_kept * kept < room && size_ <= INT32_MAX;
     if (left <= most) return true;
     std::fill(boxes_.begin(), boxes_.end(), everywhere);
     return false;
@@ -200,8 +242,7 @@ class ByClass {
     if (counts) std::copy(counts, counts + stakes_.classes, counted.begin());
     else
       for (const LabelledPoints& some : points) count_all(1, some, stakes_.classes, 1, counted.data());
-    Grouped out{std::vector<std::int64_t>(counted.size() + 1), std::unique_ptr<float[]>(new float[room]),
-                std::unique_ptr<float[]>(new float[room])};
+    Grouped out{std::vector<std::int64_t>(counted.size() + 1), fresh<float>(room), fresh<float>(room)};
     std::partial_sum(counted.begin(), counted.end(), out.begins.begin() + 1);
     std::vector<std::int64_t> starts(out.begins.begin(), out.begins.end() - 1);
     for (const LabelledPoints& some : points)
@@ -229,17 +270,38 @@ class ByClass {
     const ClassBoxes boxes{tables[0].data(), tables[1].data(), tables[2].data(), tables[3].data(),
                            static_cast<std::int32_t>(stakes_.classes)};
     std::vector<Sums> sums(boxes_.size(), Sums{});
+    reduce(boxes, sums.data());
     std::vector<LabelledPoints> left;
-    std::vector<SomePoints> held;
     std::int64_t count = 0;
-    for (const LabelledPoints& chunk : chunks_) {
-      held.emplace_back(chunk.count);  // of which only what is written is backed by the system
-      const SomePoints& to = held.back();
-      left.push_back(to.view(reduce_by_class(threads_, chunk, boxes, sums.data(), to.gain.get(), to.correctness.get(), to.label.get())));
+    for (const PassingPart& part : parts_) {
+      left.push_back(part.undecided());
       count += left.back().count;
     }
     const Grouped grouped = group(left, count, nullptr);
     play([&](std::int64_t k) { return std::vector<Chunk>{grouped.of(k)}; }, count, sums.data());
+    if (!keeps_ || !open_.empty()) parts_.clear();
+  }
+
+  // Cuts the points into parts, one a thread, and adds up what the boxes decide.
+  void reduce(const ClassBoxes& boxes, Sums* sums) {
+    for (std::size_t c = 0; c < chunks_.size(); ++c) {
+      const std::int64_t points = chunks_[c].count, cuts = parts_of(threads_, points, keys());
+      for (std::int64_t part = 0; part < cuts; ++part) {
+        parts_.emplace_back(chunks_[c], part_begin(part, cuts, points), part_begin(part + 1, cuts, points), keeps_);
+        chunk_of_.push_back(c);
+      }
+    }
+    const auto classes = static_cast<std::size_t>(stakes_.classes);
+    std::vector<std::vector<Sums>> tables(parts_.size());
+    Stray stray;
+    in_parallel(static_cast<std::int64_t>(parts_.size()), size_ * 12, [&](std::int64_t part) {
+      std::vector<Sums>& mine = tables[static_cast<std::size_t>(part)];
+      mine.resize(classes, Sums{});
+      if (!parts_[static_cast<std::size_t>(part)].reduce(boxes, stakes_.others, mine.data())) stray.seen = true;
+    });
+    stray.check("label or other");
+    for (const std::vector<Sums>& table : tables)
+      for (std::size_t k = 0; k < classes; ++k) add(sums[k], table[k]);
   }
 
   void play_whole() {
@@ -271,7 +333,7 @@ class ByClass {
       if (points > own_threads) game(number, threads_);
       else small.push_back(number);
     }
-    in_parallel(static_cast<std::int64_t>(small.size()), count * 64,
+    in_parallel(static_cast<std::int64_t>(small.size()), count * 16,
                 [&](std::int64_t number) { game(small[static_cast<std::size_t>(number)], 1); });
     std::vector<std::int64_t> open;
     for (std::size_t number = 0; number < open_.size(); ++number) {
@@ -302,6 +364,9 @@ class ByClass {
   std::int64_t size_ = 0;
   std::vector<Box> boxes_;          // where the answer of each class is looked for
   std::vector<std::int64_t> open_;  // classes whose games are not solved
+  bool keeps_ = false;              // whether points that pass are kept for the sample
+  std::vector<PassingPart> parts_;
+  std::vector<std::size_t> chunk_of_;  // of each part
 };
 
 }  // namespace rad_fast

@@ -97,7 +97,7 @@ struct Passed {
 
 // Of up to sifted_points points those that reach their class's bound, and some that come near it: see sift.hpp. Returns how
 // many, or -1 where a label is no class. Where many come through, whether a vector holds one cannot be foreseen: no branch.
-template <bool few, bool with_place>
+template <bool few>
 RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, int64_t count,
                              const float* least, int32_t classes, Passed& out) {
   Int stray{};
@@ -109,7 +109,7 @@ RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const 
     pack(out.gain + found, g, chosen);
     pack(out.correctness + found, c, chosen);
     pack(reinterpret_cast<float*>(out.label + found), (Float)at, chosen);
-    if (with_place) pack(reinterpret_cast<float*>(out.place + found), (Float)(counting() + static_cast<int32_t>(i)), chosen);
+    pack(reinterpret_cast<float*>(out.place + found), (Float)(counting() + static_cast<int32_t>(i)), chosen);
     found += __builtin_popcount(chosen);
   };
   for (; i + lanes <= count; i += lanes) step(load<Float>(gain + i), load<Float>(correctness + i), load<Int>(label + i));
@@ -124,38 +124,71 @@ RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const 
   return any(stray) ? -1 : found;
 }
 
-template <bool few>
-int64_t reduce_some(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
-                    Sums* sums, float* undecided_gain, float* undecided_correctness, int32_t* undecided_label) {
-  Passed passed;
-  alignas(64) float priced_gain[sifted_points + lanes];
-  alignas(64) int32_t priced_advantage[sifted_points + lanes], priced_label[sifted_points + lanes];
-  alignas(64) int64_t width_high[half_lanes], width_low[half_lanes];
-  int64_t left = 0;
+// Two tables by turns: a number that was just written is read again some cycles later only.
+bool count_labels(const float* gain, const int32_t* label, int64_t count, int32_t classes, int64_t* even, int64_t* odd) {
+  alignas(64) int32_t at[sifted_points + lanes];
+  Int stray{};
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
-    const int64_t some =
-        pass<few, false>(gain + first, correctness + first, label + first, here, boxes.low, boxes.classes, passed);
-    if (some < 0) return -1;
-    int64_t priced_count = 0;
+    const auto place = [&](Float g, Int y) __attribute__((always_inline)) {
+      const Int plays = g == g, known = (y >= 0) & (y < classes);
+      stray |= plays & ~known;
+      return plays & known & (y + 1);
+    };
+    int64_t i = 0;
+    for (; i + lanes <= here; i += lanes) store(at + i, place(load<Float>(gain + first + i), load<Int>(label + first + i)));
+    for (; i < here; ++i) at[i] = place(broadcast(gain[first + i]), broadcast(label[first + i]))[0];
+    for (i = 0; i + 1 < here; i += 2) {
+      ++even[at[i]];
+      ++odd[at[i + 1]];
+    }
+    if (i < here) ++even[at[i]];
+  }
+  return !any(stray);
+}
+
+RAD_FAST_INLINE unsigned bits_of(Int mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_ps((__m256)mask));
+#elif defined(__SSE4_1__)
+  return static_cast<unsigned>(_mm_movemask_ps((__m128)mask));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < lanes; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
+  return bits;
+#endif
+}
+
+template <bool few>
+Counts reduce_some(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
+                   Sums* sums, const Passing& passing, const Undecided& undecided) {
+  Passed passed;
+  alignas(64) int32_t advantages[sifted_points + lanes], priced[sifted_points + lanes], saturated[sifted_points + lanes];
+  alignas(64) int64_t width_high[half_lanes], width_low[half_lanes];
+  Counts counts{0, 0};
+  for (int64_t first = 0; first < count; first += sifted_points) {
+    const int64_t here = count - first < sifted_points ? count - first : sifted_points;
+    const int64_t some = pass<few>(gain + first, correctness + first, label + first, here, boxes.low, boxes.classes, passed);
+    if (some < 0) return {-1, 0};
     for (int64_t i = 0; i < some; i += lanes) {
-      const unsigned used = (1u << (some - i < lanes ? some - i : lanes)) - 1;
+      const Int used = counting() < static_cast<int32_t>(some - i);
       const Float g = load<Float>(passed.gain + i), c = load<Float>(passed.correctness + i), a = c * 2.0f - 1.0f;
-      const Int read = load<Int>(passed.label + i);
-      const Int at = (read < 0) | (read >= boxes.classes) ? Int{} : read;  // past the last: anything
-      const unsigned inside = above(a * g, of_class<few>(boxes.high, at)) & used;
-      const unsigned priced = above(g, of_class<few>(boxes.price_high, at)) & inside;
-      const unsigned saturated = inside & ~above(g, of_class<few>(boxes.price_low, at));
-      const unsigned undecided = used & ~(priced | saturated);
-      pack(priced_gain + priced_count, g, priced);
-      pack(reinterpret_cast<float*>(priced_advantage + priced_count), (Float)__builtin_convertvector(a * 0x1p24f, Int), priced);
-      pack(reinterpret_cast<float*>(priced_label + priced_count), (Float)at, priced);
-      priced_count += __builtin_popcount(priced);
-      pack(undecided_gain + left, g, undecided);
-      pack(undecided_correctness + left, c, undecided);
-      pack(reinterpret_cast<float*>(undecided_label + left), (Float)at, undecided);
-      left += __builtin_popcount(undecided);
-      for (unsigned rest = saturated; rest; rest &= rest - 1) {
+      const Int at = load<Int>(passed.label + i) & used;
+      const Int inside = (a * g > of_class<few>(boxes.high, at)) & used;
+      const Int reacting = inside & (g > of_class<few>(boxes.price_high, at)), whole = inside & (g <= of_class<few>(boxes.price_low, at));
+      store(advantages + i, __builtin_convertvector(a * 0x1p24f, Int) & reacting);
+      store(priced + i, reacting);
+      store(saturated + i, whole);
+      const unsigned left = bits_of(used & ~(reacting | whole));
+      pack(undecided.gain + counts.undecided, g, left);
+      pack(undecided.correctness + counts.undecided, c, left);
+      pack(reinterpret_cast<float*>(undecided.label + counts.undecided), (Float)at, left);
+      pack(reinterpret_cast<float*>(undecided.entry + counts.undecided),
+           (Float)(counting() + static_cast<int32_t>(counts.passing + i)), left);
+      counts.undecided += __builtin_popcount(left);
+      for (unsigned rest = bits_of(whole); rest; rest &= rest - 1) {
         const int k = __builtin_ctz(rest);
         const int64_t d = static_cast<int64_t>(a[k] * 0x1p24f) * static_cast<int64_t>(g[k] * 0x1p24f);
         Sums& sum = sums[at[k]];
@@ -164,29 +197,51 @@ int64_t reduce_some(const float* gain, const float* correctness, const int32_t* 
         sum.value_low += d & 0xffffff;
       }
     }
-    for (int64_t i = 0; i < priced_count; i += half_lanes) {
-      const Double width = width_units(widen(load<NarrowFloat>(priced_gain + i)));
+    for (int64_t i = 0; i < some; i += half_lanes) {
+      const Double width = width_units(widen(load<NarrowFloat>(passed.gain + i)));
+      const Long reacts = __builtin_convertvector(load<NarrowInt>(priced + i), Long);
+      const Long whole = __builtin_convertvector(load<NarrowInt>(saturated + i), Long);
       const Double high = round_down(width * 0x1p-31);
-      store(width_high, integer(high));
-      store(width_low, integer(width - high * 0x1p31));
-      const int64_t end = priced_count - i < half_lanes ? priced_count - i : half_lanes;
+      store(width_high, integer(high) & reacts);
+      store(width_low, integer(width - high * 0x1p31) & reacts);
+      store(passing.width + counts.passing + i, (Double)(((Long)(width * 0x1p-38) & reacts) | ((Long)doubles(__builtin_inf()) & whole)));
+      const int64_t end = some - i < half_lanes ? some - i : half_lanes;
       for (int64_t k = 0; k < end; ++k) {
-        Sums& sum = sums[priced_label[i + k]];
-        sum.advantage += priced_advantage[i + k];
+        Sums& sum = sums[passed.label[i + k]];
+        sum.advantage += advantages[i + k];
         sum.width_high += width_high[k];
         sum.width_low += width_low[k];
       }
     }
+    __builtin_memcpy(passing.key + counts.passing, passed.label, static_cast<std::uint64_t>(some) * sizeof(int32_t));
+    for (int64_t i = 0; i < some; ++i) passing.place[counts.passing + i] = static_cast<std::uint16_t>(first + passed.place[i]);
+    counts.passing += some;
   }
-  return left;
+  return counts;
 }
 
-int64_t reduce(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
-               Sums* sums, float* undecided_gain, float* undecided_correctness, int32_t* undecided_label) {
-  return boxes.classes <= lanes ? reduce_some<true>(gain, correctness, label, count, boxes, sums, undecided_gain,
-                                                    undecided_correctness, undecided_label)
-                                : reduce_some<false>(gain, correctness, label, count, boxes, sums, undecided_gain,
-                                                     undecided_correctness, undecided_label);
+Counts reduce(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
+              Sums* sums, const Passing& passing, const Undecided& undecided) {
+  return boxes.classes <= lanes ? reduce_some<true>(gain, correctness, label, count, boxes, sums, passing, undecided)
+                                : reduce_some<false>(gain, correctness, label, count, boxes, sums, passing, undecided);
+}
+
+// What chance.hpp says of points of whom the first piece is taken and the second is not.
+void settle(double* width, const int32_t* key, int64_t count, const double* price) {
+  const auto unit = [&](Double w, NarrowInt at) __attribute__((always_inline)) {
+    const Double one = doubles(1.0), priced = gather(price, at) * w;
+    const Halves both_halves = halves(choose(greater(one, priced), priced, one));
+    return (integer(both_halves.high) << 31) + integer(both_halves.low);
+  };
+  int64_t i = 0;
+  for (; i + half_lanes <= count; i += half_lanes) store(width + i, unit(load<Double>(width + i), load<NarrowInt>(key + i)));
+  if (i == count) return;
+  Double w{};
+  NarrowInt at{};
+  __builtin_memcpy(&w, width + i, static_cast<unsigned>(count - i) * sizeof(double));
+  __builtin_memcpy(&at, key + i, static_cast<unsigned>(count - i) * sizeof(int32_t));
+  const Long last = unit(w, at);
+  __builtin_memcpy(width + i, &last, static_cast<unsigned>(count - i) * sizeof(double));
 }
 
 template <bool few>
@@ -198,7 +253,7 @@ int64_t units_of(const float* gain, const float* correctness, const int32_t* lab
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
     // A second piece pays no more than the first: where that pays less than the threshold nothing is taken.
     const int64_t some =
-        pass<few, true>(gain + first, correctness + first, label + first, here, all.least, all.classes, passed);
+        pass<few>(gain + first, correctness + first, label + first, here, all.least, all.classes, passed);
     if (some < 0) return -1;
     for_labelled(passed.gain, passed.correctness, passed.label, some,
                  [&](const Terms& t, NarrowInt at, int64_t i, int) __attribute__((always_inline)) {
@@ -223,7 +278,7 @@ int64_t units(const float* gain, const float* correctness, const int32_t* label,
 
 }  // namespace
 
-const ClassKernels class_kernels = {probabilities, reduce, units};
+const ClassKernels class_kernels = {count_labels, probabilities, reduce, settle, units};
 
 }  // namespace RAD_FAST_LEVEL
 }  // namespace rad_fast

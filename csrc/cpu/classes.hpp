@@ -30,6 +30,24 @@ struct ClassBoxes {
   std::int32_t classes;
 };
 
+// Points that reach the lower threshold of their class: 1 / gain where they surely are priced, infinity where they surely are
+// saturated, 0 where they are undecided; their label, which is the key where a label has one key; their place in the block.
+struct Passing {
+  double* width;
+  std::int32_t* key;
+  std::uint16_t* place;
+};
+
+// The undecided ones of them; `entry` is their place among those that pass.
+struct Undecided {
+  float *gain, *correctness;
+  std::int32_t *label, *entry;
+};
+
+struct Counts {
+  std::int64_t passing, undecided;
+};
+
 // The equilibria, and their thresholds rounded to nearest.
 struct ClassTables {
   Equilibria of;
@@ -37,19 +55,23 @@ struct ClassTables {
   std::int32_t classes;
 };
 
-// count <= game_points in all of them. Outputs have room for game_points + 16 numbers. Those that return a number return -1
-// where a label is no class.
+// count <= game_points in all of them. Outputs have room for game_points + 16 numbers.
 struct ClassKernels {
+  // Adds how many points are left out, and how many there are of each class, to two tables together; false where a point that
+  // is not left out has no class. Any count.
+  bool (*count)(const float* gain, const std::int32_t* label, std::int64_t count, std::int32_t classes, std::int64_t* even,
+                std::int64_t* odd);
   // Every label is below the number of classes.
   void (*probabilities)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
                         const Equilibria& equilibria, double* out);
-  // Adds what the boxes surely decide to the sums of the classes, and writes the others; returns how many those are. For
-  // upper thresholds from 0 on: no point is full.
-  std::int64_t (*reduce)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
-                         const ClassBoxes& boxes, Sums* sums, float* undecided_gain, float* undecided_correctness,
-                         std::int32_t* undecided_label);
+  // Adds what the boxes surely decide to the sums of the classes, and writes the points that pass; returns how many do, -1
+  // where a label is no class. For thresholds from 0 on: no point is full.
+  Counts (*reduce)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
+                   const ClassBoxes& boxes, Sums* sums, const Passing& passing, const Undecided& undecided);
+  // Turns widths into probabilities in units of 2^-62, in place; `price`: of each key.
+  void (*settle)(double* width, const std::int32_t* key, std::int64_t count, const double* price);
   // The points that may be taken, by their place, their labels and their probabilities in units of 2^-62; returns how many
-  // those are.
+  // those are, or -1 where a label is no class.
   std::int64_t (*units)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
                         const ClassTables& tables, std::int32_t* place, std::int32_t* of, std::uint64_t* unit);
 };
@@ -112,11 +134,11 @@ inline void count_all(int threads, const LabelledPoints& points, std::int64_t cl
   Stray stray;
   for_each_block(threads, parts, [&](int, std::int64_t part) {
     const std::int64_t first = part_begin(part, parts, points.count), end = part_begin(part + 1, parts, points.count);
-    std::int64_t* const mine = counts + part * classes;
-    for_playing(points, first, end, [&](std::int64_t, std::int32_t label) {
-      if (label >= 0 && label < classes) ++mine[label];
-      else stray.seen = true;
-    });
+    std::vector<std::int64_t> tables(static_cast<std::size_t>(2 * (classes + 1)));
+    std::int64_t *const even = tables.data(), *const odd = even + classes + 1;
+    if (!level().classes->count(points.gain + first, points.label + first, end - first, static_cast<std::int32_t>(classes), even, odd))
+      stray.seen = true;
+    for (std::int64_t k = 0; k < classes; ++k) counts[part * classes + k] += even[k + 1] + odd[k + 1];
   });
   stray.check("label");
 }
@@ -184,55 +206,11 @@ class Tables {
   std::int32_t classes_;
 };
 
-// One pass over all points: adds what the boxes decide to `sums`, a table of zeros, and writes the others in their order;
-// returns how many those are. All outputs have room for all points.
-inline std::int64_t reduce_by_class(int threads, const LabelledPoints& points, const ClassBoxes& boxes, Sums* sums, float* gain,
-                                    float* correctness, std::int32_t* label) {
-  struct Worker {
-    std::vector<Sums> sums;
-    std::unique_ptr<float[]> gain, correctness;
-    std::unique_ptr<std::int32_t[]> label;
-  };
-  const ClassKernels& kernels = *level().classes;
-  const std::int64_t blocks = game_blocks(points.count), classes = boxes.classes;
-  threads = static_cast<int>(parts_of(threads, points.count, 8 * classes));
-  const auto most = static_cast<std::size_t>(std::min(game_points, points.count) + 16);
-  std::vector<Worker> workers(static_cast<std::size_t>(threads));
-  for (Worker& worker : workers) {
-    worker.sums.resize(static_cast<std::size_t>(classes), Sums{});
-    worker.gain.reset(new float[most]);
-    worker.correctness.reset(new float[most]);
-    worker.label.reset(new std::int32_t[most]);
-  }
-  std::atomic<std::int64_t> turn{0};
-  std::int64_t end = 0;  // of the undecided points of blocks 0 .. turn - 1; belongs to the thread whose turn it is
-  Stray stray;
-  for_each_block(threads, blocks, [&](int thread, std::int64_t block) {
-    Worker& worker = workers[static_cast<std::size_t>(thread)];
-    const std::int64_t first = block * game_points;
-    const std::int64_t found = kernels.reduce(points.gain + first, points.correctness + first, points.label + first,
-                                              std::min(game_points, points.count - first), boxes, worker.sums.data(),
-                                              worker.gain.get(), worker.correctness.get(), worker.label.get());
-    if (found < 0) stray.seen = true;
-    const auto count = static_cast<std::size_t>(std::max<std::int64_t>(found, 0));
-    wait_for(turn, block);
-    const std::int64_t at = end;
-    end += static_cast<std::int64_t>(count);
-    turn.store(block + 1, std::memory_order_release);
-    std::memcpy(gain + at, worker.gain.get(), count * sizeof(float));
-    std::memcpy(correctness + at, worker.correctness.get(), count * sizeof(float));
-    std::memcpy(label + at, worker.label.get(), count * sizeof(std::int32_t));
-  });
-  stray.check("label");
-  for (const Worker& worker : workers)
-    for (std::int64_t k = 0; k < classes; ++k) add(sums[k], worker.sums[static_cast<std::size_t>(k)]);
-  return end;
-}
-
-// Calls work(part, point, key, probability in units) for all points that can be taken, part by part, ascending in each.
-template <class Work>
+// Calls work(place, key, probability in units) for all points that can be taken, part by part, ascending in each; work is
+// what of(part) gives.
+template <class Of>
 inline void for_units(int threads, const LabelledPoints& points, std::int64_t classes, std::int64_t others,
-                      std::int64_t parts, const Equilibria& equilibria, const Work& work) {
+                      std::int64_t parts, const Equilibria& equilibria, const Of& of) {
   const ClassKernels& kernels = *level().classes;
   const Tables tables(equilibria, classes);
   Stray stray;
@@ -242,17 +220,26 @@ inline void for_units(int threads, const LabelledPoints& points, std::int64_t cl
     const std::unique_ptr<std::int32_t[]> labels(new std::int32_t[most]);
     const std::unique_ptr<std::uint64_t[]> units(new std::uint64_t[most]);
     const std::int64_t end = part_begin(part + 1, parts, points.count);
+    const auto work = of(part);
+    bool strange = false;
     for (std::int64_t first = part_begin(part, parts, points.count); first < end; first += game_points) {
       const std::int64_t count = std::min(game_points, end - first);
       const std::int64_t found = kernels.units(points.gain + first, points.correctness + first, points.label + first, count,
                                                tables.view(), places.get(), labels.get(), units.get());
-      if (found < 0) stray.seen = true;
-      for (std::int64_t k = 0; k < found; ++k) {
-        const std::int64_t i = first + places[k], other = points.other ? points.other[i] : 0;
-        if (other >= others) stray.seen = true;
-        else work(part, i, labels[k] * others + other, units[k]);
+      strange |= found < 0;
+      const std::int32_t *const place = places.get(), *const label = labels.get();
+      const std::uint64_t* const unit = units.get();
+      if (const std::uint8_t* const other = points.other ? points.other + first : nullptr) {
+        for (std::int64_t k = 0; k < found; ++k) {
+          const std::int64_t second = other[place[k]];
+          if (second >= others) strange = true;
+          else work(first + place[k], label[k] * others + second, unit[k]);
+        }
+      } else {
+        for (std::int64_t k = 0; k < found; ++k) work(first + place[k], std::int64_t{label[k]}, unit[k]);
       }
     }
+    if (strange) stray.seen = true;
   });
   stray.check("label or other");
 }
@@ -261,8 +248,10 @@ inline void for_units(int threads, const LabelledPoints& points, std::int64_t cl
 inline void key_masses(int threads, const LabelledPoints& points, std::int64_t classes, std::int64_t others,
                        std::int64_t parts, const Equilibria& equilibria, std::uint64_t* sums) {
   const std::int64_t keys = classes * others;
-  for_units(threads, points, classes, others, parts, equilibria,
-            [&](std::int64_t part, std::int64_t, std::int64_t key, std::uint64_t unit) { sums[part * keys + key] += unit; });
+  for_units(threads, points, classes, others, parts, equilibria, [=](std::int64_t part) {
+    std::uint64_t* const mine = sums + part * keys;
+    return [mine](std::int64_t, std::int64_t key, std::uint64_t unit) { mine[key] += unit; };
+  });
 }
 
 // The points where the running sum of their key, which starts at `running` in each part, passes a whole number: for each part.
@@ -271,13 +260,15 @@ inline std::vector<std::vector<std::int64_t>> key_samples(int threads, const Lab
                                                           const Equilibria& equilibria, std::uint64_t* running) {
   const std::int64_t keys = classes * others;
   std::vector<std::vector<std::int64_t>> taken(static_cast<std::size_t>(parts));
-  for_units(threads, points, classes, others, parts, equilibria,
-            [&](std::int64_t part, std::int64_t point, std::int64_t key, std::uint64_t unit) {
-              std::uint64_t& sum = running[part * keys + key];
-              const std::uint64_t before = sum;
-              sum += unit;
-              if ((before ^ sum) >> probability_bits & 1) taken[static_cast<std::size_t>(part)].push_back(point);
-            });
+  for_units(threads, points, classes, others, parts, equilibria, [&](std::int64_t part) {
+    std::uint64_t* const mine = running + part * keys;
+    std::vector<std::int64_t>& to = taken[static_cast<std::size_t>(part)];
+    return [mine, &to](std::int64_t place, std::int64_t key, std::uint64_t unit) {
+      const std::uint64_t before = mine[key], after = before + unit;
+      mine[key] = after;
+      if ((before ^ after) >> probability_bits & 1) to.push_back(place);
+    };
+  });
   return taken;
 }
 

@@ -41,6 +41,7 @@ struct SearchKernels {
 #include <optional>
 
 #include "dispatch.hpp"
+#include "fresh.hpp"
 #include "wide.hpp"
 
 namespace rad_fast {
@@ -78,7 +79,7 @@ class Kept {
  public:
   T* at_least(std::int64_t count) {
     if (count > room_) {
-      numbers_.reset(new T[static_cast<std::size_t>(count)]);
+      numbers_ = fresh<T>(count);
       room_ = count;
     }
     return numbers_.get();

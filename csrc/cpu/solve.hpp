@@ -252,19 +252,22 @@ class Solver {
     return narrow(chunks, known, box, 0);
   }
 
-  // A box around the answer, but for bad luck, and which part of all points it leaves undecided.
+  // A box around the answer, but for bad luck; which part of all points it leaves undecided, and which reach its lower threshold.
   struct Around {
     Box box;
-    double undecided;
+    double undecided, passing;
   };
   // Read off a sample, which is this part of all points.
   Around around(const Chunk& sample, double part) {
     const Units points = scratch_.points.at_least(sample.count);
     const std::int64_t count = widen(sample, points, 0);
     const Box box = estimate(points, count, part, Known(), {0.0, 1.0, -1.0, 1.0}, steps_.deviations.front());
+    const Bounds bounds = bounds_of(box);
+    const auto passing = std::count_if(points.effective, points.effective + count,
+                                       [&](std::int64_t effective) { return effective > bounds.bottom; });
     Taken decided;
-    const std::int64_t left = level().search->narrow(points, count, bounds_of(box).cuts(), points, decided);
-    return {box, static_cast<double>(left) / static_cast<double>(count)};
+    const std::int64_t left = level().search->narrow(points, count, bounds.cuts(), points, decided);
+    return {box, static_cast<double>(left) / static_cast<double>(count), static_cast<double>(passing) / static_cast<double>(count)};
   }
 
  private:
