@@ -17,7 +17,7 @@ from .early import EARLY
 from .losses import LOSSES
 from .runs import Arm
 from .subclasses import KINDS
-from .variants import VARIANTS
+from .variants import PARTS, VARIANTS
 
 Key = tuple[str, str]  # a strategy and a loss
 MULTIPLES = (1, 2, 4)  # of the number of classes: a round's budget on real sets
@@ -71,7 +71,7 @@ def arms(block: str) -> list[Arm]:
         return [Arm(arm.strategy, arm.choose, loss) for loss in LOSSES for arm in two]
     if block == "going on":
         return [Arm(f"{name}, going on", STRATEGIES[name], restart=False) for name in ("uniform", DEFAULT)]
-    return [Arm(name, choose) for name, choose in VARIANTS.items()]
+    return [Arm(name, choose) for name, choose in VARIANTS.items() if (name in PARTS) == (block == "parts")]
 
 
 def lacking(unit: Unit, done: set[Key]) -> set[Key]:
@@ -101,8 +101,8 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
                     yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
     yield from of("others", eight, 1.0)
     yield from of("rivals,default", soft, 0.6, labels="soft")
-    yield from of("variants", eight, 0.5)
-    yield from of("going on", eight, 0.15)
+    yield from of("parts", eight, 0.5)
+    yield from of("variants,going on", eight, 0.15)
     yield from of("losses", eight, 0.15)
     yield from of("losses", soft, 0.15, labels="soft")
     for student in ("minilm-linear", "minilm-128"):
@@ -117,7 +117,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
 def quick(seeds: int = 2) -> Iterator[Unit]:
     """The digits, which come with scikit-learn, and one real teacher where it is there: under a minute."""
     for seed in range(seeds):
-        for block in ("old", "default", "others", "own", "losses", "early", "variants", "going on"):
+        for block in ("old", "default", "others", "own", "losses", "early", "parts", "variants", "going on"):
             yield Unit(block, "digits", data.QUALITIES[seed % 3], seed, 1 - seed % 2, ("hard", "soft")[seed % 2])
     if real.is_there("policy-en"):
         yield Unit("rivals", "policy-en", "gpt-4o", 0, 0)

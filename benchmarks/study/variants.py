@@ -235,6 +235,16 @@ def greedy_with_neighbours(r: Round) -> Choice:
 
 
 DEFAULT = Variant()
+PARTS = (  # what decides defaults, on more seeds than the others
+    "labels' shares, shrunk",
+    "hold-out's shares, shrunk",
+    "square roots",
+    "labelled points not counted",
+    "calibration: both models, no neighbours",
+    "calibration: label's rate",
+    "calibration: teacher alone",
+    "calibration: teacher and label's rate",
+)
 VARIANTS: dict[str, Strategy] = {
     "neighbours in the student's logits": without_vectors,
     "balanced greedy with neighbours": greedy_with_neighbours,

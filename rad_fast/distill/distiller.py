@@ -21,6 +21,8 @@ from rad_fast.calibration import Calibrator
 from rad_fast.inputs.shown import card
 
 from . import errors, inputs
+from .answers import given as given_answers
+from .answers import unanswered
 from .estimators import SklearnStudent, prepared
 from .identity import digests
 from .ledger import Ledger, bar
@@ -49,8 +51,8 @@ class ActiveDistiller:
     student : a torch module, a ``SklearnStudent``, or anything that ``train`` and ``call`` understand. It is copied,
         never modified. It gives logits; where all that it says of the pool are probabilities, their logarithms are
         taken.
-    teacher : a callable on a batch of inputs that returns logits (rows, C); only asked for chosen points and, once, for
-        the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
+    teacher : a callable on a batch of inputs that returns logits (rows, C), TeacherLabels or Probabilities; only asked
+        for chosen points and, once, for the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
     pool : a data set, tensor, array, pandas column or table of inputs, taken by position; of items that are tuples the
         first part is the input.
@@ -59,7 +61,8 @@ class ActiveDistiller:
     rounds : how many; fewer where the pool is used up.
     holdout : labelled as above: calibrates correctness, stops training early; never trained on. None: a random fifth
         of ``labelled``.
-    pool_logits, holdout_logits : the teacher's logits where they are known already: (N, C), (n, C).
+    pool_logits, holdout_logits : the teacher's logits where they are known already: (N, C), (n, C); or TeacherLabels
+        or Probabilities. Points without an answer, the label -1, are neither selected nor calibrated on.
     strategy : a name in ``STRATEGIES``, or a callable of a ``Round`` that returns a ``Choice``.
     train : a callable (student, dataset) that returns the trained student, or None where it trains it in place; items
         are (input, target (C,), weight ()). Default: ``Fit(holdout=holdout)``.
@@ -193,6 +196,11 @@ class ActiveDistiller:
             collate=collate,
         )
         self.pool_logits = self._given("pool_logits", pool_logits, len(self.pool))
+        silent = None if self.pool_logits is None else unanswered(self.pool_logits)
+        self._silent = silent if silent is not None and silent.any() else None
+        self._said = self.pool_logits  # as strategies see it: nothing where there is no answer
+        if self._said is not None and self._silent is not None:
+            self._said = np.where(self._silent[:, None], np.float32(0), self._said)
         self.holdout_logits = self._given("holdout_logits", holdout_logits, len(self.holdout))
         if teacher is None and (self.pool_logits is None or self.holdout_logits is None):
             raise TypeError("teacher: expected a callable on a batch; None needs both pool_logits= and holdout_logits=")
@@ -267,7 +275,7 @@ class ActiveDistiller:
         """Choose, ask, weigh, train: from where the ledger ends. False where the pool is used up."""
         ledger, at = self._ledger, number - 1
         if len(ledger.choices) < number:
-            if len(ledger.selected) == len(self.pool):
+            if not self._available().any():
                 return False
             self._choose(number)
         self._ask("queries", self.pool, ledger.points(at), ledger.answers)
@@ -277,8 +285,7 @@ class ActiveDistiller:
         return True
 
     def _choose(self, number: int) -> None:
-        available = np.ones(len(self.pool), bool)
-        available[self.selected] = False
+        available = self._available()
         left = int(available.sum())
         if left < self.budget:
             warnings.warn(inputs.fewer_left(number, self.budget, left), stacklevel=4)
@@ -288,6 +295,12 @@ class ActiveDistiller:
         seconds = time.perf_counter() - started
         inputs.choice_of(choice.indices, available, round_.budget)
         self._ledger.choose(number, choice, seconds)
+
+    def _available(self) -> npt.NDArray[np.bool_]:
+        """Points that were not chosen, and of which the teacher is not known to have no answer."""
+        available = np.ones(len(self.pool), bool) if self._silent is None else ~self._silent
+        available[self.selected] = False
+        return available
 
     def _what_is_known(self, number: int, available: npt.NDArray[np.bool_], budget: int) -> Round:
         self._says_probabilities = False
@@ -299,21 +312,26 @@ class ActiveDistiller:
         if self.features is not None:
             features, known = (self._predict(data, call=self.features) for data in (self.pool.pool, self.labelled))
             known_features = np.concatenate([known, features[self.selected]])
+        held, answered = self._teacher_on_holdout()
+        near = vectors(self.features, features, self.pool.pool, self.holdout, self._predict)
+        if "holdout_vectors" in near:
+            near["holdout_vectors"] = near["holdout_vectors"][answered]
         return Round(
             budget=budget,
             available=available,
             student_logits=logits,
-            teacher_logits=self.pool_logits,
+            teacher_logits=self._said,
+            unanswered=self._silent,
             features=features,
             seed=self.seed,
             number=number - 1,
-            holdout_labels=self.holdout.labels,
-            holdout_teacher=self._teacher_on_holdout(),
-            holdout_student=self._predict(self.holdout),
+            holdout_labels=self.holdout.labels[answered],
+            holdout_teacher=held,
+            holdout_student=self._predict(self.holdout)[answered],
             known_features=known_features,
             known_logits=known_logits,
             labelled=self.labelled.labels,
-            **vectors(self.features, features, self.pool.pool, self.holdout, self._predict),
+            **near,
             memory=self._memory,
         )
 
@@ -325,18 +343,24 @@ class ActiveDistiller:
         with bar(title, len(points), self.progress) as step:
             self._asker.ask(data, points, answers, progress=step)
 
-    def _teacher_on_holdout(self) -> Float32s:
-        if self.holdout_logits is not None:
-            return self.holdout_logits
-        answers = self._ledger.of_holdout
-        self._ask("hold-out", self.holdout, np.arange(len(self.holdout)), answers)
-        return np.where(answers.skipped[:, None], np.float32(0), answers.logits)
+    def _teacher_on_holdout(self) -> tuple[Float32s, npt.NDArray[np.bool_]]:
+        """The teacher's logits of those points of the hold-out that it answered, and which these are."""
+        logits = self.holdout_logits
+        if logits is None:
+            answers = self._ledger.of_holdout
+            self._ask("hold-out", self.holdout, np.arange(len(self.holdout)), answers)
+            logits = answers.logits  # NaN where the answer was skipped
+        answered = ~unanswered(logits)
+        if not answered.any():
+            raise errors.no_holdout(len(logits))
+        return logits[answered], answered
 
     def _weights(self, points: Int64s) -> Float32s:
         """How likely the teacher's labels are right, judged with a student that has not learned them yet."""
         if self.weights is None or len(points) == 0:
             return np.ones(len(points), np.float32)
-        calibrator = Calibrator().fit(self._teacher_on_holdout(), self.holdout.labels, self._predict(self.holdout))
+        held, answered = self._teacher_on_holdout()
+        calibrator = Calibrator().fit(held, self.holdout.labels[answered], self._predict(self.holdout)[answered])
         said = self._predict(Rows(self.pool, points))
         return np.asarray(calibrator.predict(self._ledger.answers.logits[points], said), np.float32)
 
@@ -407,11 +431,7 @@ class ActiveDistiller:
         return strategy(given), name
 
     def _given(self, name: str, value: Any, rows: int) -> Float32s | None:
-        if value is None:
-            return None
-        logits = inputs.matrix(name, value, rows, self.classes)
-        inputs.finite_logits(name, logits)
-        return logits
+        return None if value is None else given_answers(name, value, rows, self.classes)
 
     def _predict(self, data: Any, title: str | None = None, call: Callable[[Any, Any], Any] | None = None) -> Float32s:
         with bar(title, len(data), self.progress) as step:

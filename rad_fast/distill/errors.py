@@ -41,6 +41,13 @@ def answer_invalid(count: int, expected: int, first: int, where: str, kept: str)
     )
 
 
+def no_holdout(points: int) -> ValueError:
+    return ValueError(
+        f"holdout: expected an answer of the teacher for some of the {points} points, there is none: nothing is known "
+        "of how often it is right; hold out points that it can answer"
+    )
+
+
 def answer_type(error: TypeError, kept: str) -> TeacherError:
     return TeacherError(f"teacher: {error}. {kept}")
 

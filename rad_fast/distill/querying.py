@@ -11,6 +11,9 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import default_collate
 
+from rad_fast.inputs import TeacherLabels
+
+from . import answers as said
 from . import errors, inputs
 from .journal import Journal, packed, unpacked
 from .rows import first_of, items
@@ -56,7 +59,8 @@ class Asker:
 
     Parameters
     ----------
-    teacher : a callable on a batch of inputs that returns logits (rows, C): tensor, array, or an object with .logits.
+    teacher : a callable on a batch of inputs that returns logits (rows, C): tensor, array, or an object with .logits;
+        or TeacherLabels or Probabilities. Points without an answer, the label -1, are skipped.
     batch : points a call.
     retries : how often a call that raises is repeated, after ``backoff`` seconds, twice as long each time, up to
         ``longest``.
@@ -125,8 +129,9 @@ class Asker:
         raise RuntimeError("retries: expected at least 0")  # the loop has returned or raised before
 
     def _record(self, answer: Any, part: npt.NDArray[np.int64], answers: Answers, kept: str) -> None:
+        labels_alone = isinstance(answer, TeacherLabels)
         try:
-            array = inputs.host_array("its answer", answer)
+            array = said.logits_of(answer) if said.is_answer(answer) else inputs.host_array("its answer", answer)
         except TypeError as error:
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=repr(answer)[:10_000])
             raise errors.answer_type(error, kept) from error
@@ -137,12 +142,15 @@ class Asker:
                 raise errors.answer_rows(len(array), len(part), kept)
             raise errors.answer_classes(array.shape, classes, kept)
         logits = np.ascontiguousarray(array, dtype=np.float32)
-        if inputs.are_probabilities(logits):
+        if not said.is_answer(answer) and inputs.are_probabilities(logits):
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
             raise errors.answer_probabilities(len(part), kept)
         bad = inputs.invalid(logits)
         if not bad.all():
             answers.keep(part[~bad], logits[~bad])
+        if labels_alone and bad.any():  # the teacher says that it has no answer: nothing is amiss
+            answers.skip(part[bad])
+            return
         if bad.any():
             if self.invalid == "skip":
                 answers.skip(part[bad])

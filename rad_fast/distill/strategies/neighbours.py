@@ -33,6 +33,8 @@ def shares(r: Round, teacher: Float32s, held_teacher: Float32s) -> tuple[Float32
     kept = r.memory.get("neighbours")
     if kept is None or not np.array_equal(kept[0], points):
         label = teacher.argmax(1)
+        if r.unanswered is not None:
+            label = np.where(r.unanswered, -1, label)
         inside = agreement(points, label, seed=r.seed)
         outside = agreement(points, label, held, held_teacher.argmax(1), seed=r.seed)
         kept = r.memory["neighbours"] = (points, inside, outside)
@@ -42,5 +44,6 @@ def shares(r: Round, teacher: Float32s, held_teacher: Float32s) -> tuple[Float32
 def label_counts(r: Round, label: Int64s) -> Int64s:
     """(C,) how often the student has learned each class: its labelled points, and what was chosen before."""
     classes = r.student_logits.shape[1]
-    chosen = np.bincount(label[~r.available], minlength=classes)
+    before = ~r.available if r.unanswered is None else ~(r.available | r.unanswered)
+    chosen = np.bincount(label[before], minlength=classes)
     return chosen if r.labelled is None else chosen + np.bincount(r.labelled, minlength=classes)

@@ -37,6 +37,8 @@ class Round:
     labelled : labels of the student's labelled points; quotas count them.
     vectors, holdout_vectors : (N, D'), (n, D'), where a point's neighbours are looked for: the inputs where these are
         vectors, or a frozen encoder's embedding. None: the student's logits.
+    unanswered : (N,) bool or None, points for which the teacher has no answer: they are not available, their rows of
+        ``teacher_logits`` say nothing, and nobody chose them.
     memory : a dictionary that is handed on from round to round.
     left : indices of the available points.
     student, student_margin : (N, C), (N,) float64, probabilities of the student and their margins.
@@ -67,6 +69,7 @@ class Round:
     labelled: Int64s | None = None
     vectors: Float32s | None = None
     holdout_vectors: Float32s | None = None
+    unanswered: npt.NDArray[np.bool_] | None = None
     memory: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
