@@ -412,7 +412,7 @@ class Selection:
         at, points = self.on_host()
         curve = calibration(self.calibrator)
         game = (self._host_kernels, self.equilibrium, self.budget, self.mistakes, self.n_points)
-        return Drawn(at, points, *game, curve, self._before)
+        return Drawn(at, points, *game, curve, self._before, self._shares)
 
     @cached_property
     def _figures(self) -> dict[str, Any]:

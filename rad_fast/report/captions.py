@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .words import Figures, Numbers, amount, percent, possible, rough
+from .words import Figures, Numbers, amount, of_each, percent, possible, rough
 
 
 def caption(name: str, numbers: Numbers, figures: Figures) -> str:
@@ -94,7 +94,7 @@ def of_mistakes(numbers: Numbers, figures: Figures) -> str:
     return (
         "The best guarantee for this many labels (solid line). It falls as more of them are wrong. The drop from the "
         "left end to the selection (marked) is the price of robustness. Dashed: the worst case for the points of "
-        "highest effective gain."
+        f"highest effective gain{of_each(numbers)}."
     ) + solved_on(numbers, figures)
 
 

@@ -1,42 +1,60 @@
-"""What the game is worth with other budgets and other numbers of mistakes, on all points or on a sample of them."""
+"""What the game is worth with other budgets and other numbers of mistakes, on all points or on a sample of them.
+
+With quotas each class has a game of its own, another budget is shared out among the classes anew, and the points of
+highest effective gain are those of each class.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rad_fast.device.backends import Backend
 from rad_fast.game.pool import ArrayPool, spread
+from rad_fast.game.quotas import Shares
 from rad_fast.game.solver import Counts, on_grid, solve
 from rad_fast.kernels.reference.game import Box, Float32s, Float64s, Sums, terms
+from rad_fast.kernels.reference.score import Points
 
 SOLVED = 100_000  # points in the games: the values err by about a hundredth, which a line hides
+CLASSES = 1_000  # with more than this many games a point of a curve takes longer than the selection
 STEPS = 8  # values of each axis, besides those of the selection; games of large budgets take longest
 
 
-def curves(
-    gain: Float32s, correctness: Float32s, kernels: Backend, budget: int, mistakes: float, value: float
-) -> dict[str, Any]:
-    """The two curves around a selection, as JSON can hold them.
+class Games(Protocol):
+    """A game, or one a class, on some of the points."""
+
+    points: int
+
+    def value(self, budget: int, mistakes: float) -> float:
+        """What it is worth, scaled to all points."""
+
+    def greedy(self, budget: int, mistakes: Float64s) -> Float64s:
+        """What the points of highest effective gain bring at worst, for each number of mistakes."""
+
+    def stops_paying(self, mistakes: float) -> int:
+        """The budget beyond which another label lowers the value."""
+
+
+def curves(games: Games, possible: int, budget: int, mistakes: float, value: float) -> dict[str, Any]:
+    """The two curves around a selection from ``possible`` points, as JSON can hold them.
 
     Returns ``points`` (in the games), ``mistakes``, ``value`` and ``greedy`` (the worst case of the points of highest
     effective gain) of one length, ``budgets`` and ``budget_value`` likewise, and ``stops_paying``, the budget of the
     highest value. Where the games are on a sample, the values are scaled to all points; the selection's own is exact.
     """
-    possible = len(gain) - int(np.count_nonzero(np.isnan(gain)))
-    sample = Sample(gain, correctness, kernels, possible)
-    adversary, best = amounts(mistakes, possible), sample.stops_paying(mistakes)
+    adversary, best = amounts(mistakes, possible), games.stops_paying(mistakes)
     budgets = labels(budget, best, possible)
-    by_mistakes = [value if m == mistakes else sample.value(budget, m) for m in adversary.tolist()]
-    by_budget = [value if b == budget else sample.value(b, mistakes) if b else 0.0 for b in budgets.tolist()]
+    by_mistakes = [value if m == mistakes else games.value(budget, m) for m in adversary.tolist()]
+    by_budget = [value if b == budget else games.value(b, mistakes) if b else 0.0 for b in budgets.tolist()]
     return {
-        "points": sample.points,
+        "points": games.points,
         "mistakes": adversary.tolist(),
         "value": by_mistakes,
-        "greedy": sample.greedy(budget, adversary).tolist(),
+        "greedy": games.greedy(budget, adversary).tolist(),
         "budgets": budgets.tolist(),
         "budget_value": by_budget,
         "stops_paying": best,
@@ -70,10 +88,13 @@ class Sample:
 
     def value(self, budget: int, mistakes: float) -> float:
         """The value of the game, scaled to all points."""
-        count = min(max(round(budget / self.scale), 1), self.pool.size)
-        return solve(self.pool, count, on_grid(mistakes / self.scale)).value * self.scale
+        return self.worth(max(round(budget / self.scale), 1), mistakes)
 
-    def greedy(self, budget: int, mistakes: Float64s) -> Float64s:
+    def worth(self, count: float, mistakes: float) -> float:
+        """The same, with a budget that is this many of the points here."""
+        return solve(self.pool, min(count, self.pool.size), on_grid(mistakes / self.scale)).value * self.scale
+
+    def greedy(self, budget: float, mistakes: Float64s) -> Float64s:
         """What the ``budget`` points of highest effective gain bring at worst, for each number of mistakes."""
         t = terms(self.gain, self.correctness)
         each = self.times * self.scale
@@ -102,6 +123,54 @@ class Sample:
         bound = int(np.searchsorted(np.cumsum(advantage) * each, 2.0 * mistakes, side="right"))
         price = float(gain[bound]) if bound < len(gain) else 0.0
         return round(float(np.minimum(1.0, price / gain).sum()) * each) if len(gain) else 0
+
+
+class ClassSamples:
+    """The same for each class that may get a quota; of points that are many, some spread over all."""
+
+    def __init__(self, points: Points, shares: Shares, kernels: Backend) -> None:
+        places = spread(SOLVED, len(points.gain))
+        gain, correctness, label = points.gain[places], points.correctness[places], points.label[places]
+        order = np.argsort(label, kind="stable")
+        ends = np.searchsorted(label[order], np.arange(len(shares.points)), side="right")
+        self.shares, self.possible = shares, int(shares.points.sum())
+        self.classes: dict[int, Sample] = {}
+        for k in np.flatnonzero(shares.points).tolist():
+            here = order[ends[k - 1] if k else np.searchsorted(label[order], 0) : ends[k]]
+            here = here[~np.isnan(gain[here])]
+            if len(here):
+                self.classes[k] = Sample(gain[here], correctness[here], kernels, int(shares.points[k]))
+        self.points = sum(sample.points for sample in self.classes.values())
+
+    def of_class(self, k: int, mistakes: Any) -> Any:
+        """A class's part of the mistakes: in proportion to its points."""
+        return mistakes * int(self.shares.points[k]) / self.possible
+
+    def value(self, budget: int, mistakes: float) -> float:
+        quotas = self.shares.of(budget)
+        return math.fsum(
+            sample.worth(quotas[k] / sample.scale, self.of_class(k, mistakes))
+            for k, sample in self.classes.items()
+            if quotas[k] > 0
+        )
+
+    def greedy(self, budget: int, mistakes: Float64s) -> Float64s:
+        quotas = self.shares.of(budget)
+        parts = [s.greedy(quotas[k], self.of_class(k, mistakes)) for k, s in self.classes.items() if quotas[k] > 0]
+        return np.sum(parts, axis=0) if parts else np.zeros(len(mistakes))
+
+    def stops_paying(self, mistakes: float) -> int:
+        """Looked for among budgets a third apart, and then between the neighbours of the best."""
+        tried = np.unique(np.geomspace(1, self.possible, 2 + round(3.5 * math.log10(self.possible))).astype(np.int64))
+        values = [self.value(budget, mistakes) for budget in tried.tolist()]
+        best = int(np.argmax(values))
+        low, high = int(tried[max(best - 1, 0)]), int(tried[min(best + 1, len(tried) - 1)])
+        while high - low > max(2, low // 200):
+            third = (high - low) // 3
+            left, right = low + third, high - third
+            low, high = (left, high) if self.value(left, mistakes) < self.value(right, mistakes) else (low, right)
+        last = (low + high) // 2
+        return last if max(self.value(last, mistakes), values[best]) > 0 else 0
 
 
 class Repeated:

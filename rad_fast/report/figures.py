@@ -14,7 +14,7 @@ probability           ``upper``: the highest there can be; ``zero``: points that
 classes               [label, points in the pool, selected], the most frequently selected first
 other                 the other classes together: [classes, points in the pool, selected]
 expected              the expected gain of the selection where no more labels are wrong than correctness admits
-curves                as in ``curves.py``; null for the part of a selection that one rank holds
+curves                as in ``curves.py``; null for the part of a selection that one rank holds, and after ``extend``
 calibration           ``predicted``, ``right``, ``low``, ``high``, ``points`` of each bin (``Calibrator.curve``),
                       ``labelled``, ``error``, ``both`` (whether on both models); null without a Calibrator
 ====================  ==============================================================================================
@@ -30,10 +30,12 @@ import numpy.typing as npt
 
 from rad_fast.device.backends import Backend
 from rad_fast.game.pool import spread
+from rad_fast.game.quotas import Shares
 from rad_fast.kernels.reference.game import Equilibria, Equilibrium, Float32s
 from rad_fast.kernels.reference.score import Points
 
-from .curves import curves
+from .curves import CLASSES as MOST_GAMES
+from .curves import ClassSamples, Games, Sample, curves
 
 VERSION = 1
 COUNTED = 500_000  # points in the density and the histograms; more cost time and change nothing that is seen
@@ -58,6 +60,7 @@ class Drawn(NamedTuple):
     n_points: int  # of all ranks
     calibration: dict[str, Any] | None  # as above
     before: Counts | None = None  # points selected in earlier stages: they are there for sure
+    shares: Shares | None = None  # how the budget was shared out among the classes
 
 
 def figures(drawn: Drawn) -> dict[str, Any]:
@@ -87,12 +90,19 @@ def figures(drawn: Drawn) -> dict[str, Any]:
 
 
 def around(drawn: Drawn) -> dict[str, Any] | None:
-    """The curves around a selection; none where every class, or every stage, has a game of its own."""
-    answer, points = drawn.equilibrium, drawn.points
-    if isinstance(answer, Equilibria) or drawn.before is not None:
+    """The curves around a selection; none where every stage has a game of its own, or very many classes have."""
+    answer, points, shares = drawn.equilibrium, drawn.points, drawn.shares
+    if drawn.before is not None:
         return None
-    game = (drawn.kernels, drawn.budget, drawn.mistakes, answer.value)
-    return curves(points.gain, points.correctness, *game)
+    if isinstance(answer, Equilibria):
+        if shares is None or np.count_nonzero(shares.points) > MOST_GAMES:
+            return None
+        games: Games = ClassSamples(points, shares, drawn.kernels)
+        possible, value = int(shares.points.sum()), math.fsum(answer.value)
+    else:
+        possible, value = len(points.gain) - int(np.count_nonzero(np.isnan(points.gain))), answer.value
+        games = Sample(points.gain, points.correctness, drawn.kernels, possible)
+    return curves(games, possible, drawn.budget, drawn.mistakes, value)
 
 
 def probabilities(kernels: Any, points: Points, answer: Equilibrium | Equilibria) -> Any:

@@ -61,16 +61,23 @@ def robustness(numbers: Numbers, figures: Figures) -> list[str]:
     said = amount if curves["points"] == possible(numbers) else rough
     best, worst = curves["greedy"][0], curves["greedy"][curves["mistakes"].index(numbers["mistakes"])]
     if numbers["mistakes"] > 0:
-        highest = f"the {numbers['budget']:,} points of highest effective gain"
+        highest = f"the {numbers['budget']:,} points of highest effective gain{of_each(numbers)}"
         lines[0] += f"; {highest} would bring {said(best)}, but only {said(worst)} at worst"
     stops, threshold = curves["stops_paying"], numbers["threshold"]
-    if threshold > 0:
+    if threshold is None and stops > numbers["budget"]:
+        lines.append(f"more labels stop paying at {rough(stops)}")
+    elif threshold is not None and threshold > 0:
         lines.append(f"one more label adds {threshold:.4g}; more labels stop paying at {rough(stops)}")
     elif stops > 0:
         lines.append(f"more labels stop paying at {rough(stops)}: with {numbers['budget']:,} the value is lower")
     else:
         lines.append("with that many mistakes no number of labels pays")
     return lines
+
+
+def of_each(numbers: Numbers) -> str:
+    """With quotas points are compared with those of their class."""
+    return " of each class" if numbers["threshold"] is None else ""
 
 
 def limit(numbers: Numbers) -> str:

@@ -155,6 +155,53 @@ def test_curves_of_a_sample_are_close_to_those_of_all_points(selection, drawn, m
     assert made["stops_paying"] == pytest.approx(drawn["curves"]["stops_paying"], rel=0.05)
 
 
+# ------------------------------------------------------------------------------------- the curves of games by class
+
+
+@pytest.fixture(scope="module")
+def by_class(logits):
+    return rad_fast.Selector(BUDGET, mistakes=MISTAKES, quotas=[1.0, 2, 3, 4, 5, 0]).fit(logits, exclude=np.arange(10))
+
+
+def test_every_point_of_the_curves_is_a_selection_with_quotas(logits, by_class):
+    curves = figures(by_class._drawn)["curves"]
+    assert curves["points"] == N - 10
+    assert curves["value"][curves["mistakes"].index(MISTAKES)] == by_class.value
+    assert curves["budget_value"][curves["budgets"].index(BUDGET)] == by_class.value
+    settings = {"quotas": [1.0, 2, 3, 4, 5, 0]}
+    for mistakes, value in zip(curves["mistakes"], curves["value"], strict=True):
+        mine = rad_fast.Selector(BUDGET, mistakes=mistakes, **settings).fit(logits, exclude=np.arange(10))
+        assert value == pytest.approx(mine.value, rel=1e-12), mistakes
+    for budget, value in zip(curves["budgets"][1:], curves["budget_value"][1:], strict=True):
+        mine = rad_fast.Selector(budget, mistakes=MISTAKES, **settings).fit(logits, exclude=np.arange(10))
+        assert value == pytest.approx(mine.value, rel=1e-12), budget
+    assert np.all(np.array(curves["greedy"]) <= np.array(curves["value"]) + 1e-9)
+    assert curves["greedy"][0] == pytest.approx(curves["value"][0], rel=1e-12)
+
+
+def test_labels_stop_paying_at_the_highest_value_with_quotas(by_class):
+    games = of_curves.ClassSamples(by_class._points, by_class._shares, by_class._kernels)
+    values = [games.value(budget, MISTAKES) for budget in range(1, N - 10, 13)]
+    assert games.value(games.stops_paying(MISTAKES), MISTAKES) >= max(values) * (1 - 1e-3)
+    assert games.stops_paying(float(N)) == 0, "no budget pays where every label may be wrong"
+
+
+def test_curves_with_quotas_of_a_sample_are_close_to_those_of_all_points(by_class, monkeypatch):
+    whole = figures(by_class._drawn)["curves"]
+    monkeypatch.setattr(of_curves, "SOLVED", 1500)
+    made = figures(by_class._drawn)["curves"]
+    assert made["points"] <= 1500
+    np.testing.assert_allclose(made["value"], whole["value"], atol=0.05 * whole["value"][0])
+
+
+def test_a_selection_with_quotas_is_told_with_its_curves(by_class, monkeypatch):
+    said = "; ".join(sentences(by_class.report(), figures(by_class._drawn)))
+    assert "points of highest effective gain of each class would bring" in said
+    assert "more labels stop paying at about" in said
+    monkeypatch.setattr(of_figures, "MOST_GAMES", 4)
+    assert figures(by_class._drawn)["curves"] is None, "too many games to play them again and again"
+
+
 # ------------------------------------------------------------------------------------------------ the calibration
 
 
