@@ -21,6 +21,7 @@ from rad_fast.kernels.reference.sample import start
 
 REPLAYED, LAUNCHED = "replayed from a CUDA graph", "launched"
 SCORE, GAME, SAMPLE, WHOLE = "scoring", "the game", "the sample", "select"
+BY_CLASS = "select, a game a class"
 HOST = "the host, and waiting"
 QUACK, LIGER, SOFTMAX = "quack softmax", "Liger softmax", "torch softmax"
 SMALL = (10_000, 10)  # points, classes
@@ -184,12 +185,12 @@ def stages(points: int, classes: int, dtype: str, backend: str, device: str) -> 
         GAME: lambda: by.solve(gain, correctness, budget, mistakes),
         SAMPLE: lambda: by.sample(gain, correctness, solution, running, budget),
     }
-    select = cuda.selected(backend, budget)
+    select, by_class = cuda.selected(backend, budget), cuda.selected(backend, budget, "auto")
     about: dict[str, str | int] = {
         "stage": "stages", "classes": classes, "dtype": dtype, "backend": backend, "device": cuda.kind(device),
     }  # fmt: skip
     name = f"stages, {backend}, {points:,} points of {classes:,} classes, {dtype}"
-    whole_of: dict[str, Work] = {WHOLE: lambda: select(next(turn))}
+    whole_of: dict[str, Work] = {WHOLE: lambda: select(next(turn)), BY_CLASS: lambda: by_class(next(turn))}
     return Case(name, points, works, about=about), Case(name, points, whole_of, about=about)
 
 
@@ -230,7 +231,7 @@ def libraries() -> dict[str, Callable[[Any], object]]:
 
 def extra_memory(points: int, classes: int, dtype: str, backend: str, device: str) -> float:
     """Bytes a point that a selection takes at its peak beyond the logits, as torch's allocator counts them."""
-    torch, work = peers.torch(), cuda.selected(backend, budget_of(points))
+    torch, work = peers.torch(), cuda.selected(backend, budget_of(points), "auto")
     x = cuda.logits(points, classes, dtype, device, 0)
     work(x)  # what is loaded or compiled once is no cost a point
     torch.cuda.synchronize()

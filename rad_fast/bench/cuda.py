@@ -198,9 +198,9 @@ def selecting(
     return case_of(f"{name}, {kind(device)}", points, contenders, traffic, about, (MARGIN,))
 
 
-def selected(backend: str, budget: int) -> Callable[[Any], object]:
+def selected(backend: str, budget: int, quotas: str | None = None) -> Callable[[Any], object]:
     named = cast(BackendName, backend)
-    return lambda x: rad_fast.select(x, budget, quotas=None, backend=named)  # what stays on a device
+    return lambda x: rad_fast.select(x, budget, quotas=quotas, backend=named)
 
 
 # ------------------------------------------------------------------------------------------------------------- inputs

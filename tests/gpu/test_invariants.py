@@ -205,6 +205,50 @@ def test_a_hundred_million_points(backend: str) -> None:
     assert float(got.probabilities.sum()) == pytest.approx(1_000_000, abs=1e-3)
 
 
+# ------------------------------------------------------------------------------------------------------- a game a class
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "budget"),
+    [
+        (300, 5, 300),  # all
+        (5000, 3000, 200),  # more classes than budget
+        (300_000, 2, 20_000),  # classes that have a box
+        (1_000_000, 100, 10_000),  # keys of two digits
+        (2_000_000, 1000, 20_000),
+    ],
+)
+def test_games_by_class_are_the_hosts_on_the_same_points(backend: str, rows: int, classes: int, budget: int) -> None:
+    """Chunks are scored on the device and play in host memory: the same indices, bit for bit."""
+    teacher, student = logits(rows, classes, torch.bfloat16), logits(rows, classes, torch.bfloat16, seed=1)
+    teacher[:, 0] += 3  # one class has many points
+    some = torch.arange(0, rows, 9, device=DEVICE) if budget < rows else None
+    asked = {"student_logits": student, "chosen": some}
+    there = rad_fast.Selector(budget, backend=backend).fit(teacher, **asked)
+    here = rad_fast.Selector(budget, backend=backend).partial_fit(teacher, **asked).finalize()
+    assert torch.equal(there.indices, here.indices)
+    assert np.array_equal(there.quotas, here.quotas)
+    assert there.value == pytest.approx(here.value, rel=1e-9)
+    q = there.probabilities
+    by_class = torch.zeros(classes, dtype=torch.float64, device=DEVICE)
+    by_class.index_add_(0, there.labels.clamp(min=0).long(), torch.as_tensor(q))
+    assert np.allclose(by_class.cpu().numpy(), there.quotas, atol=1e-6)
+    assert torch.allclose(torch.as_tensor(there.weights), 1 / torch.as_tensor(q)[there.indices], rtol=1e-12)
+
+
+def test_a_hundred_million_points_by_class(backend: str) -> None:
+    if torch.cuda.mem_get_info()[0] < 16 << 30:
+        pytest.skip("needs 16 GiB of device memory")
+    rows = 100_000_000
+    z = torch.empty((rows, 3), dtype=torch.bfloat16, device=DEVICE)
+    for start in range(0, rows, 1 << 24):
+        z[start : start + (1 << 24)] = logits(min(1 << 24, rows - start), 3, torch.bfloat16, seed=start)
+    got = rad_fast.Selector(1_000_000, backend=backend).fit(z)
+    assert len(got.indices) == 1_000_000
+    assert bool((got.indices[1:] > got.indices[:-1]).all())
+    assert float(torch.as_tensor(got.probabilities).sum()) == pytest.approx(1_000_000, abs=1e-3)
+
+
 # --------------------------------------------------------------------------------------------------- the rest of select
 
 
@@ -311,15 +355,16 @@ def test_a_capture_is_refused_before_anything_runs(backend: str) -> None:
     torch.cuda.synchronize()
 
 
-def test_extra_memory_is_24_bytes_a_point(backend: str) -> None:
+@pytest.mark.parametrize("quotas", ["auto", None])
+def test_extra_memory_is_24_bytes_a_point(backend: str, quotas: str | None) -> None:
     rows = 20_000_000
     z = logits(rows, 4, torch.bfloat16)
-    select(z, 1000, backend=backend)
+    rad_fast.select(z, 1000, quotas=quotas, backend=backend)
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    select(z, 1000, backend=backend)
+    rad_fast.select(z, 1000, quotas=quotas, backend=backend)
     extra = torch.cuda.max_memory_allocated() - before
     assert extra <= 24 * rows, f"{extra / rows:.1f} bytes a point"
 

@@ -105,7 +105,7 @@ def test_stand_ins_have_the_contenders_that_a_gpu_has() -> None:
     assert {cuda.ours(name), peers.READ, peers.TORCH, peers.MARGIN} <= set(found["cases"][0]["seconds"])
     found, _ = carried(next(iter(gpu_measure.GROUPS["stages"](gpu_cases.REHEARSAL, "cpu"))))
     assert not found["failed"]
-    stages = {gpu_cases.SCORE, gpu_cases.GAME, gpu_cases.SAMPLE, gpu_cases.WHOLE}
+    stages = {gpu_cases.SCORE, gpu_cases.GAME, gpu_cases.SAMPLE, gpu_cases.WHOLE, gpu_cases.BY_CLASS}
     assert set(found["cases"][0]["seconds"]) == stages
 
 
