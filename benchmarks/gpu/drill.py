@@ -91,7 +91,7 @@ def parts(device: str, work: Path) -> list[Part]:
     made["tests compiled"] = suite("tests compiled", [str(ROOT / "tests" / "gpu"), "-k", "not triton"])
     made["tests Triton"] = suite("tests Triton", [str(ROOT / "tests" / "gpu"), "-k", "triton and not stages"])
     folder = ROOT / "tests" / "triton_kernels"
-    files = [str(folder / f"kernels_{stage}.py") for stage in ("score", "game", "sample")]
+    files = [str(folder / f"kernels_{stage}.py") for stage in ("score", "game", "sample", "classes")]
     interpreted = (
         {"TRITON_INTERPRET": "1", "RAD_FAST_FEW_KERNELS": "1"} if device == "cpu" else {"TRITON_INTERPRET": "0"}
     )

@@ -12,7 +12,7 @@ import triton.language as tl
 
 from rad_fast.kernels.reference.game import Equilibrium
 
-from .game import ACCOUNT, INTERPRETED, LINE, Reduction, enqueue_reduce, on_device
+from .game import ACCOUNT, HALF_BITS, INTERPRETED, LINE, Reduction, enqueue_reduce, on_device
 from .settle import narrow_kernel, settle_kernel
 from .solver import (
     ANSWER,
@@ -60,8 +60,8 @@ def begin_kernel(
     state,
     account,
     answer,
-    points,
-    least_price,
+    points: tl.int64,
+    least_price: tl.int64,
     STATE_SIZE: tl.constexpr,
     ACCOUNT_SIZE: tl.constexpr,
     ANSWER_SIZE: tl.constexpr,
@@ -92,12 +92,12 @@ def rounds_for(points: int, shape: Shape) -> int:
 def solve(
     gain: torch.Tensor,
     correctness: torch.Tensor,
-    budget: int,
+    budget: float,
     mistakes: float,
     mistakes_each: float = 0.0,
     shape: Shape | None = None,
 ) -> Solution:
-    """Enqueue the search for the equilibrium; nothing waits for the device.
+    """Enqueue the search for the equilibrium; nothing waits for the device. The budget is a multiple of 2^-31.
 
     The mistakes are ``mistakes + mistakes_each * (points whose gain is not NaN)``, rounded to a multiple of 2^-25.
     """
@@ -120,6 +120,7 @@ def solve(
     spots = empty((1 + CORNERS) * 4, torch.int64)
     sorted_pieces = slopes, widths, marks, advantages
     found = rises, thresholds
+    budget_units = int(budget * 2**HALF_BITS)
     rate_bits = struct.unpack("<q", struct.pack("<d", mistakes_each))[0]
     rounds = rounds_for(points, shape)
     pools = [
@@ -145,12 +146,12 @@ def solve(
             for corner, corners in ((0, 1),) if last else ((0, 1), (1, CORNERS)):
                 for level in 0, 1:
                     search_kernel[(programs, corners)](
-                        state, answer, account, budget, *sorted_pieces, kinks, *found, step, corner,
+                        state, answer, account, budget_units, *sorted_pieces, kinks, *found, step, corner,
                         LEVEL=level, **fanned, PRICES=shape.prices, BLOCK=shape.block,
                         num_warps=4, **plain,
                     )  # fmt: skip
                 settle_kernel[(corners,)](
-                    *source, state, answer, account, budget, *sorted_pieces, kinks, *found, spots,
+                    *source, state, answer, account, budget_units, *sorted_pieces, kinks, *found, spots,
                     step, corner, **sampled, FAN=shape.fan, BLOCK=shape.block, num_warps=8, **plain,
                 )  # fmt: skip
             if last:

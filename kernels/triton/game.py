@@ -104,7 +104,17 @@ def load_block(gain, correctness, start, points, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["capacity"])
 def reduce_kernel(
-    gain, correctness, size, done, box, account, kept_gain, kept_correctness, kept, capacity, BLOCK: tl.constexpr
+    gain,
+    correctness,
+    size,
+    done,
+    box,
+    account,
+    kept_gain,
+    kept_correctness,
+    kept,
+    capacity: tl.int64,
+    BLOCK: tl.constexpr,
 ):
     """Adds tiles to the account and appends their undecided points, in any order; nothing where ``done`` is not 0."""
     if tl.load(done) == 0:
@@ -161,17 +171,27 @@ def reduce_kernel(
 
 
 @triton.jit(do_not_specialize=["points"])
-def probabilities_kernel(gain, correctness, points, equilibrium, out, BLOCK: tl.constexpr):
+def probabilities_kernel(gain, correctness, label, points: tl.int64, equilibrium, out, BLOCK: tl.constexpr):
     start = tl.program_id(0).to(tl.int64) * BLOCK
-    price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
-    gains, correct = load_block(gain, correctness, start, points, BLOCK)
-    q = probability(gains, correct, price, threshold, share)
     at = start + tl.arange(0, BLOCK)
+    gains, correct = load_block(gain, correctness, start, points, BLOCK)
+    if label is None:
+        price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
+    else:
+        price, threshold, share = of_class(equilibrium, label, at, at < points)
+    q = probability(gains, correct, price, threshold, share)
     tl.store(out + at, q.to(out.dtype.element_ty), mask=at < points)
 
 
+@triton.jit
+def of_class(equilibria, label, at, live):
+    """Price, threshold and share of the class of each point; of one without a label, which is left out, the first's."""
+    mine = equilibria + 4 * tl.maximum(tl.load(label + at, mask=live, other=0), 0).to(tl.int64)
+    return tl.load(mine), tl.load(mine + 1), tl.load(mine + 2)
+
+
 @triton.jit(do_not_specialize=["count"])
-def weights_kernel(gain, correctness, indices, count, equilibrium, out, BLOCK: tl.constexpr):
+def weights_kernel(gain, correctness, indices, count: tl.int64, equilibrium, out, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     live = at < count
     price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
@@ -311,10 +331,12 @@ def probabilities(
     correctness: torch.Tensor,
     equilibrium: Equilibrium | torch.Tensor,
     dtype: torch.dtype = torch.float64,
+    label: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Inclusion probability of every point."""
+    """Inclusion probability of every point; with ``label``, ``equilibrium`` has a row for each."""
     out = torch.empty(len(gain), dtype=dtype, device=gain.device)
-    launch_points(probabilities_kernel, len(gain), (gain, correctness, len(gain), on(gain.device, equilibrium), out))
+    numbers = (gain, correctness, label, len(gain), on(gain.device, equilibrium), out)
+    launch_points(probabilities_kernel, len(gain), numbers)
     return out
 
 

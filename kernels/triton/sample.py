@@ -18,7 +18,7 @@ import triton.language as tl
 from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.sample import PROBABILITY_BITS
 
-from .game import HALF_BITS, HALF_MASK, HALF_SHIFT, INTERPRETED, load_block, on, on_device, probability
+from .game import HALF_BITS, HALF_MASK, HALF_SHIFT, INTERPRETED, load_block, of_class, on, on_device, probability
 
 TILE = 2048 if not INTERPRETED else 16384
 SCAN = 2048  # tiles that the scanning program takes at once
@@ -28,23 +28,31 @@ ONE = tl.constexpr(2.0**PROBABILITY_BITS)
 
 
 @triton.jit
-def steps(gain, correctness, start, points, equilibrium, BLOCK: tl.constexpr):
+def steps(gain, correctness, start, points, equilibrium, order, label, BLOCK: tl.constexpr):
     """Probabilities of a tile in units of 2^-62, truncated; 0 beyond the last point."""
-    price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
-    gains, correct = load_block(gain, correctness, start, points, BLOCK)
+    if order is None:
+        price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
+        gains, correct = load_block(gain, correctness, start, points, BLOCK)
+    else:  # in another order than theirs, and each class has its own equilibrium
+        at = start + tl.arange(0, BLOCK)
+        live = at < points
+        index = tl.load(order + at, mask=live, other=0)
+        gains = tl.load(gain + index, mask=live, other=float("nan"))
+        correct = tl.load(correctness + index, mask=live, other=0.0)
+        price, threshold, share = of_class(equilibrium, label, index, live)
     return (probability(gains, correct, price, threshold, share) * ONE).to(tl.int64)
 
 
 @triton.jit(do_not_specialize=["points"])
-def mass_kernel(gain, correctness, points, equilibrium, high, low, BLOCK: tl.constexpr):
+def mass_kernel(gain, correctness, points: tl.int64, equilibrium, order, label, high, low, BLOCK: tl.constexpr):
     tile = tl.program_id(0).to(tl.int64)
-    step = steps(gain, correctness, tile * BLOCK, points, equilibrium, BLOCK)
+    step = steps(gain, correctness, tile * BLOCK, points, equilibrium, order, label, BLOCK)
     tl.store(high + tile, tl.sum(step >> HALF_SHIFT, 0))
     tl.store(low + tile, tl.sum(step & HALF_MASK, 0))
 
 
 @triton.jit(do_not_specialize=["tiles", "start_high", "start_low"])
-def scan_kernel(high, low, tiles, start_high, start_low, BLOCK: tl.constexpr):
+def scan_kernel(high, low, tiles: tl.int64, start_high: tl.int64, start_low: tl.int64, BLOCK: tl.constexpr):
     """Turns the tiles' sums, in halves, into integers passed and fraction before each tile; the total goes last."""
     before_high = tl.cast(start_high, tl.int64)
     before_low = tl.cast(start_low, tl.int64)
@@ -67,24 +75,40 @@ def scan_kernel(high, low, tiles, start_high, start_low, BLOCK: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["points", "first_index", "budget"])
-def take_kernel(gain, correctness, points, equilibrium, high, low, first_index, indices, budget, BLOCK: tl.constexpr):
+def take_kernel(
+    gain, correctness, points: tl.int64, equilibrium, order, label, high, low, first_index: tl.int64, indices,
+    budget: tl.int64, BLOCK: tl.constexpr,
+):  # fmt: skip
     tile = tl.program_id(0).to(tl.int64)
-    step = steps(gain, correctness, tile * BLOCK, points, equilibrium, BLOCK)
+    step = steps(gain, correctness, tile * BLOCK, points, equilibrium, order, label, BLOCK)
     after = tl.cumsum(step, 0) + tl.load(low + tile)
     passed = ((after ^ (after - step)) >> ONE_SHIFT) != 0
     place = tl.load(high + tile) + tl.cumsum(passed.to(tl.int32), 0) - 1
-    index = first_index + tile * BLOCK + tl.arange(0, BLOCK)
-    tl.store(indices + place, index, mask=passed & (place >= 0) & (place < budget))
+    taken = passed & (place >= 0) & (place < budget)
+    index = tile * BLOCK + tl.arange(0, BLOCK)
+    if order is not None:
+        index = tl.load(order + index, mask=taken, other=0).to(tl.int64)
+    tl.store(indices + place, first_index + index, mask=taken)
 
 
 class Scan:
-    """A scan over points on a device; what each tile starts from stays there."""
+    """A scan over points on a device; what each tile starts from stays there.
+
+    ``order``: the indices in the order of the scan; then ``equilibrium`` has a row for each ``label``.
+    """
 
     def __init__(
-        self, gain: torch.Tensor, correctness: torch.Tensor, equilibrium: Equilibrium | torch.Tensor, running: int
+        self,
+        gain: torch.Tensor,
+        correctness: torch.Tensor,
+        equilibrium: Equilibrium | torch.Tensor,
+        running: int,
+        order: torch.Tensor | None = None,
+        label: torch.Tensor | None = None,
     ) -> None:
-        self.points = gain, correctness, len(gain), on(gain.device, equilibrium)
-        self.tiles = triton.cdiv(len(gain), TILE)
+        count = len(gain if order is None else order)
+        self.points = gain, correctness, count, on(gain.device, equilibrium), order, label
+        self.tiles = triton.cdiv(count, TILE)
         self.running = running
         halves = torch.empty((2, self.tiles + 1), dtype=torch.int64, device=gain.device)
         self.high, self.low = halves[0], halves[1]

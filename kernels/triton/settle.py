@@ -1,18 +1,15 @@
 """The end of a round: the equilibrium where all points are at hand, else what moves the corners, and the box they
 span.
 
-The equilibrium's four numbers are computed from exact sums by a fixed sequence of float64 operations, each rounded
-once, so that a host which adds up the same sets in integers and takes the same steps gets the same bits:
+The equilibrium's four numbers come from exact sums. Price, threshold and share are quotients of whole numbers, rounded
+once but for what division.py says; the value is computed by a fixed sequence of float64 operations:
 
-    real(x) = float(x >> 31) * 2.0**31 + float(x & (2**31 - 1))
-    width = real(priced_width) * 2.0**-38      slope = float(advantage) * 2.0**-24
-        where advantage = priced_advantage + full_advantage + full * 2**24 - spend, spend = twice the mistakes in 2**-24
-    between two gains: threshold = slope / width, price = float(rest) / width, share = 0
-        where rest = budget - saturated - full
-    on a gain: price and threshold are multiples of the grid; share = real(left) / real(on), both in 2**-62
-    value = ((threshold * float(rest) + saturated_value) - full_gain) + price * (slope - threshold * width)
-        where saturated_value = (float(x >> 24) * 2.0**24 + float(x & (2**24 - 1))) * 2.0**-48,
-        full_gain = float(x) * 2.0**-24
+    slope = advantage * 2.0**-24, advantage = priced_advantage + full_advantage + full * 2**24 - spend,
+        spend = twice the mistakes in 2**-24
+    between two gains: threshold = slope / width, price = rest / width, share = 0
+        where width = priced_width * 2.0**-38, rest = budget - saturated - full
+    on a gain: price and threshold are multiples of the grid; share = left / on, both in 2**-62
+    value = ((threshold * rest + saturated_value) - full_gain) + price * (slope - threshold * width)
 """
 
 from __future__ import annotations
@@ -20,6 +17,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .division import ratio
 from .game import FULL_GAIN, HALF_MASK, HALF_SHIFT, LINE, VALUE_HIGH, VALUE_LOW, VALUE_SHIFT, width_units
 from .solver import (
     BOXES,
@@ -27,6 +25,7 @@ from .solver import (
     DONE,
     FEW,
     GRID_UNIT,
+    HALF_ONE,
     MISSED,
     MOVES,
     POINTS,
@@ -136,9 +135,9 @@ def fixed_point(
 
 @triton.jit(do_not_specialize=["budget", "turn", "first_corner"])
 def settle_kernel(
-    gain, correctness, state, answer, account, budget, slopes, widths, marks, advantages, kinks, rises, thresholds,
-    spots, turn, first_corner, SAMPLE: tl.constexpr, SAMPLE_BITS: tl.constexpr, FAN: tl.constexpr,
-    BLOCK: tl.constexpr,
+    gain, correctness, state, answer, account, budget: tl.int64, slopes, widths, marks, advantages, kinks, rises,
+    thresholds, spots, turn: tl.int32, first_corner: tl.int32,
+    SAMPLE: tl.constexpr, SAMPLE_BITS: tl.constexpr, FAN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The equilibrium, or where the sample's middle (corner 0) or its corners have theirs: a box each, in ``spots``."""
     size = tl.load(state + SIZES + 2 * turn)
@@ -237,15 +236,15 @@ def finish(
     value_low = value_low & 0xFFFFFF
     full_gain = tl.load(account + FULL_GAIN * LINE) + tl.sum(gains, 0)
 
-    rest = budget - whole
+    rest = budget - (whole << HALF_SHIFT)
     width = real(width_high, width_low) * WIDTH_UNIT
-    slope = advantage.to(tl.float64) * GRID_UNIT
+    slope, amount = advantage.to(tl.float64) * GRID_UNIT, rest.to(tl.float64) * (1.0 / HALF_ONE)
     threshold = theta
     cost = price.to(tl.float64) * GRID_UNIT
     share = theta * 0.0
     box = state + BOXES + 4 * turn
     if on_gain:
-        left_high, left_low = carried((rest << HALF_SHIFT) - price * width_high, -price * width_low)
+        left_high, left_low = carried(rest - price * width_high, -price * width_low)
         some_high, some_low = carried(
             (tl.sum(on_whole, 0) << HALF_SHIFT) + price * tl.sum(on_high, 0), price * tl.sum(on_low, 0)
         )
@@ -253,27 +252,26 @@ def finish(
         inside = inside & (left_high >= 0) & fits
         low_end, high_end = tl.load(box + 2).to(tl.float64), tl.load(box + 3).to(tl.float64)
         inside = inside & (theta >= low_end * SLOPE_UNIT) & (theta <= high_end * SLOPE_UNIT)
-        held = real(some_high, some_low)
-        share = tl.where(held > 0.0, real(left_high, left_low) / tl.where(held > 0.0, held, 1.0), 0.0)
+        held = real(some_high, some_low) > 0.0
+        share = tl.where(held, ratio(left_high, left_low, some_high, some_low), 0.0)
     else:
         inside = inside & (width > 0.0)
-        divisor = tl.where(width > 0.0, width, 1.0)
-        threshold = slope / divisor
-        cost = rest.to(tl.float64) / divisor
+        threshold = ratio(advantage >> HALF_SHIFT, advantage & HALF_MASK, width_high, width_low) * 16384.0
+        cost = ratio(rest, rest * 0, width_high, width_low) * GRID_UNIT
     saturated_value = (value_high.to(tl.float64) * 16777216.0 + value_low.to(tl.float64)) * SLOPE_UNIT
-    worth = threshold * rest.to(tl.float64) + saturated_value - full_gain.to(tl.float64) * GRID_UNIT
+    worth = threshold * amount + saturated_value - full_gain.to(tl.float64) * GRID_UNIT
     worth += cost * (slope - threshold * width)
     tl.store(answer, cost)
     tl.store(answer + 1, threshold)
     tl.store(answer + 2, share)
     tl.store(answer + 3, worth)
     outcome = tl.where(inside, SOLVED, MISSED)
-    outcome = tl.where(tl.load(state + POINTS) < budget, FEW, outcome)
+    outcome = tl.where((tl.load(state + POINTS) << HALF_SHIFT) < budget, FEW, outcome)
     tl.store(state + DONE, outcome.to(tl.int64))
 
 
 @triton.jit(do_not_specialize=["turn"])
-def narrow_kernel(state, spots, turn, CORNERS: tl.constexpr, SAMPLE: tl.constexpr):
+def narrow_kernel(state, spots, turn: tl.int32, CORNERS: tl.constexpr, SAMPLE: tl.constexpr):
     """The next round's box: around the middle's and the corners'."""
     if (tl.load(state + DONE) == 0) & (tl.load(state + SIZES + 2 * turn) > SAMPLE):
         price_low, price_high, threshold_low, threshold_high = load_box(state, turn)

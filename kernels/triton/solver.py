@@ -142,7 +142,8 @@ def load_points(gain, correctness, k, size, SAMPLE: tl.constexpr, SAMPLE_BITS: t
 
 @triton.jit(do_not_specialize=["room", "spend", "rate_bits", "turn"])
 def order_kernel(
-    gain, correctness, room, state, account, spend, rate_bits, slopes, widths, marks, advantages, kinks, turn,
+    gain, correctness, room: tl.int64, state, account, spend: tl.int64, rate_bits: tl.int64,
+    slopes, widths, marks, advantages, kinks, turn: tl.int32,
     SAMPLE: tl.constexpr, SAMPLE_BITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Sorts the sample: its pieces by falling slope, first pieces first among equals, and its gains."""
@@ -199,7 +200,7 @@ def order_kernel(
             tl.store(state + POINTS, points)
             rate = tl.cast(rate_bits, tl.int64).to(tl.float64, bitcast=True)
             more = tl.floor(rate * points.to(tl.float64) * (2.0 * GRID) + 0.5).to(tl.int64)
-            tl.store(state + SPEND, spend + more)
+            tl.store(state + SPEND, tl.cast(spend, tl.int64) + more)
             if size > room:
                 tl.store(state + DONE, tl.cast(MISSED, tl.int64))
 
@@ -230,7 +231,7 @@ def amount_left(answer, account, budget, corner, part):
     """The sample's share of the budget less that of decided points with q = 1."""
     more, _more_spend = moved(answer, corner)
     whole, _advantage, _high, _low = base_sums(account)
-    return (budget - whole).to(tl.float64) * part + more
+    return (budget - (whole << HALF_SHIFT)).to(tl.float64) * (1.0 / HALF_ONE) * part + more
 
 
 @triton.jit
@@ -238,7 +239,7 @@ def target(price, state, answer, account, budget, corner, exact, part):
     """What probability the pieces have to hold at a price, in 2^-62: the budget less what the decided points have."""
     whole, _advantage, width_high, width_low = base_sums(account)
     if exact:
-        high, low = carried(((budget - whole) << HALF_SHIFT) - price * width_high, -price * width_low)
+        high, low = carried((budget - (whole << HALF_SHIFT)) - price * width_high, -price * width_low)
     else:
         priced = (price.to(tl.float64) * GRID_UNIT) * (real(width_high, width_low) * WIDTH_UNIT)
         amount = amount_left(answer, account, budget, corner, part) - priced * part
@@ -360,8 +361,8 @@ def bracket(rises, sampled, FAN: tl.constexpr):
 
 @triton.jit(do_not_specialize=["budget", "turn", "first_corner"])
 def search_kernel(
-    state, answer, account, budget, slopes, widths, marks, advantages, kinks, rises, thresholds, turn, first_corner,
-    LEVEL: tl.constexpr, SAMPLE: tl.constexpr, FAN: tl.constexpr,
+    state, answer, account, budget: tl.int64, slopes, widths, marks, advantages, kinks, rises, thresholds,
+    turn: tl.int32, first_corner: tl.int32, LEVEL: tl.constexpr, SAMPLE: tl.constexpr, FAN: tl.constexpr,
     PRICES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Whether the value rises after each of some prices, and the threshold there."""

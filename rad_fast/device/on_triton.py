@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from rad_fast import inputs
-from rad_fast.kernels.triton import game, sample, score, select
+from rad_fast.kernels.triton import by_class, game, sample, score, select
 
 from .route import Route, Seen, Stages
 
@@ -25,7 +25,18 @@ class Kernels(Route):
 
     name = "triton"
     stages = Stages(
-        score.appraise, score.findings, select.select, select.read, game.DevicePool, sample.sample, game.probabilities
+        score.appraise,
+        score.findings,
+        select.select,
+        select.read,
+        game.DevicePool,
+        sample.sample,
+        game.probabilities,
+        by_class.tally,
+        by_class.select_by_class,
+        by_class.read_by_class,
+        by_class.sample_by_class,
+        by_class.class_probabilities,
     )
 
     def seen(self, name: str, value: Any, like: inputs.Matrix | None = None) -> Seen:

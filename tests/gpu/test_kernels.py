@@ -12,7 +12,7 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "triton_kernels"
 
 
-@pytest.mark.parametrize("stage", ["score", "game", "sample"])
+@pytest.mark.parametrize("stage", ["score", "game", "sample", "classes"])
 def test_triton_stages(stage: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     # Other plugins of the machine have no part in this; some turn what they say into warnings, which are errors here.

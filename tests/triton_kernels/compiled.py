@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.gpu import aot
 from rad_fast.kernels.reference.score import Gain, Kind, Rule
-from rad_fast.kernels.triton import equilibrium, game, sample, score, settle, solver
+from rad_fast.kernels.triton import by_class, class_game, equilibrium, game, keys, sample, score, settle, solver
 
 F32, F64, I32, I64 = torch.float32, torch.float64, torch.int32, torch.int64
 POINTS = 10**6
@@ -77,7 +77,7 @@ def game_cases() -> list[Case]:
         (
             "probabilities_kernel",
             game.probabilities_kernel,
-            (*points, POINTS, answer, array(F64)),
+            (*points, None, POINTS, answer, array(F64)),
             {"BLOCK": 1024, "num_warps": 4},
         ),
         (
@@ -89,14 +89,14 @@ def game_cases() -> list[Case]:
         (
             "mass_kernel",
             sample.mass_kernel,
-            (*points, POINTS, answer, state, state),
+            (*points, POINTS, answer, None, None, state, state),
             {"BLOCK": sample.TILE, "num_warps": 8},
         ),
         ("scan_kernel", sample.scan_kernel, (state, state, 9, 9, 9), {"BLOCK": sample.SCAN, "num_warps": 8}),
         (
             "take_kernel",
             sample.take_kernel,
-            (*points, POINTS, answer, state, state, 0, state, 9),
+            (*points, POINTS, answer, None, None, state, state, 0, state, 9),
             {"BLOCK": sample.TILE, "num_warps": 8},
         ),
         (
@@ -129,10 +129,53 @@ def game_cases() -> list[Case]:
     ]
 
 
+def class_cases() -> list[Case]:
+    points, label, other, table, first = (
+        (array(F32), array(F32)),
+        array(I32),
+        array(torch.uint8),
+        array(I32),
+        array(I64),
+    )
+    answers, order = array(F64), array(I32)
+    placed = (*points, label, other, POINTS, 9, 9, first)
+    cases: list[Case] = [
+        (
+            "probabilities_by_class",
+            game.probabilities_kernel,
+            (*points, label, POINTS, answers, answers),
+            {"BLOCK": 1024, "num_warps": 4},
+        ),
+        ("count_kernel", keys.count_kernel, (points[0], label, other, POINTS, 9, 9, table), {"BLOCK": keys.COUNTED}),
+        (
+            "place_kernel pairs",
+            keys.place_kernel,
+            (*placed, *points, None),
+            {"BLOCK": keys.PLACED, "AGAINST": keys.AGAINST, "num_warps": 8},
+        ),
+        (
+            "place_kernel order",
+            keys.place_kernel,
+            (*placed, None, None, order),
+            {"BLOCK": keys.PLACED, "AGAINST": keys.AGAINST, "num_warps": 8},
+        ),
+    ]
+    scanned = (*points, POINTS, answers, order, label, first, first)
+    cases += [
+        ("mass_by_key", sample.mass_kernel, scanned, {"BLOCK": sample.TILE, "num_warps": 8}),
+        ("take_by_key", sample.take_kernel, (*scanned, 0, first, 9), {"BLOCK": sample.TILE, "num_warps": 8}),
+    ]
+    for rows, block in (by_class.SMALL, by_class.LARGE):
+        shape = {"ROWS": rows, "BLOCK": block}
+        jobs = (*points, first, 9, answers, first)
+        cases.append((f"class_game_kernel {rows}", class_game.class_game_kernel, jobs, shape))
+    return cases
+
+
 if __name__ == "__main__":
     capability = int(sys.argv[1])
     found = [
         (name, aot.compiled(kernel, arguments, options, capability)._asdict())
-        for name, kernel, arguments, options in (*scoring_cases(capability == 90), *game_cases())
+        for name, kernel, arguments, options in (*scoring_cases(capability == 90), *game_cases(), *class_cases())
     ]
     sys.stdout.write(json.dumps(found))

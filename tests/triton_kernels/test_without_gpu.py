@@ -36,7 +36,7 @@ def run(arguments: list[str], interpret: bool, **more: str) -> subprocess.Comple
     )
 
 
-@pytest.mark.parametrize("stage", ["score", "game", "sample", "public"])
+@pytest.mark.parametrize("stage", ["score", "game", "sample", "classes", "public"])
 def test_interpreted(stage: str) -> None:
     result = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", f"kernels_{stage}.py"], interpret=True)
     assert result.returncode == 0, result.stdout[-10000:] + result.stderr[-2000:]

@@ -1,0 +1,151 @@
+"""Points brought together by key, of which there are at most 65,536, without a sort: counted, then put in their places.
+
+The points are cut into as many stretches as there are programs. ``count`` leaves a table of how many points of each key
+each stretch has; its running sum, key by key, says where the stretch's first point of that key goes. ``place`` walks
+each stretch in order, so that points of one key stay in the order of their indices. A point whose gain is NaN has no
+place.
+
+Bytes, for N points: 9 N read to count, 13 N read and 8 N written to place pairs, or 4 N for indices. The table has 12
+bytes for each key and stretch; there are no more stretches than points for them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+
+from .score import INTERPRETED, Points, on_device
+
+COUNTED = 1024  # points that are counted at once
+PLACED = 256 if not INTERPRETED else 1024  # points that are placed at once
+AGAINST = 16 if not INTERPRETED else 1024  # points that they are compared with at once
+MOST_STRETCHES = 1024 if not INTERPRETED else 3
+LEAST_STRETCHES = 8 if not INTERPRETED else 2
+POINTS_A_CELL = 4  # of the table
+
+# ----------------------------------------------------------------------------------------------------------- in kernels
+
+
+@triton.jit
+def key_of(label, other, at, live, others):
+    key = tl.load(label + at, mask=live, other=0)
+    if other is not None:
+        key = key * others + tl.load(other + at, mask=live, other=0).to(tl.int32)
+    return key
+
+
+@triton.jit
+def keys_at(gain, label, other, at, end, others):
+    """The points' keys, -1 where there is none or it is left out."""
+    live = at < end
+    gains = tl.load(gain + at, mask=live, other=float("nan"))
+    return tl.where(gains == gains, key_of(label, other, at, live, others), -1), gains
+
+
+@triton.jit(do_not_specialize=["points", "stretch", "others"])
+def count_kernel(gain, label, other, points: tl.int64, stretch: tl.int64, others: tl.int32, table, BLOCK: tl.constexpr):
+    mine, stretches = tl.program_id(0), tl.num_programs(0).to(tl.int64)
+    start = mine.to(tl.int64) * stretch
+    end = tl.minimum(start + stretch, points)
+    while start < end:
+        key, _gains = keys_at(gain, label, other, start + tl.arange(0, BLOCK), end, others)
+        cell = table + key.to(tl.int64) * stretches + mine
+        tl.atomic_add(cell, tl.full((BLOCK,), 1, tl.int32), mask=key >= 0, sem="relaxed")
+        start += BLOCK
+
+
+@triton.jit(do_not_specialize=["points", "stretch", "others"])
+def place_kernel(
+    gain, correctness, label, other, points: tl.int64, stretch: tl.int64, others: tl.int32, next_place,
+    out_gain, out_correctness, out_index, BLOCK: tl.constexpr, AGAINST: tl.constexpr,
+):  # fmt: skip
+    mine, stretches = tl.program_id(0), tl.num_programs(0).to(tl.int64)
+    start = mine.to(tl.int64) * stretch
+    end = tl.minimum(start + stretch, points)
+    lane, against = tl.arange(0, BLOCK), tl.arange(0, AGAINST)
+    while start < end:
+        at = start + lane
+        key, gains = keys_at(gain, label, other, at, end, others)
+        valid = key >= 0
+        # How many of the block have the same key, and in the lower half how many of them come before.
+        same = tl.zeros((BLOCK, AGAINST), tl.int32)
+        for first in range(0, BLOCK, AGAINST):
+            theirs, _gains = keys_at(gain, label, other, start + first + against, end, others)
+            earlier = (first + against)[None, :] < lane[:, None]
+            same += tl.where(key[:, None] == theirs[None, :], 65536 + earlier.to(tl.int32), 0)
+        alike = tl.sum(same, 1)
+        rank = alike & 0xFFFF
+        last = rank == (alike >> 16) - 1
+        cell = next_place + key.to(tl.int64) * stretches + mine
+        place = tl.load(cell, mask=valid, other=0) + rank
+        tl.debug_barrier()  # all have read where their key's next point goes
+        tl.store(cell, place + 1, mask=valid & last)
+        if out_index is not None:
+            tl.store(out_index + place, at.to(out_index.dtype.element_ty), mask=valid)
+        else:
+            tl.store(out_gain + place, gains, mask=valid)
+            tl.store(out_correctness + place, tl.load(correctness + at, mask=valid, other=0.0), mask=valid)
+        start += BLOCK
+        tl.debug_barrier()
+
+
+# ---------------------------------------------------------------------------------------------------------- on the host
+
+
+class Keyed(NamedTuple):
+    """Points, and where those of each key go."""
+
+    points: Points
+    keys: int
+    others: int  # keys of a label
+    stretches: int
+    table: torch.Tensor  # int32, (keys, stretches)
+
+    def counts(self) -> torch.Tensor:
+        """How many points of each label are not left out, int64."""
+        return self.table.view(self.keys // self.others, -1).sum(1)
+
+    def pairs(self, total: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gain and correctness of the ``total`` points that are not left out, by key."""
+        gain = torch.empty(total, dtype=torch.float32, device=self.table.device)
+        correctness = torch.empty_like(gain)
+        self.place(gain, correctness, None)
+        return gain, correctness
+
+    def order(self, total: int) -> torch.Tensor:
+        """Their indices, by key and, in a key, ascending; int32 where that is enough."""
+        dtype = torch.int32 if len(self.points.gain) < 1 << 31 else torch.int64
+        index = torch.empty(total, dtype=dtype, device=self.table.device)
+        self.place(None, None, index)
+        return index
+
+    def place(self, gain: torch.Tensor | None, correctness: torch.Tensor | None, index: torch.Tensor | None) -> None:
+        count = len(self.points.gain)
+        if not count:
+            return
+        flat = self.table.view(-1)
+        first = torch.cumsum(flat, 0, dtype=torch.int64).sub_(flat)
+        by = (self.points.label, self.points.other if self.others > 1 else None)
+        with on_device(flat):
+            place_kernel[(self.stretches,)](
+                self.points.gain, self.points.correctness, *by, count, triton.cdiv(count, self.stretches), self.others,
+                first, gain, correctness, index, BLOCK=PLACED, AGAINST=AGAINST, num_warps=8,
+            )  # fmt: skip
+
+
+def count(points: Points, classes: int, others: int = 1) -> Keyed:
+    """Count the points of each key, label x ``others`` + likeliest other class; nothing waits for the device."""
+    keys, size = classes * others, len(points.gain)
+    stretches = max(LEAST_STRETCHES, min(MOST_STRETCHES, size // (POINTS_A_CELL * keys)))
+    stretches = min(stretches, max(1, triton.cdiv(size, PLACED)))
+    table = torch.zeros((keys, stretches), dtype=torch.int32, device=points.gain.device)
+    if size:
+        with on_device(table):
+            count_kernel[(stretches,)](
+                points.gain, points.label, points.other if others > 1 else None, size, triton.cdiv(size, stretches),
+                others, table, BLOCK=COUNTED, num_warps=4,
+            )  # fmt: skip
+    return Keyed(points, keys, others, stretches, table)
