@@ -62,11 +62,12 @@ def beside(
     stream = StreamSelector(rate, mistakes=mistakes, correctness=correctness, quotas=quotas, **settings)
     taken, ours = np.empty(len(q), bool), np.empty(len(q))
     for i, row in enumerate(logits):
-        before = stream._decider.standing.phase.sum()
+        before = stream._decider.standing.phase.copy()
         taken[i] = stream.offer(row, None if student is None else student[i])
         after = stream._decider.standing.phase
-        # At the first offer with quotas each class gets a phase of its own.
-        ours[i] = rate if i == 0 else np.clip(after.sum() - before + taken[i], 0.0, 1.0)
+        # Where quotas begin each class gets a phase of its own.
+        alike = len(after) == len(before)
+        ours[i] = np.clip((after - before).sum() + taken[i], 0.0, 1.0) if alike else rate
     games = None if quotas is None else label
     best, random, made = (worth_by_class(p, g, c, spoiled, games) for p in (q, np.full(len(q), rate), ours))
     d = (2.0 * c - 1.0) * g

@@ -38,9 +38,9 @@ def boosts(slack: float) -> Float64s:
     return factor
 
 
-def unknown(classes: int) -> Course:
+def unknown(games: int = 1) -> Course:
     """Before the first solution: no point is taken but where the count would fall behind."""
-    return Course(np.ones(classes), np.full((classes, LEVELS), NOTHING), np.zeros((classes, LEVELS)))
+    return Course(np.ones(games), np.full((games, LEVELS), NOTHING), np.zeros((games, LEVELS)))
 
 
 class Wanted(NamedTuple):

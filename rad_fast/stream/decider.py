@@ -10,7 +10,7 @@ import numpy as np
 from rad_fast.device.backends import Backend
 from rad_fast.inputs import warn_unreliable
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
-from rad_fast.kernels.reference.game import Equilibria
+from rad_fast.kernels.reference.game import Equilibria, Float64s
 from rad_fast.kernels.reference.score import Points
 
 from . import inputs
@@ -29,13 +29,14 @@ class Decider:
     def begin(self, classes: int, window: int) -> None:
         """Before the first point: how many classes have quotas, or 1 where none have."""
         self.window = Window(window, self.wanted.rate)
-        self.course = unknown(classes)
-        self.solution = Solution(
-            Equilibria(*np.array([(1.0, NOTHING, 0.0, 0.0)] * classes).T.copy()), np.zeros(classes)
-        )
-        start = np.random.Generator(np.random.PCG64(self.seed)).random(classes)
-        self.standing = Standing(np.zeros(2, np.int64), start)
+        self.course = unknown()
+        self.solution = Solution(Equilibria(*np.array([[1.0, NOTHING, 0.0, 0.0]]).T.copy()), np.zeros(1))
+        self.standing = Standing(np.zeros(2, np.int64), self._phases(1))
         self.chosen = np.zeros(classes, np.int64)
+
+    def _phases(self, games: int) -> Float64s:
+        """Where the running sum of each game starts."""
+        return np.random.Generator(np.random.PCG64(self.seed)).random(games)
 
     def decide(self, points: Points) -> Bools:
         """Which points are taken; none of their gains is NaN."""
@@ -78,8 +79,13 @@ class Decider:
         held, wanted, window = self.window.held(), self.wanted, self.window
         shared = wanted.quotas is not None and window.turned
         if window.due <= window.size or shared or moved(held, self.solution, wanted, self.kernels):
+            if window.due < window.size:  # too few of each class for thresholds of its own: quotas make up for it later
+                wanted = wanted._replace(quotas=None)
             self.solution = solved(held, wanted, self.chosen, self.kernels)
             self.course = course_of(held, self.solution, wanted)
+            games = len(self.course.price)
+            if games != len(self.standing.phase):
+                self.standing = Standing(self.standing.counts, self._phases(games))
             self._doubt(len(held.gain))
         window.next_due()
 

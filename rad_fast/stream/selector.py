@@ -43,8 +43,9 @@ from .window import some
 class Thresholds:
     """The equilibrium that decides now: above the threshold a point is taken with probability min(1, price / gain).
 
-    price, threshold : (C,) arrays, one entry a class, or floats where ``quotas=None``. Before the first solution they
-        are 1 and 2, and no point is worth that much.
+    price, threshold : (C,) arrays, one entry a class, or floats where one game serves all classes: with
+        ``quotas=None``, and until the first window is full. Before the first solution they are 1 and 2, and no point
+        is worth that much.
 
     Examples
     --------
@@ -91,7 +92,8 @@ class StreamSelector:
         How many labels the adversary may spoil beyond what correctness admits; None as in ``select``.
     quotas : None, {"auto", "equal", "proportional"}, or weights
         How the points taken are shared out among the teacher's labels, as in ``select``. They count all points taken
-        so far and those of the next window. None: one game for all classes.
+        so far and those of the next window, and begin when the first window is full: before that, and with None, one
+        game serves all classes.
     seed : int >= 0
         The start of the running sum.
     invalid : {"raise", "exclude"}
@@ -127,7 +129,7 @@ class StreamSelector:
     >>> stream = StreamSelector(rate=0.02)
     >>> taken = [n for n, row in enumerate(logits) if stream.offer(row)]
     >>> len(taken), taken[:3]
-    (100, [27, 49, 101])
+    (100, [33, 63, 113])
     >>> batches = StreamSelector(rate=0.02)
     >>> mask = np.concatenate([batches.offer(batch) for batch in np.array_split(logits, 7)])
     >>> np.flatnonzero(mask).tolist() == taken
@@ -182,7 +184,7 @@ class StreamSelector:
     @property
     def thresholds(self) -> Thresholds:
         price, threshold, *_ = self._decider.solution.equilibria
-        if self._quotas is None:
+        if len(price) == 1:
             return Thresholds(float(price[0]), float(threshold[0]))
         return Thresholds(price.copy(), threshold.copy())
 
