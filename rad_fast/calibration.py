@@ -203,7 +203,7 @@ class Calibrator(Parameters):
         bad = topk.appraise(kernels, teacher.data, of_student, self.rule_, agreed, points)
         for name, invalid in zip(("teacher_logits", "student_logits"), bad, strict=True):
             if invalid.rows and not (name == "teacher_logits" and isinstance(teacher_logits, inputs.TeacherLabels)):
-                raise inputs.invalid_rows(name, invalid.rows, invalid.first, "mend them, or leave these points out")
+                raise inputs.invalid_rows(name, invalid.rows, invalid.first, "fix them, or leave these points out")
         return teacher.wrap(points.correctness)
 
     def mistakes(self, points: int) -> float:
@@ -289,7 +289,7 @@ def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[n
     scores = topk.score(kernels, logits.data, given, logits.name)
     bad = scores.label < 0
     if bad.any():
-        cure = "mend them, or leave these points and their labels out"
+        cure = "fix them, or leave these points and their labels out"
         raise inputs.invalid_rows(logits.name, int(bad.sum()), int(bad.argmax()), cure)
     return scores
 

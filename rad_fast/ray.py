@@ -1,7 +1,7 @@
 """Ray Data: logits that a teacher's batch inference wrote into the columns of a dataset.
 
-The scores are computed by ``map_batches`` where the blocks are; 13 bytes a point come to the driver, the game is solved
-there, and the selected rows are taken out where they are.
+The scores are computed by ``map_batches`` where the blocks are. 13 bytes per point come to the driver, which solves the
+game. The selected rows are then taken from the blocks in place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEEN = "__rad_fast_seen"  # whether it looked like probabilities, in six numbers
 EXCLUDED = -2  # the label of a row that is never to be selected; of an invalid row it is -1
 CHOSEN = -3  # that of a row selected before: -3 less its label
 GAINS = ("auto", "label", "margin")
-NEEDED = 'rad_fast.ray needs ray and pyarrow, which cannot be imported ({error}); pip install "rad_fast[ray]"'
+NEEDED = 'rad_fast.ray needs ray and pyarrow, which cannot be imported ({error}): pip install "rad_fast[ray]"'
 
 
 def select(
@@ -164,7 +164,7 @@ def add(selector: Selector, scorer: Scorer, found: Any, rows_before: int) -> int
     for name, lengths in zip(scorer.columns.names, zip(*here, strict=True), strict=True):
         if len(set(lengths)) > 1:
             said = " and ".join(str(length) for length in sorted(set(lengths)))
-            raise ValueError(f"column {name!r}: expected rows of one length, got {said}")
+            raise ValueError(f"column {name!r}: expected rows of equal length, got {said}")
     before = label <= CHOSEN
     label[before] = CHOSEN - label[before]
     counts = np.bincount(label[before], minlength=classes[0][0]) if before.any() else None

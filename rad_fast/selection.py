@@ -55,7 +55,7 @@ class Selection:
         promise, whatever correctness says, is ``certificate()``.
     mistakes : how many labels the adversary may spoil beyond that.
     price, threshold, share : the equilibrium. A point is taken with probability min(1, price / gain) where its
-        effective gain (2 correctness - 1) gain exceeds the threshold. With quotas (C,) float64 each, one a class.
+        effective gain (2 correctness - 1) gain exceeds the threshold. With quotas (C,) float64 each, one per class.
     quotas : (C,) float64, how much of the budget each class gets, in sum ``budget``; None without quotas. ``value`` is
         then the sum of the classes' values: each class's adversary has mistakes in proportion to its points.
     calibrator : the Calibrator that correctness came from, or None.
@@ -350,7 +350,7 @@ class Selection:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Keep the selection in a file, for ``Selection.load``: the points' scores too, 12 bytes a point.
+        """Keep the selection in a file, for ``Selection.load``: the points' scores too, 12 bytes per point.
 
         Parameters
         ----------
@@ -400,7 +400,7 @@ class Selection:
         rows = {
             "selected": f"{self.budget:,} of {self.n_points:,} points" + (f", {left_out:,} left out" * (left_out > 0)),
             "expected gain at worst": f"{amount(self.value)}, with {amount(self.mistakes)} mistakes",
-            "threshold of the effective gain": "one a class" if self.quotas is not None else amount(self.threshold),
+            "threshold of the effective gain": "one per class" if self.quotas is not None else amount(self.threshold),
             "seed, backend": f"{self.seed}, {self.backend}",
             "see also": ".table(), .summary(), .plot()",
         }

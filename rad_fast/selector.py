@@ -50,7 +50,7 @@ class Selector(Parameters):
     ``process_group``: a group of torch.distributed. Every rank then gives its own points, any number of them, and gets
     its own indices; ``fit`` and ``finalize`` are called by all of them. The indices do not depend on how the points are
     cut into chunks, nor on how many ranks share them. ``scores``: a folder (of each rank its own) to keep the points'
-    scores in, mapped into memory: 12 bytes a point of disk in place of 12 of memory. Scores that an earlier selection
+    scores in, mapped into memory: 12 bytes per point of disk in place of 12 of memory. Scores that an earlier selection
     kept there are replaced.
 
     ``fit`` may be called from many threads at once. ``partial_fit`` and ``finalize`` may not, nor ``fit`` with
@@ -252,7 +252,7 @@ class Selector(Parameters):
         if not isinstance(self._group, Alone):
             raise inputs.not_pickled("process_group", "a process group belongs to its process")
         if self._files is not None:
-            raise inputs.not_pickled("scores", f"the folder {self._files.folder} is held by this selector alone")
+            raise inputs.not_pickled("scores", f"the folder {self._files.folder} belongs to this selector")
         return self.__dict__
 
     def _finish(self) -> Selection:

@@ -47,7 +47,7 @@ def lp_value(game: Game) -> float:
 
 
 class ClassGame(NamedTuple):
-    """A game with quotas: a label a point, and a quota and a number of mistakes a class."""
+    """A game with quotas: one label per point, and a quota and a number of mistakes a class."""
 
     name: str
     gain: np.ndarray

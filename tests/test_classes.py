@@ -66,12 +66,12 @@ def test_a_given_gain_is_taken_on_the_grid_that_sums_are_exact_on(teacher) -> No
 @pytest.mark.parametrize(
     ("gain", "error", "words"),
     [
-        ("labels", ValueError, r'gain: expected "auto", "label", "margin" or numbers in \[0, 1\], one a point; got'),
+        ("labels", ValueError, r'gain: expected "auto", "label", "margin" or numbers in \[0, 1\], one per point; got'),
         (None, TypeError, "gain: expected"),
         (0.5, TypeError, "gain: expected"),
         (np.full(N, 1.5), ValueError, "gain: expected numbers in .*, 4000 are not, the first: 1.5 at index 0"),
         (np.full(N, np.nan), ValueError, "gain: expected numbers in"),
-        (np.full(N - 1, 0.5), ValueError, r"gain: expected one number a point, shape \(4000,\)"),
+        (np.full(N - 1, 0.5), ValueError, r"gain: expected one number per point, shape \(4000,\)"),
         (np.full(N, "x"), TypeError, "gain: expected"),
         ("label", ValueError, "give student_logits"),
     ],
@@ -82,7 +82,7 @@ def test_a_gain_that_cannot_be_meant_is_refused(teacher, gain, error, words) -> 
 
 
 def test_the_gain_of_a_label_needs_a_student_of_the_same_classes(teacher, student) -> None:
-    with pytest.raises(ValueError, match='7 classes, in the student\'s probabilities, of 3 classes; take "margin"'):
+    with pytest.raises(ValueError, match='7 classes, in the student\'s probabilities, of 3 classes; use "margin"'):
         rad_fast.select(teacher, 10, student_logits=student[:, :3], gain="label")
     selector = Selector(10).partial_fit(teacher, student_logits=student, gain="label")
     with pytest.raises(ValueError, match="gain: expected one of the label as before"):
@@ -285,4 +285,4 @@ def test_a_selection_with_quotas_can_be_tabled_saved_and_loaded(teacher, tmp_pat
     loaded = rad_fast.Selection.load(tmp_path / "saved.npz")
     np.testing.assert_array_equal(loaded.probabilities, selection.probabilities)
     assert loaded.report() == selection.report() | {"backend": loaded.backend}
-    assert "one a class" in selection._repr_html_()
+    assert "one per class" in selection._repr_html_()

@@ -101,7 +101,7 @@ def test_messages(ray):
     with pytest.raises(ValueError, match=r"column 'logits': .*1 row has NaN.* the first is row 1700"):
         rad_fast.ray.select(dataset(ray, logits=broken), 5)
     uneven = dataset(ray, 100, logits=LOGITS[:100]).union(dataset(ray, 100, logits=LOGITS[:100, :4]))
-    with pytest.raises(ValueError, match="column 'logits': expected rows of one length, got 4 and 6"):
+    with pytest.raises(ValueError, match="column 'logits': expected rows of equal length, got 4 and 6"):
         rad_fast.ray.select(uneven, 5)
 
 

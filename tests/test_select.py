@@ -359,4 +359,4 @@ def test_extra_memory_is_at_most_24_bytes_a_point(backend: str, kind: str, chunk
     command = [sys.executable, "-c", MEASURE, backend, kind, str(points), str(chunks)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) <= 24, f"{float(done.stdout):.1f} bytes a point"
+    assert float(done.stdout) <= 24, f"{float(done.stdout):.1f} bytes per point"

@@ -1,4 +1,4 @@
-"""The study's results: a table that is kept as a compressed .npz of one array a column."""
+"""The study's results: a table that is kept as a compressed .npz of one array per column."""
 
 from __future__ import annotations
 

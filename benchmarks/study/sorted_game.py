@@ -16,7 +16,7 @@ HALVINGS = 40
 def probabilities(
     gain: Float64s, correctness: Float64s, label: Int64s, budget: Float64s, mistakes: Float64s
 ) -> Float64s:
-    """q of every point: one game a class, with budget and mistakes (C,) a class.
+    """q of every point: one game per class, with budget and mistakes (C,) a class.
 
     At a price, a point is worth d = (2 c - 1) g for the first min(1, price / g) of it, and -g for the rest, which the
     adversary spoils. Both parts are taken from the highest until the budget is full; the price is where the adversary's

@@ -94,9 +94,11 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("select", "choose points from the logits in a file", select.add_arguments, select.run),
-    Command("stream", "decide rows of logits as they come through a pipe", stream.add_arguments, stream.run),
+    Command("stream", "decide on rows of logits as they arrive through a pipe", stream.add_arguments, stream.run),
     Command("report", "show a selection on one page, with figures", report.add_arguments, report.run),
-    Command("bench", "measure rad_fast on this machine, beside memory and PyTorch", bench.add_arguments, bench.run),
-    Command("info", "say what is installed and what this machine offers", info.add_arguments, info.run),
+    Command(
+        "bench", "measure rad_fast on this machine, compared with memory and PyTorch", bench.add_arguments, bench.run
+    ),
+    Command("info", "show what is installed and what this machine offers", info.add_arguments, info.run),
     Command("demo", "show the main job on handwritten digits", demo.add_arguments, demo.run),
 )

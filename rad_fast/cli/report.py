@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
         save(out, numbers, figures, title)
         words = sentences(numbers, figures)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        raise ValueError(f"{source}: expected what rad-fast select wrote, its figures cannot be drawn") from error
+        raise ValueError(f"{source}: expected what rad-fast select wrote, but its figures cannot be drawn") from error
     print("\n".join(words))
     print(f"the page is {out}")
     if arguments.open:

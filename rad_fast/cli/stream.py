@@ -1,4 +1,4 @@
-"""rad-fast stream: decide rows of logits as they come through a pipe."""
+"""rad-fast stream: decide on rows of logits as they arrive through a pipe."""
 
 from __future__ import annotations
 

@@ -323,7 +323,7 @@ LOADED: dict[str, Backend] = {}
 SAID: set[str] = set()
 LOG = logging.getLogger("rad_fast")
 SLOW = (
-    "nothing compiled serves here, so that NumPy computes, tens of times slower: install numba "
+    "no compiled kernels are installed, so NumPy does the work, tens of times slower: install numba "
     '(pip install "rad_fast[numba]"), or a C++ compiler and then rad_fast again (rad-fast info says more)'
 )
 MISSING = {

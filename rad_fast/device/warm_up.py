@@ -36,7 +36,7 @@ def warm_up(classes: int, dtype: str = "float32", *, backend: str = "auto") -> s
             continue
         module.read(module.select(logits, 8, start(0, 8, ROWS), 0.0, 0.02))
         return name
-    raise ImportError(f"warm_up: no kernels for a GPU are here ({'; '.join(reasons)})")
+    raise ImportError(f"warm_up: there are no kernels for a GPU here ({'; '.join(reasons)})")
 
 
 def compiled(classes: int, dtype: str) -> tuple[Any, Any]:

@@ -15,8 +15,8 @@ from .inputs import TeacherError
 
 def answer_rows(got: int, expected: int, kept: str) -> TeacherError:
     return TeacherError(
-        f"teacher: expected a row of logits for each of the {expected} points of a batch, got {got}: which row belongs "
-        f"to which point cannot be told. {kept}"
+        f"teacher: expected a row of logits for each of the {expected} points of a batch, got {got}, so it is unclear "
+        f"which row belongs to which point. {kept}"
     )
 
 
@@ -37,7 +37,7 @@ def answer_probabilities(rows: int, kept: str) -> TeacherError:
 def answer_invalid(count: int, expected: int, first: int, where: str, kept: str) -> TeacherError:
     return TeacherError(
         f"teacher: {count} of {expected} rows have NaN, +inf or nothing finite, the first for point {first} of the "
-        f'{where}; the others are kept. Mend the teacher, or leave such points out with invalid="skip". {kept}'
+        f'{where}; the others are kept. Fix the teacher, or leave such points out with invalid="skip". {kept}'
     )
 
 
@@ -73,29 +73,28 @@ def teacher_failed(times: int, rows: int, error: BaseException, kept: str) -> Te
 def other_run(path: Any, name: str, before: Any, now: Any, content: bool) -> ValueError:
     what = f"its {name} is {before!r}, here it is {now!r}"
     if content:
-        what = f"its {name} are not those given here, or not in this order"
+        what = f"its {name} differ from those given here, or are in another order"
     return ValueError(
-        f"journal: {path} belongs to another run: {what}; give another path, or the arguments of the run that is to be "
-        "resumed"
+        f"journal: {path} belongs to another run: {what}; give another path, or the arguments of the run to resume"
     )
 
 
 def old_journal(path: Any) -> str:
-    return f"journal: {path} is of a version that did not note which points it is about; see that they are the same"
+    return f"journal: {path} was written by a version that did not record its points; make sure that they are the same"
 
 
 def no_journal(path: Any) -> ValueError:
-    return ValueError(f"journal: {path} is there and is no journal; it is left as it is, give another path")
+    return ValueError(f"journal: {path} exists and is not a journal; it is left unchanged, give another path")
 
 
 def no_file(name: str, path: Any) -> ValueError:
-    return ValueError(f"{name}: expected the path of a file, {path} is none")
+    return ValueError(f"{name}: expected the path of a file, which {path} is not")
 
 
 def damaged_journal(path: Any, line: int) -> ValueError:
     return ValueError(
         f"journal: {path} is damaged after line {line - 1}: the check sum of line {line} is wrong. Nothing was "
-        "changed: what it holds may have been paid for. Put back a copy, or cut the line out yourself"
+        "changed, because it may hold answers that were paid for. Restore a copy, or remove the line yourself"
     )
 
 
@@ -104,18 +103,18 @@ def journal_in_use(path: Any) -> ValueError:
 
 
 def run_in_progress() -> RuntimeError:
-    return RuntimeError("run: this distiller is running already, in another thread; wait for it")
+    return RuntimeError("run: this distiller is already running in another thread; wait for it")
 
 
 def journal_changed(path: Any) -> ValueError:
     return ValueError(
-        f"journal: {path} was changed since it was read, by another run it seems; make the ActiveDistiller anew, and "
-        "it goes on from there"
+        f"journal: {path} has changed since it was read, probably by another run; create the ActiveDistiller "
+        "again, and it continues from there"
     )
 
 
 def not_written(error: OSError) -> str:
-    return f"journal: the record could not be written ({error.strerror}); all before it is kept"
+    return f"journal: the record could not be written ({error.strerror}); everything before it is kept"
 
 
 def student_not_used(path: Any, why: str) -> str:
@@ -125,8 +124,8 @@ def student_not_used(path: Any, why: str) -> str:
 def diverged(what: str, bad: npt.NDArray[np.bool_]) -> RuntimeError:
     return RuntimeError(
         f"student: its {what} have NaN, +inf or nothing finite for {int(bad.sum())} of {len(bad)} inputs, the first at "
-        f"{int(bad.argmax())}: the training diverged, or these inputs are no numbers. Train with a smaller lr, or mend "
-        "the inputs; answers of the teacher are kept"
+        f"{int(bad.argmax())}: training diverged, or these inputs are not numbers. Train with a smaller lr, or fix "
+        "the inputs; the teacher's answers are kept"
     )
 
 
@@ -136,6 +135,6 @@ def student_rows(got: int, expected: int) -> ValueError:
 
 def not_taken(name: str, error: Exception) -> ValueError:
     return ValueError(
-        f"{name}: the student cannot be asked for its first input: {type(error).__name__}: {error}; see collate= and "
-        "call= where inputs need their own"
+        f"{name}: the student cannot be asked for its first input: {type(error).__name__}: {error}; give collate= or "
+        "call= if the inputs need it"
     )

@@ -90,7 +90,7 @@ def logits_tensor(name: str, value: Any, like: torch.Tensor | None = None) -> to
 
 
 def targets_tensor(value: Any, like: torch.Tensor) -> torch.Tensor:
-    """Checked targets: probabilities of the shape of the logits, or integer labels, one a row."""
+    """Checked targets: probabilities of the shape of the logits, or integer labels, one per row."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"targets: expected a tensor of probabilities or labels, got {type(value).__name__}")
     if value.is_floating_point():
@@ -98,15 +98,15 @@ def targets_tensor(value: Any, like: torch.Tensor) -> torch.Tensor:
     if value.dtype == torch.bool or value.is_complex():
         raise TypeError(f"targets: expected floating probabilities or integer labels, got dtype {value.dtype}")
     if value.shape != like.shape[:1]:
-        raise ValueError(f"targets: expected one label a row, shape ({len(like)},), got {tuple(value.shape)}")
+        raise ValueError(f"targets: expected one label per row, shape ({len(like)},), got {tuple(value.shape)}")
     return value
 
 
 def per_row(name: str, value: Any, rows: int) -> None:
-    """One number for all rows, or a tensor of one a row."""
+    """One number for all rows, or a tensor of one per row."""
     if isinstance(value, torch.Tensor):
         if value.shape not in (torch.Size([]), torch.Size([rows])):
-            raise ValueError(f"{name}: expected one number, or one a row, shape ({rows},), got {tuple(value.shape)}")
+            raise ValueError(f"{name}: expected one number, or one per row, shape ({rows},), got {tuple(value.shape)}")
     elif not is_number(value):
         raise TypeError(f"{name}: expected a number or a tensor, got {type(value).__name__}")
 
@@ -160,7 +160,7 @@ def matrix(name: str, value: Any, rows: int | None, columns: int | None) -> npt.
     if array.ndim != 2:
         raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {array.shape}")
     if rows is not None and len(array) != rows:
-        raise ValueError(f"{name}: expected a row a point, {rows}, got {len(array)}")
+        raise ValueError(f"{name}: expected one row per point, {rows}, got {len(array)}")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{name}: expected {columns} classes, as the student has, got {array.shape[1]}")
     return plain(np.ascontiguousarray(array, dtype=np.float32))
@@ -248,7 +248,7 @@ def row_weights(name: str, value: Any, rows: int) -> torch.Tensor:
         return torch.ones(rows)
     tensor = tensor_of(name, value).float()
     if tensor.shape != (rows,):
-        raise ValueError(f"{name}: expected one weight a row, shape ({rows},), got {tuple(tensor.shape)}")
+        raise ValueError(f"{name}: expected one weight per row, shape ({rows},), got {tuple(tensor.shape)}")
     wrong = ~(torch.isfinite(tensor) & (tensor >= 0))
     if bool(wrong.any()):
         first = int(wrong.int().argmax())
@@ -326,14 +326,14 @@ def no_rows(name: str, value: Any) -> TypeError:
 
 def no_positions(name: str, value: Any) -> TypeError:
     return TypeError(
-        f"{name}: {ROWS}, with a length and [i]; got {type(value).__name__}, whose items can only be had in turn: give "
-        "list(...) of it, or write them to a data set first"
+        f"{name}: {ROWS}, with a length and [i]; got {type(value).__name__}, whose items can only be read in turn: "
+        "give list(...) of it, or write them to a data set first"
     )
 
 
 def arrow_rows(name: str, value: Any) -> TypeError:
     return TypeError(
-        f"{name}: {ROWS}, got pyarrow's {type(value).__name__}, whose items are no inputs; give "
+        f"{name}: {ROWS}, got pyarrow's {type(value).__name__}, whose items are not inputs; give "
         "datasets.Dataset(table), table.to_pandas(), or np.stack(column.to_numpy(zero_copy_only=False))"
     )
 
@@ -377,7 +377,7 @@ def alike(first: dict[str, Any]) -> bool:
     name = next(name for name, kind in kinds.items() if kind != kinds["labelled"])
     raise TypeError(
         f"{name}: expected inputs like those of labelled, {kinds['labelled']}, got {kinds[name]}: they cannot share a "
-        "batch; convert one of both, as with torch.as_tensor(x, dtype=torch.float32)"
+        "batch; convert one of them, for example with torch.as_tensor(x, dtype=torch.float32)"
     )
 
 
@@ -440,7 +440,7 @@ def choice_of(points: npt.NDArray[np.int64], available: npt.NDArray[np.bool_], b
 def share(name: str, value: Any) -> float:
     if not is_number(value) or not 0.0 < float(value) <= 1.0:
         kind = TypeError if not is_number(value) else ValueError
-        raise kind(f"{name}: expected a number in (0, 1], the part of a batch to keep, got {value!r}")
+        raise kind(f"{name}: expected a number in (0, 1], the share of a batch to keep, got {value!r}")
     return float(value)
 
 
@@ -459,7 +459,7 @@ def scores(name: str, value: Any, rows: int) -> torch.Tensor:
     """A score a row, none of them NaN."""
     found = torch.as_tensor(value).detach().float().cpu()
     if found.shape != (rows,):
-        raise ValueError(f"{name}: expected a score a row, shape ({rows},), got {tuple(found.shape)}")
+        raise ValueError(f"{name}: expected one score per row, shape ({rows},), got {tuple(found.shape)}")
     if bool(found.isnan().any()):
         raise ValueError(f"{name}: expected scores that are numbers, {int(found.isnan().sum())} of {rows} are NaN")
     return found

@@ -40,12 +40,12 @@ class OnlineBatches:
     student : the module that is trained, on its device.
     reference : a model of the same classes, trained on data to be trusted, or the teacher: what can be known
         of the labels. A callable of the same inputs.
-    keep : float in (0, 1], the part of a batch to keep, at least one row.
+    keep : float in (0, 1], the share of a batch to keep, at least one row.
     by : "learnability", "rad" or a callable
         "learnability": the rows of largest log p_reference(label) - log p_student(label), those that the reference
         explains and the student does not yet. "rad": the game on the batch, gain 1 - p_student(label), correctness
         p_reference(label), and 2% of the labels for the adversary; a sample. A callable of (student's logits,
-        reference's logits or None, labels) returns a score a row: the largest are kept.
+        reference's logits or None, labels) returns one score per row: the largest are kept.
     split : a callable of a batch to (inputs, labels), where the default does not fit.
     call : a callable (model, inputs) to logits.
     seed : of the sample of "rad".
@@ -169,7 +169,7 @@ def parted(batch: Any) -> tuple[Any, Any]:
         return batch[0], batch[1]
     raise TypeError(
         f'loader: expected batches (inputs, labels, ...) or dictionaries with "labels", got {type(batch).__name__}; '
-        "say with split= where they are"
+        "use split= to say where they are"
     )
 
 

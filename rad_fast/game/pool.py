@@ -14,7 +14,7 @@ from rad_fast.kernels.reference.score import Points
 
 from .solver import Counts, Steps
 
-COUNTED = 1 << 20  # points sorted at a time where they are counted: all at once took 26 bytes a point
+COUNTED = 1 << 20  # points sorted at a time where they are counted: all at once took 26 bytes per point
 
 
 class ArrayPool:

@@ -72,7 +72,7 @@ class Pools(Protocol):
 
 
 class ClassPools:
-    """Points in chunks, each class's brought together: 8 bytes a point; none where one class has all of them."""
+    """Points in chunks, each class's brought together: 8 bytes per point; none where one class has all of them."""
 
     def __init__(self, chunks: Sequence[Points], classes: int, kernels: Backend, counts: Int64s | None = None) -> None:
         self.kernels = kernels

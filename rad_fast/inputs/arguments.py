@@ -68,7 +68,7 @@ def larger_budget(given: Any, points: int, left_out: int, before: int) -> int:
     """The number of points in all of a selection that contains one of ``before`` points."""
     total = budget(given, points, left_out)
     if total <= before:
-        raise ValueError(f"budget: expected more than the {before} points that are selected, in all; got {total}")
+        raise ValueError(f"budget: expected a total of more than the {before} points already selected, got {total}")
     return total
 
 
@@ -106,7 +106,7 @@ def seed(value: Any, random_state: Any = None) -> int:
     if random_state is not None:
         if not is_number(value) or value != 0:
             raise ValueError(
-                f"seed and random_state: expected one of these two names of one thing, got both: {value!r}"
+                f"seed and random_state: two names for the same setting: expected one of them, got both: {value!r}"
             )
         name, value = "random_state", random_state
     if not is_number(value) or not isinstance(value, numbers.Integral):
@@ -126,7 +126,7 @@ def host_backend(name: str) -> None:
     if name in ("triton", "cuda"):
         raise ValueError(
             f"backend: {name!r} serves arrays on a CUDA device, and the logits are in host memory; "
-            "move them with .cuda(), or take 'auto'"
+            "move them with .cuda(), or use 'auto'"
         )
 
 
@@ -134,7 +134,7 @@ def device_backend(name: str) -> None:
     if name not in ("auto", "triton", "cuda"):
         raise ValueError(
             f"backend: {name!r} serves arrays in host memory, and the logits are on a CUDA device; "
-            "move them with .cpu() or .get(), or take 'auto'"
+            "move them with .cpu() or .get(), or use 'auto'"
         )
 
 
@@ -146,7 +146,7 @@ def no_kernels(kind: type, reasons: list[str], known: bool) -> ValueError:
     """The error for an array in CUDA memory that nothing here can read."""
     other = 'pip install "rad_fast[triton]"' if known else "give it to torch.from_dlpack (with Triton installed)"
     return ValueError(
-        f"logits: no kernels are here for a {kind.__module__}.{kind.__qualname__} on a CUDA device "
+        f"logits: there are no kernels here for a {kind.__module__}.{kind.__qualname__} on a CUDA device "
         f"({'; '.join(reasons)}); {other}, take a wheel with the compiled CUDA kernels, or move the array to host "
         "memory with .cpu() or .get()"
     )

@@ -136,7 +136,7 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return dtype.name
 
 
-NO_CUDA = "give arrays of one call on one device, moved with .cpu() or .get() where the other is not to be had"
+NO_CUDA = "all arrays of a call must be on one device; .cpu() or .get() copies one to host memory"
 
 
 def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], Any]]:
@@ -168,7 +168,7 @@ def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) 
         raise ValueError(f"{name}: expected at least one row, got shape {shape}")
     if classes < 2:
         raise ValueError(
-            f"{name}: expected at least 2 columns, one a class, got shape {shape}; "
+            f"{name}: expected at least 2 columns, one per class, got shape {shape}; "
             "for a single logit z of a binary model give [0, z]"
         )
     if classes >= 2**31 or rows >= 2**40:
@@ -179,13 +179,13 @@ def of_objects(name: str, value: Any) -> TypeError:
     """The error for what is no array of numbers, with what makes one of it."""
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
     if isinstance(value, (str, os.PathLike)):
-        hint = "for files there are rad_fast.readers.open_shards and `rad-fast select`"
+        hint = "for files use rad_fast.readers.open_shards or `rad-fast select`"
     elif isinstance(value, Iterator):
-        hint = "for batches that come one after the other there is Selector.partial_fit"
+        hint = "for batches that come one after the other use Selector.partial_fit"
     elif hasattr(value, "column_names") or hasattr(value, "select_columns"):
         hint = "give one of its columns, for a Hugging Face dataset as dataset.with_format('numpy')['logits'][:]"
     else:
-        hint = "numpy.stack(rows) makes an array of rows of one length"
+        hint = "numpy.stack(rows) makes an array of rows of equal length"
     return TypeError(
         f"{name}: expected an array of numbers, got {kind.removeprefix('builtins.')}: object, not numbers; {hint}"
     )

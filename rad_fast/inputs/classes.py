@@ -17,8 +17,8 @@ from .arrays import FLOATS, Matrix, host_array
 from .points import exclude_mask, refuse_elements
 from .teachers import TeacherLabels
 
-GAIN = 'gain: expected "auto", "label", "margin" or numbers in [0, 1], one a point'
-QUOTAS = 'quotas: expected "auto", "equal", "proportional", None, or weights: an array of one a class, or a mapping'
+GAIN = 'gain: expected "auto", "label", "margin" or numbers in [0, 1], one per point'
+QUOTAS = 'quotas: expected "auto", "equal", "proportional", None, or weights: an array of one per class, or a mapping'
 
 Weights = str | npt.NDArray[np.float64] | Mapping[int, float] | None
 
@@ -35,7 +35,7 @@ def gain_of(value: Any, teacher: Matrix, student: Matrix | None) -> Gain:
     if value == "label" and not alike and student is not None:
         raise ValueError(
             f"gain: \"label\" looks up the teacher's label, one of {teacher.classes} classes, in the student's "
-            f'probabilities, of {student.classes} classes; take "margin"'
+            f'probabilities, of {student.classes} classes; use "margin"'
         )
     return Gain.LABEL if alike and value != "margin" else Gain.MARGIN
 
@@ -54,7 +54,7 @@ def unanswered(teacher: Matrix, student: Matrix | None, gain: Any) -> npt.NDArra
 
 
 def gain_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32] | None:
-    """Checked gains, one a point, rounded to multiples of 2**-24; None for a gain that is computed."""
+    """Checked gains, one per point, rounded to multiples of 2**-24; None for a gain that is computed."""
     if isinstance(value, str):
         return None
     if value is None or is_number(value):
@@ -77,7 +77,7 @@ def check_gain(dtype: str, shape: tuple[int, ...], points: int) -> None:
     if dtype not in FLOATS and not dtype.startswith(("bool", "int", "uint")):
         raise TypeError(f"{GAIN}; got dtype {dtype}")
     if shape != (points,):
-        raise ValueError(f"gain: expected one number a point, shape ({points},), got shape {shape}")
+        raise ValueError(f"gain: expected one number per point, shape ({points},), got shape {shape}")
 
 
 def quotas(value: Any) -> Weights:
@@ -107,7 +107,7 @@ def quotas(value: Any) -> Weights:
             f"{weights[wrong.argmax()]}"
         )
     if not weights.any():
-        raise ValueError("quotas: expected a weight above 0, all are 0; None is no quotas")
+        raise ValueError("quotas: expected a weight above 0, all are 0; None means no quotas")
     if math.isinf(float(weights.sum())):
         raise ValueError("quotas: expected weights whose sum is finite")
     return {int(label): float(weight) for label, weight in value.items()} if isinstance(value, Mapping) else weights

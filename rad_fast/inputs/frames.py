@@ -1,6 +1,6 @@
 """Tables and columns of pandas, polars and Arrow, in memory: as arrays, with a row for every row.
 
-Logits may be a column a class, or one column of lists of one length. The index of a pandas table is not looked at:
+Logits may be one column per class, or one column of lists of one length. The index of a pandas table is not looked at:
 what is selected are the positions of rows.
 """
 
@@ -53,7 +53,7 @@ def is_list(kind: Any) -> bool:
 
 
 def table(name: str, value: Any, library: str) -> Any:
-    """A table: the one column that it has, where that holds lists, or else a column a class."""
+    """A table: the one column that it has, where that holds lists, or else one column per class."""
     names = list(value.column_names if library == "pyarrow" else value.columns)
     columns = [column_at(value, place, library) for place in range(len(names))]
     lists = [f"{each}" for each, column in zip(names, columns, strict=True) if holds_lists(column, library)]
@@ -61,13 +61,13 @@ def table(name: str, value: Any, library: str) -> Any:
         return as_array(name, columns[0])
     if lists:
         raise TypeError(
-            f"{name}: expected a column a class, or one column of lists; got lists in {said(lists)} beside other "
+            f"{name}: expected one column per class, or one column of lists; got lists in {said(lists)} beside other "
             "columns; give that column alone"
         )
     texts = [f"{each}" for each, column in zip(names, columns, strict=True) if not holds_numbers(column, library)]
     if texts:
         raise TypeError(
-            f"{name}: expected columns of numbers, one a class; {said(texts)} hold none; give the others alone"
+            f"{name}: expected columns of numbers, one per class; {said(texts)} hold none; give the others alone"
         )
     if library == "pandas" and not any(hasattr(kind, "na_value") for kind in value.dtypes):
         return np.asarray(value)  # columns of one dtype lie in one block: nothing is copied
@@ -167,7 +167,7 @@ def check_lengths(name: str, lengths: npt.NDArray[Any], rows: Sequence[int] | No
     if (lengths != lengths[0]).any():
         at = int((lengths != lengths[0]).argmax())
         row = at if rows is None else rows[at]
-        raise ValueError(f"{name}: expected lists of one length, {lengths[0]}, got {lengths[at]} in row {row}")
+        raise ValueError(f"{name}: expected lists of equal length, {lengths[0]}, got {lengths[at]} in row {row}")
 
 
 def said(names: Sequence[str]) -> str:

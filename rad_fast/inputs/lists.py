@@ -49,7 +49,7 @@ def matrix_of(name: str, column: Any, classes: int | None = None, first: int = 0
     dtype = value_dtype(column.type, integers=integers)
     if dtype is None:
         wanted = "integers" if integers else "double, float or halffloat"
-        raise TypeError(f"{name}: expected lists of {wanted}, one list a row, got {column.type}")
+        raise TypeError(f"{name}: expected lists of {wanted}, one list per row, got {column.type}")
     parts: list[Array | int] = []
     for chunk in chunks:
         if len(chunk) == 0:
@@ -75,7 +75,7 @@ def rows_of(name: str, lists: Any, dtype: str, classes: int | None, first: int) 
         lists.validate(full=getattr(lists.type, "list_size", None) is None)  # broken offsets could lead anywhere
     except (ValueError, IndexError, OSError) as error:
         text = " ".join(str(error).split())[:300]
-        raise ValueError(f"{name}: expected lists of numbers, it cannot be read ({text}): is it whole?") from error
+        raise ValueError(f"{name}: expected lists of numbers, it cannot be read ({text}); is it complete?") from error
     there = lists.is_valid().to_numpy(zero_copy_only=False) if lists.null_count else None
     kept = lists if there is None else lists.drop_null()
     lengths, values = lengths_of(name, kept), flattened(kept)
@@ -85,7 +85,7 @@ def rows_of(name: str, lists: Any, dtype: str, classes: int | None, first: int) 
     if (lengths != wanted).any():
         at = int((lengths != wanted).argmax())
         row = first + int(at if there is None or not there.any() else np.flatnonzero(there)[at])
-        raise ValueError(f"{name}: expected lists of one length, {wanted}, got {lengths[at]} in row {row}")
+        raise ValueError(f"{name}: expected lists of equal length, {wanted}, got {lengths[at]} in row {row}")
     if values.null_count and not dtype.startswith("float"):
         values = values.fill_null(-1)
     array: Array = values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(len(kept), wanted)

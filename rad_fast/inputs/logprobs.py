@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 ROW = (
-    "rows: expected of each point a dict of tokens to log-probabilities, or a response of vLLM or OpenAI with "
+    "rows: expected for each point a dict of tokens to log-probabilities, or a response of vLLM or OpenAI with "
     "log-probabilities"
 )
 ASK = "ask the server for them: logprobs=True, top_logprobs=20 (OpenAI), SamplingParams(logprobs=20) (vLLM)"

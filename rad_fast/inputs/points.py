@@ -33,7 +33,7 @@ class UnreliableTeacherWarning(UserWarning):
 
 
 def correctness_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32]:
-    """Checked probabilities that the labels are right, one a point; what is excluded may hold anything."""
+    """Checked probabilities that the labels are right, one per point; what is excluded may hold anything."""
     array, dtype, _ = host_array("correctness", value)
     check_correctness(dtype, array.shape, points)
     if dtype == "bfloat16":
@@ -52,7 +52,7 @@ def check_correctness(dtype: str, shape: tuple[int, ...], points: int) -> None:
     if dtype not in FLOATS and not dtype.startswith(("bool", "int", "uint")):
         raise TypeError(f"correctness: expected None, numbers in [0, 1], a float or a Calibrator, got dtype {dtype}")
     if shape != (points,):
-        raise ValueError(f"correctness: expected one number a point, shape ({points},), got shape {shape}")
+        raise ValueError(f"correctness: expected one number per point, shape ({points},), got shape {shape}")
 
 
 def refuse_numbers(name: str, wrong: int, first: int) -> None:
@@ -128,12 +128,12 @@ def no_exclusion(points: int, dtype: Any, shape: tuple[int, ...], name: str = "e
 
 
 def labels(name: str, value: Any, rows: int, classes: int) -> npt.NDArray[np.int64]:
-    """Checked class labels, one a row."""
+    """Checked class labels, one per row."""
     array, dtype, _ = host_array(name, value)
     if array.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(f"{name}: expected integers, the index of each row's class, got dtype {dtype}")
     if array.shape != (rows,):
-        raise ValueError(f"{name}: expected one label a row, shape ({rows},), got shape {array.shape}")
+        raise ValueError(f"{name}: expected one label per row, shape ({rows},), got shape {array.shape}")
     refuse_elements(name, f"labels from 0 to {classes - 1}", array, dtype, (array < 0) | (array >= classes))
     return array.astype(np.int64)
 
@@ -182,11 +182,11 @@ def same_source(before: Source | None, now: Source) -> None:
     if before.gain != now.gain:
         raise ValueError(f"gain: expected one {before.gain} as before, the same in every call; got one {now.gain}")
     raise ValueError(
-        f"correctness: expected {before.kind} as for the chunks before, the same in every call; got {now.kind}"
+        f"correctness: expected {before.kind} as in the chunks before, the same in every call; got {now.kind}"
     )
 
 
-LEAVE_OUT = 'mend them, or leave them out with invalid="exclude"'
+LEAVE_OUT = 'fix them, or leave them out with invalid="exclude"'
 
 
 def invalid_rows(name: str, count: int, first: int, cure: str = LEAVE_OUT) -> ValueError:
@@ -206,7 +206,7 @@ def shared_selector() -> RuntimeError:
 
 
 def not_pickled(name: str, why: str) -> TypeError:
-    return TypeError(f"{name}: expected a Selector without it where it is pickled or copied: {why}; make it anew there")
+    return TypeError(f"{name}: a Selector with {name}= cannot be pickled or copied: {why}; make a new one there")
 
 
 def none_valid(name: str) -> ValueError:
@@ -215,7 +215,7 @@ def none_valid(name: str) -> ValueError:
 
 def warn_few_labelled(labelled: int) -> None:
     points = "1 labelled point promises" if labelled == 1 else f"{labelled} labelled points promise"
-    warn(f"certificate: {points} hardly anything; label 30 or more, drawn at random", UserWarning)
+    warn(f"certificate: {points} hardly anything; label at least 30, drawn at random", UserWarning)
 
 
 def warn_unreliable(value: float, mistakes: float, budget: int) -> None:

@@ -87,7 +87,7 @@ class TopKLogits:
                 raise TypeError(f"logsumexp: {EXPECTED_DTYPE}, got {self.sum_dtype}; convert it to float32")
             if tuple(sums.shape) != shape[:1]:
                 raise ValueError(
-                    f"logsumexp: expected one number a row, shape {shape[:1]}, got shape {tuple(sums.shape)}"
+                    f"logsumexp: expected one number per row, shape {shape[:1]}, got shape {tuple(sums.shape)}"
                 )
             self.logsumexp = sums
 
@@ -209,7 +209,7 @@ class Probabilities:
         if wrong.any():
             at = int(wrong.argmax())
             raise ValueError(
-                f"{name}: expected rows of probabilities, in [0, 1] and with the sum 1; {int(wrong.sum())} are not, "
+                f"{name}: expected rows of probabilities, in [0, 1] and summing to 1; {int(wrong.sum())} are not, "
                 f"the first is row {first + at}, from {array[at].min():.6g} to {array[at].max():.6g} with the sum "
                 f"{sums[at]:.6g}"
             )
@@ -435,7 +435,7 @@ def check_sums(logits: TopKLogits, name: str, first: int, excess: Array, top: Ar
         least = float(sums[at]) + float(excess[at])
         raise ValueError(
             f"{name}.logsumexp: expected log(sum(exp(logits))) over all classes, at least {least:.6g} by the values "
-            f"of row {first + at}, got {sums[at]:.6g}; {int(wrong.sum())} such rows: are they of one model?"
+            f"of row {first + at}, got {sums[at]:.6g} ({int(wrong.sum())} rows in all); do they come from one model?"
         )
 
 

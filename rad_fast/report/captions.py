@@ -32,8 +32,8 @@ def of_plane(numbers: Numbers, figures: Figures) -> str:
     shown, below = len(figures["plane"]["selected"]), figures["plane"]["below"]
     some = "" if shown == numbers["budget"] else f" ({shown:,} of {numbers['budget']:,})"
     text = (
-        "Every point by how much the student would learn from it (further right: more) and how likely its label is "
-        f"right (further up: more). Darker cells hold more points. The red dots are selected points{some}. "
+        "Each point is placed by how much the student would learn from it (more to the right) and how likely its label "
+        f"is right (likelier towards the top). Darker cells hold more points. The red dots are selected points{some}. "
     )
     same = "so that an adversary gains the same wherever it spoils a label."
     if numbers["threshold"] is None:

@@ -29,7 +29,7 @@ def located(result: Path) -> Path:
     if result.suffix in SUFFIXES:
         report = result.with_suffix(".json")
         if result.exists() and not report.exists():
-            raise ValueError(f"{result}: expected what rad-fast select wrote, there is no {report.name} beside them")
+            raise ValueError(f"{result}: expected what rad-fast select wrote, but there is no {report.name} beside it")
         return report
     return result
 

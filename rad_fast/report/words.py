@@ -71,7 +71,7 @@ def robustness(numbers: Numbers, figures: Figures) -> list[str]:
     elif stops > 0:
         lines.append(f"more labels stop paying at {rough(stops)}: with {numbers['budget']:,} the value is lower")
     else:
-        lines.append("with that many mistakes no number of labels pays")
+        lines.append("with that many mistakes, no number of labels pays off")
     return lines
 
 

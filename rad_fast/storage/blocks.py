@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rad_fast.kernels.reference.score import Points, empty_points
 
 # Points in a block, once there are many: 64 MiB a field. Beyond 32 MiB C libraries take memory from the system itself,
-# and give it back when it is freed: what smaller pieces leave behind between others stayed, up to 12 bytes a point.
+# and give it back when it is freed: what smaller pieces leave behind between others stayed, up to 12 bytes per point.
 BLOCK = 1 << 24
 # Bytes of a block that ``let_go`` keeps for whoever asks next: the first touch of fresh pages takes up to a third of a
 # selection.

@@ -50,7 +50,7 @@ def open_npy(path: Path) -> Array:
         raise ValueError(f"{path}: expected numbers, got Python objects (dtype {dtype}), which are never loaded")
     needed = offset + math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size < needed:
-        raise ValueError(f"{path}: expected {needed} bytes for shape {shape} of {dtype}, got {size}: is it whole?")
+        raise ValueError(f"{path}: expected {needed} bytes for shape {shape} of {dtype}, got {size}; is it complete?")
     try:
         array = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
     except (OverflowError, ValueError) as error:  # an empty array with an impossible dimension
@@ -103,9 +103,9 @@ def check_writable(path: Path) -> None:
         raise IsADirectoryError(f"{path}: expected a place for a file, got a directory")
     parent = path.absolute().parent
     if not parent.is_dir():
-        raise FileNotFoundError(f"{path}: expected an existing directory to write to, {path.parent} is none")
+        raise FileNotFoundError(f"{path}: expected an existing directory to write to, {path.parent} is not one")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"{path}: expected a directory that may be written to, {path.parent} may not")
+        raise PermissionError(f"{path}: expected a writable directory, {path.parent} is not")
 
 
 def write_together(writers: Mapping[Path, Callable[[IO[bytes]], None]]) -> None:

@@ -211,9 +211,9 @@ def locked(folder: Path) -> int:
     except OSError as error:
         os.close(handle)
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise ValueError(f"{folder}: expected a folder that nobody uses, another process does; wait for it") from (
-                error
-            )
+            raise ValueError(
+                f"{folder}: expected a folder that is not in use, another process is using it; wait for it"
+            ) from (error)
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
         return os.open(os.devnull, os.O_RDONLY)  # a file system without locks
@@ -291,8 +291,8 @@ class Workdir:
         for name in sorted({*job, *self.job}):
             if job.get(name) != self.job.get(name):
                 raise ValueError(
-                    f"{self.folder}: expected what this folder was begun with; {difference(name, job, self.job)}. Give "
-                    "the same again, or choose another --workdir"
+                    f"{self.folder}: expected the same as when this folder was started; "
+                    f"{difference(name, job, self.job)}. Give the same again, or choose another --workdir"
                 )
 
     def unchanged(self, job: dict[str, Any]) -> None:
@@ -347,8 +347,8 @@ def difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> str:
         old, new = old.get(name), new.get(name)
         if isinstance(old, list) or isinstance(new, list):
             changed = {
-                (True, True): "has been changed since, by its size, its time or a sample of what is in it",
-                (True, False): "is not among the inputs any more",
+                (True, True): "has changed since then, judging by its size, its time or a sample of its content",
+                (True, False): "is no longer among the inputs",
             }
             return f"{name} {changed.get(inside, 'is a new input')}"
     return f"{name} was {old!r} and is {new!r}"

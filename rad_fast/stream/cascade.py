@@ -30,7 +30,7 @@ TIES = 2.0**-10  # of the routing score is the margin's: a calibration in steps 
 
 @dataclass(frozen=True, eq=False)
 class CascadeAnswer:
-    """What a cascade answers: one entry a query.
+    """What a cascade answers: one entry per query.
 
     answers : labels, (rows,) int64; or a list of what the models returned as answers.
     by_large : (rows,) bool, whether the large model gave the answer.

@@ -54,7 +54,7 @@ class Wanted(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """The game on a window: one equilibrium a class, or one for all, and the quotas that they fill.
+    """The game on a window: one equilibrium per class, or one for all, and the quotas that they fill.
 
     ``spread``: how far chance moves the sum of q and the slope on as many other points, a standard error of each.
     """
@@ -87,7 +87,7 @@ def shared(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend) -> 
 
 
 def course_of(points: Points, solution: Solution, wanted: Wanted) -> Course:
-    """The ladders around the equilibria, one a class."""
+    """The ladders around the equilibria, one per class."""
     answers, quotas, _ = solution
     course = unknown(len(quotas))
     course.price[:] = answers.price

@@ -130,7 +130,7 @@ def correctness(value: Any) -> None:
     if not is_number(value):
         raise TypeError(
             f"correctness: expected None, a fitted Calibrator or the teacher's average accuracy, got "
-            f"{type(value).__name__}; give one number a point as offer(..., correctness=)"
+            f"{type(value).__name__}; give one number per point as offer(..., correctness=)"
         )
     if not 0.0 <= float(value) <= 1.0:
         raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
@@ -139,7 +139,7 @@ def correctness(value: Any) -> None:
 def gain(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(
-            f'gain: expected "auto", "label" or "margin", got {type(value).__name__}; give one number a point '
+            f'gain: expected "auto", "label" or "margin", got {type(value).__name__}; give one number per point '
             "as offer(..., gain=)"
         )
     return choice("gain", value, ("auto", "label", "margin"))

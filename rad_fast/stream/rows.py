@@ -78,7 +78,7 @@ def npy_rows(pipe: Pipe, name: str) -> Iterator[Rows]:
         size = classes * dtype.itemsize
         while rows:
             if not pipe.wait_for(size):
-                raise ValueError(f"{name}: expected {size} bytes for row {row}, got {len(pipe.held)}: is it whole?")
+                raise ValueError(f"{name}: expected {size} bytes for row {row}, got {len(pipe.held)}; is it complete?")
             count = min(rows, len(pipe.held) // size)
             yield Rows(np.frombuffer(pipe.cut(count * size), dtype).reshape(count, classes), None)
             rows, row = rows - count, row + count

@@ -43,7 +43,7 @@ from .window import some
 class Thresholds:
     """The equilibrium that decides now: above the threshold a point is taken with probability min(1, price / gain).
 
-    price, threshold : (C,) arrays, one entry a class, or floats where one game serves all classes: with
+    price, threshold : (C,) arrays, one entry per class, or floats where one game serves all classes: with
         ``quotas=None``, and until the first window is full. Before the first solution they are 1 and 2, and no point
         is worth that much.
 

@@ -75,8 +75,8 @@ def test_a_column_of_a_hugging_face_data_set_is_read_in_one_go(form, monkeypatch
 def test_a_calibrator_gives_advice_that_can_be_followed():
     spoiled = LOGITS.copy()
     spoiled[3] = np.nan
-    with pytest.raises(ValueError, match="the first is row 3; mend them, or leave these points and their labels out"):
+    with pytest.raises(ValueError, match="the first is row 3; fix them, or leave these points and their labels out"):
         rad_fast.Calibrator().fit(spoiled, np.zeros(200, int))
     fitted = rad_fast.Calibrator().fit(LOGITS, LOGITS.argmax(1))
-    with pytest.raises(ValueError, match=r"the first is row 3; mend them, or leave these points out$"):
+    with pytest.raises(ValueError, match=r"the first is row 3; fix them, or leave these points out$"):
         fitted.predict(spoiled)

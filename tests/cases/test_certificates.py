@@ -147,7 +147,7 @@ def test_all_labelled_points_right_is_not_certainty():
 
 def test_few_labelled_points_are_warned_of():
     selection = World(3, 29, 0.9, False).selection(True, "label")
-    with pytest.warns(UserWarning, match="certificate: 29 labelled points promise hardly anything; label 30 or more"):
+    with pytest.warns(UserWarning, match="certificate: 29 labelled points promise hardly anything; label at least 30"):
         selection.certificate()
     World(3, 30, 0.9, False).selection(True, "label").certificate()
     one = World(3, 1, 0.9, False).selection(False, "margin")

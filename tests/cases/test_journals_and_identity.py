@@ -80,7 +80,7 @@ def path(tmp_path) -> Path:
 )
 def test_other_points_or_the_same_in_another_order_are_refused(path, others, what):
     teacher, before = Teacher(), path.read_bytes()
-    with pytest.raises(ValueError, match=f"belongs to another run: its {what} are not those given here"):
+    with pytest.raises(ValueError, match=f"belongs to another run: its {what} differ from those given here"):
         ActiveDistiller(**settings(path, teacher=teacher, rounds=2, **others))
     assert path.read_bytes() == before
     assert teacher.points == 0
@@ -95,7 +95,7 @@ def test_the_same_points_in_another_container_go_on(path):
 def test_other_known_logits_are_refused(tmp_path):
     known = torch.stack([-9 * X[30:, 0], 9 * X[30:, 0]], 1)
     ActiveDistiller(**settings(tmp_path / "journal", pool_logits=known)).run()
-    with pytest.raises(ValueError, match="its pool_logits are not those given here"):
+    with pytest.raises(ValueError, match="its pool_logits differ from those given here"):
         ActiveDistiller(**settings(tmp_path / "journal", pool_logits=known.flip(0)))
 
 
@@ -162,7 +162,7 @@ def test_a_journal_from_before_digests_goes_on_with_a_word(path):
     path.write_bytes(path.with_name("old").read_bytes() + b"".join(rest))
     path.with_name("journal.student").unlink()
     teacher = Teacher()
-    with pytest.warns(UserWarning, match="did not note which points it is about"):
+    with pytest.warns(UserWarning, match="did not record its points"):
         made = ActiveDistiller(**settings(path, teacher=teacher, rounds=2))
     made.run()
     assert teacher.points == 8
@@ -186,7 +186,7 @@ def test_a_journal_from_before_digests_goes_on_with_a_word(path):
 def test_another_file_is_refused_and_left_as_it_is(tmp_path, content):
     path = tmp_path / "results.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is there and is no journal; it is left as it is"):
+    with pytest.raises(ValueError, match="exists and is not a journal; it is left unchanged"):
         ActiveDistiller(**settings(path))
     assert path.read_bytes() == content
 
@@ -216,7 +216,7 @@ def test_a_flipped_bit_costs_nothing_wherever_it_is(path):
         if damaged.count(b"\n") != raw.count(b"\n"):
             continue
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"is damaged after line|is no journal"):
+        with pytest.raises(ValueError, match=r"is damaged after line|is not a journal"):
             Journal(path)
         assert path.read_bytes() == damaged
 
@@ -357,7 +357,7 @@ def test_a_run_that_another_one_overtook_is_refused(tmp_path):
     one = ActiveDistiller(**settings(path))
     other = ActiveDistiller(**settings(path, teacher=teacher))
     one.run()
-    with pytest.raises(ValueError, match="was changed since it was read, by another run"):
+    with pytest.raises(ValueError, match="has changed since it was read, probably by another run"):
         other.run()
     assert teacher.points == 0
     again = ActiveDistiller(**settings(path, teacher=teacher, rounds=2))
@@ -384,7 +384,7 @@ def test_one_distiller_runs_in_one_thread_at_a_time(tmp_path, kept):
 
     made = ActiveDistiller(**settings(tmp_path / "journal" if kept else None, teacher=teacher))
     made.run()
-    assert "is running already, in another thread" in str(heard[0])
+    assert "is already running in another thread" in str(heard[0])
 
 
 def test_after_an_error_the_journal_is_free(tmp_path):

@@ -73,7 +73,7 @@ def test_a_shard_without_its_counterpart_is_said(here, capsys):
     assert run("teacher", "--student", "student") == 0
     said = capsys.readouterr().err
     assert "student/part-12.npy stands beside teacher/part-11.npy" in said
-    assert "are they of the same points?" in said
+    assert "do they hold the same points?" in said
 
 
 def test_shards_of_one_name_and_other_rows_are_said(here, capsys):

@@ -83,7 +83,7 @@ def test_a_selector_that_holds_a_folder_says_why_it_stays(tmp_path):
     selector = rad_fast.Selector(20, scores=tmp_path / "scores")
     assert pickle.loads(pickle.dumps(selector)).scores == tmp_path / "scores"  # not held yet
     selector.partial_fit(LOGITS)
-    with pytest.raises(TypeError, match="scores: expected a Selector without it where it is pickled"):
+    with pytest.raises(TypeError, match="scores: a Selector with scores= cannot be pickled"):
         pickle.dumps(selector)
 
 

@@ -114,7 +114,7 @@ def test_sums_of_another_model_are_refused_and_rounded_ones_are_not(excess, refu
     values, ids = np.array([[0.0, -0.5, -1.0]]), np.array([[3, 1, 2]])
     stored = rad_fast.TopKLogits(values, ids, 10, np.log(np.exp(values).sum(axis=1)) - excess)
     if refused:
-        with pytest.raises(ValueError, match="are they of one model"):
+        with pytest.raises(ValueError, match="do they come from one model"):
             rad_fast.select(stored, 1, correctness=1.0, mistakes=0)
     else:
         assert len(rad_fast.select(stored, 1, correctness=1.0, mistakes=0)) == 1

@@ -188,7 +188,7 @@ def test_other_content_under_the_same_size_and_time_is_noticed(here, capsys):
     rewritten(here / "t.npy", slice(900, 901))  # a small file is looked at whole
     capsys.readouterr()
     assert run() == 1
-    assert "t.npy has been changed since, by its size, its time or a sample" in capsys.readouterr().err
+    assert "t.npy has changed since then, judging by its size, its time or a sample" in capsys.readouterr().err
 
 
 def test_of_a_large_file_a_bounded_sample_is_read(tmp_path, monkeypatch):
@@ -239,7 +239,7 @@ def test_the_folder_is_locked_until_the_results_are_in_place(here, monkeypatch, 
     seen = []
 
     def writing(writers):
-        with pytest.raises(ValueError, match="another process does"):
+        with pytest.raises(ValueError, match="another process is using it"):
             workdir.ScoreFiles(here / "w", also=lambda: frozenset({"manifest.json", "selected.npy", "selected.json"}))
         seen.append(sorted(path.name for path in (here / "w").iterdir()))
         npy.write_together(writers)

@@ -85,7 +85,7 @@ def test_a_table_with_a_log_is_refused(tmp_path, mark, name):
 def test_unfinished_and_packed_files_are_told(tmp_path, name):
     shards(tmp_path / "t", writers.write_npy, [Z])
     (tmp_path / "t" / name).touch()
-    with pytest.raises(ValueError, match=f"{name}: expected whole files"):
+    with pytest.raises(ValueError, match=f"{name}: expected a complete file"):
         open_shards([tmp_path / "t"])
 
 
@@ -115,11 +115,11 @@ def test_what_rad_fast_wrote_is_no_shard(tmp_path, capsys):
     assert cli.main(["select", str(path), "--budget", "5", "--backend", "reference"]) == 0
     assert cli.main(["select", str(path), "--budget", "5", "--workdir", str(folder / "scores")]) == 0
     capsys.readouterr()
-    with pytest.warns(UserWarning, match="passed over: it is no shard, rad-fast wrote it") as said:
+    with pytest.warns(UserWarning, match="skipped: rad-fast wrote it, it is not a shard") as said:
         opened = open_shards([folder])
     assert opened.paths == (path,)
     assert {Path(str(each.message).partition(":")[0]).name for each in said} == {"part-0.selected.npy", "scores"}
-    with pytest.warns(UserWarning, match="passed over"):
+    with pytest.warns(UserWarning, match="skipped: rad-fast wrote it"):
         assert open_shards([folder / "*.npy"]).paths == (path,)
 
 
@@ -290,7 +290,9 @@ def test_columns_of_other_names_are_named(tmp_path):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     table = {"id": range(60), "cat": Z[:, 0], "dog": Z[:, 1], "loss_1": Z[:, 2], "loss_2": Z[:, 3]}
     parquet.write_table(pa.table(table), tmp_path / "w.parquet")
-    with pytest.raises(ValueError, match=r"of a column a class give what the names begin with, as 'class_\*', or '\*'"):
+    with pytest.raises(
+        ValueError, match=r"for one column per class give 'class_\*', the start of their names, or '\*'"
+    ):
         open_shards([tmp_path / "w.parquet"])  # two losses are no two classes
     np.testing.assert_array_equal(read(tmp_path / "w.parquet", column="*"), Z[:, :4])
     np.testing.assert_array_equal(read(tmp_path / "w.parquet", column="loss_*"), Z[:, 2:4])

@@ -259,7 +259,7 @@ def broken(data, tmp_path):
         "column.npy": "at least 2 columns",
         "no_rows.npy": "at least one row",
         "nan.npy": "nan.npy: expected rows of finite numbers or -inf; 2 rows have NaN, +inf or nothing finite, "
-        "the first is row 1500; mend them, or leave them out with --invalid exclude",
+        "the first is row 1500; fix them, or leave them out with --invalid exclude",
     }
 
 

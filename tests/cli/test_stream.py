@@ -189,7 +189,7 @@ def test_rows_before_a_bad_one_are_decided(tmp_path):
         (lines_of([]), "line 1: expected a list of numbers"),
         (lines_of([True, False]), "line 1: expected a list of numbers"),
         (lines_of([1.0]), "row 0: logits: expected at least 2 columns"),
-        (npy(ROWS)[:150], "expected 20 bytes for row 1, got 2: is it whole?"),
+        (npy(ROWS)[:150], "expected 20 bytes for row 1, got 2; is it complete?"),
         (npy(ROWS)[:50], "expected a .npy array at row 0, its header ends too early"),
         (npy(ROWS[:2]) + b"hello...", "expected a .npy array at row 2, as numpy.save writes it, got b'hello.'"),
         (npy(np.arange(6).reshape(2, 3)), "expected floating numbers, shape (classes,) or (rows, classes)"),

@@ -246,7 +246,7 @@ def test_wrong_gains_are_named_wherever_they_lie() -> None:
     for gain in (wrong, there(wrong), there(wrong.astype(np.float64))):
         with pytest.raises(ValueError, match=r"gain: expected numbers in \[0, 1\], 2 are not, the first.* at index 7"):
             rad_fast.select(there(TEACHER), BUDGET, gain=gain)
-    with pytest.raises(ValueError, match=r"gain: expected one number a point, shape \(3000,\)"):
+    with pytest.raises(ValueError, match=r"gain: expected one number per point, shape \(3000,\)"):
         rad_fast.select(there(TEACHER), BUDGET, gain=there(GIVEN[:5]))
 
 
@@ -283,7 +283,7 @@ def test_a_search_that_does_not_settle_is_driven_from_the_host() -> None:
 def test_without_the_compiled_kernels_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "MODULE", [])
     monkeypatch.setitem(__import__("sys").modules, "rad_fast._cuda", None)
-    with pytest.raises(ValueError, match=r"no kernels are here for a .*Foreign.*from_dlpack.*host memory"):
+    with pytest.raises(ValueError, match=r"there are no kernels here for a .*Foreign.*from_dlpack.*host memory"):
         select(Foreign(TEACHER), BUDGET)
     finding = next(found for found in backends.findings() if found.name == "cuda")
     assert not finding.usable

@@ -24,5 +24,5 @@ def test_what_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         warm_up(10, "int32")
     monkeypatch.setattr(arrays, "MODULE", [])
     monkeypatch.setitem(sys.modules, "rad_fast._cuda", None)
-    with pytest.raises(ImportError, match="warm_up: no kernels for a GPU are here"):
+    with pytest.raises(ImportError, match="warm_up: there are no kernels for a GPU here"):
         warm_up(10, backend="cuda")

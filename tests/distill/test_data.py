@@ -39,7 +39,7 @@ def test_own_items():
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"targets": torch.tensor([0, 1])}, ValueError, "targets: expected one label a row|n_classes"),
+        ({"targets": torch.tensor([0, 1])}, ValueError, "targets: expected one label per row|n_classes"),
         ({"targets": torch.arange(10), "n_classes": 3}, ValueError, "targets: expected labels from 0 to 2"),
         ({"targets": torch.full((10, 2), 0.7)}, ValueError, "sum to 1; 10 are not"),
         ({"targets": torch.full((10, 2), torch.nan)}, ValueError, "sum to 1; 10 are not"),

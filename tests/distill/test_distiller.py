@@ -208,7 +208,7 @@ X, Y = plane()
         ({"teacher": "gpt"}, TypeError, "teacher: expected a callable on a batch"),
         ({"teacher": None}, TypeError, "None needs both pool_logits= and holdout_logits="),
         ({"train": 3}, TypeError, "train: expected a callable"),
-        ({"pool_logits": torch.zeros(5, 3)}, ValueError, "pool_logits: expected a row a point, 180, got 5"),
+        ({"pool_logits": torch.zeros(5, 3)}, ValueError, "pool_logits: expected one row per point, 180, got 5"),
         ({"pool_logits": torch.zeros(180, 4)}, ValueError, "pool_logits: expected 3 classes"),
         ({"pool_logits": torch.full((180, 3), torch.nan)}, ValueError, "pool_logits: .* 180 have NaN"),
         ({"seed": -1}, ValueError, "seed: expected"),

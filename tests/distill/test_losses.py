@@ -177,7 +177,7 @@ def test_modules_are_the_functions():
         (lambda z: soft_cross_entropy(z[0], z), ValueError, "student_logits: expected shape"),
         (lambda z: soft_cross_entropy(z.numpy(), z), TypeError, "student_logits: expected a floating tensor"),
         (lambda z: soft_cross_entropy(z, z[:2]), ValueError, "targets: expected shape"),
-        (lambda z: soft_cross_entropy(z, torch.zeros(2).long()), ValueError, "targets: expected one label a row"),
+        (lambda z: soft_cross_entropy(z, torch.zeros(2).long()), ValueError, "targets: expected one label per row"),
         (
             lambda z: soft_cross_entropy(z, z, temperature=0),
             ValueError,

@@ -168,7 +168,7 @@ def test_a_data_loader_is_wrapped_as_it_is():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"keep": 0.0}, ValueError, r"keep: expected a number in \(0, 1\], the part of a batch to keep, got 0.0"),
+        ({"keep": 0.0}, ValueError, r"keep: expected a number in \(0, 1\], the share of a batch to keep, got 0.0"),
         ({"keep": "all"}, TypeError, "keep: expected a number"),
         ({"by": "loss"}, ValueError, "by: expected one of 'learnability', 'rad', got 'loss'"),
         ({"reference": None}, ValueError, "reference: expected a model, which by='learnability' compares"),
@@ -192,7 +192,7 @@ def test_batches_that_cannot_be_scored_are_named():
         list(OnlineBatches([(x, y[:60])], student, reference))
     with pytest.raises(ValueError, match=r"reference: expected logits of shape \(64, 5\)"):
         list(OnlineBatches([(x, y)], student, Lookup(torch.zeros(64, 7))))
-    with pytest.raises(ValueError, match=r"by: expected a score a row, shape \(64,\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"by: expected one score per row, shape \(64,\), got \(2,\)"):
         list(OnlineBatches([(x, y)], student, by=lambda *_: [0.0, 1.0]))
     broken = Lookup(torch.full((64, 5), float("nan")))
     with pytest.raises(ValueError, match="logits: expected scores that are numbers, 64 of 64 are NaN"):

@@ -366,7 +366,7 @@ def test_extra_memory_is_24_bytes_a_point(backend: str, quotas: str | None) -> N
     torch.cuda.reset_peak_memory_stats()
     rad_fast.select(z, 1000, quotas=quotas, backend=backend)
     extra = torch.cuda.max_memory_allocated() - before
-    assert extra <= 24 * rows, f"{extra / rows:.1f} bytes a point"
+    assert extra <= 24 * rows, f"{extra / rows:.1f} bytes per point"
 
 
 def test_cupy_arrays_on_cupys_stream(backend: str) -> None:

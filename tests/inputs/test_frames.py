@@ -106,13 +106,13 @@ def test_what_is_no_matrix_is_refused_in_words(logits: np.ndarray) -> None:
     texts = [f"text {number}" for number in range(N)]
     for frame in (pandas.DataFrame, polars.DataFrame, pyarrow.table):
         columns = {"id": texts, "0": logits[:, 0], "1": logits[:, 1]}
-        assert "logits: expected columns of numbers, one a class; column 'id' hold" in refused(frame(columns))
+        assert "logits: expected columns of numbers, one per class; column 'id' hold" in refused(frame(columns))
         columns = {"id": texts, "logits": lists(logits)}
         assert "got lists in column 'logits' beside other columns; give that column alone" in refused(frame(columns))
     ragged = lists(logits)
     ragged[7] = ragged[7][:-1]
     for column in (pandas.Series, polars.Series, pyarrow.array):
-        assert "expected lists of one length, 4, got 3 in row 7" in refused(column(ragged))
+        assert "expected lists of equal length, 4, got 3 in row 7" in refused(column(ragged))
     gap = lists(logits)
     gap[3] = None
     for column in (polars.Series, pyarrow.array):

@@ -247,7 +247,7 @@ def test_the_command_selects_from_files_of_the_top_k_as_from_all_logits(tmp_path
     ("change", "said"),
     [
         (lambda kept: {"indices": kept.indices[:-1]}, "expected a class for every value, shape (900, 6), got (899, 6)"),
-        (lambda kept: {"logsumexp": kept.logsumexp[:5]}, "expected one number a row, shape (900,), got (5,)"),
+        (lambda kept: {"logsumexp": kept.logsumexp[:5]}, "expected one number per row, shape (900,), got (5,)"),
         (lambda kept: {"logsumexp": kept.logsumexp - 3}, "logsumexp: expected log(sum(exp(logits)))"),
         (lambda kept: {"n_classes": 5}, "n_classes: expected at least the 6 that are kept"),
         (lambda kept: {"indices": kept.values}, "classes.npy: expected rows of integers, got dtype float32"),
@@ -263,9 +263,9 @@ def test_files_of_the_top_k_that_do_not_go_together_are_refused(change, said, tm
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--top-k", "classes.npy"], "--classes: expected with --top-k or --teacher-labels"),
-        (["--logsumexp", "sums.npy"], "--logsumexp: expected --top-k and --classes with it"),
-        (["--top-k", "classes.npy", "--classes", "40", "--backend", "triton"], "expected a --backend in host memory"),
+        (["--top-k", "classes.npy"], "--classes: expected only together with --top-k or --teacher-labels"),
+        (["--logsumexp", "sums.npy"], "--logsumexp: expected together with --top-k and --classes"),
+        (["--top-k", "classes.npy", "--classes", "40", "--backend", "triton"], "with a --backend in host memory"),
     ],
 )
 def test_arguments_of_the_top_k_that_do_not_go_together_are_bad_usage(more, said, capsys):

@@ -299,7 +299,7 @@ def test_words_say_what_is_a_sample_and_what_does_not_pay():
     assert late == "more labels stop paying at about 399,000: with 60,000 the value is lower"
     hopeless = {**FIGURES, "curves": {**FIGURES["curves"], "stops_paying": 0}}
     lines = sentences({**NUMBERS, "threshold": -0.1, "value": -1.0}, hopeless)
-    assert lines[5] == "with that many mistakes no number of labels pays"
+    assert lines[5] == "with that many mistakes, no number of labels pays off"
     assert "no promise" in lines[-1]
     without = sentences(NUMBERS, {**FIGURES, "curves": None})
     assert without[4] == "with no more wrong labels than expected, it is 15,000"

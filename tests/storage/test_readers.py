@@ -97,7 +97,7 @@ def test_a_column_is_named_where_there_are_several(tmp_path):
         readers.open_shards([tmp_path / "ab.parquet"])
     with pytest.raises(ValueError, match="expected a column 'z', got 'a', 'b', 'c'"):
         readers.open_shards([tmp_path / "ab.parquet"], column="z")
-    with pytest.raises(TypeError, match="column 'c', one list a row, got int64"):
+    with pytest.raises(TypeError, match="column 'c', one list per row, got int64"):
         readers.open_shards([tmp_path / "ab.parquet"], column="c")
     np.testing.assert_array_equal(readers.open_shards([tmp_path / "ab.parquet"], column="b").read(0, N), 2 * LOGITS)
 
@@ -243,7 +243,7 @@ def test_a_header_that_promises_more(tmp_path):
         readers.open_shards([path])
     path = write_npy(tmp_path / "n", LOGITS)
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(ValueError, match="is it whole"):
+    with pytest.raises(ValueError, match="is it complete"):
         readers.open_shards([path])
 
 
@@ -261,7 +261,7 @@ def test_lists_that_are_uneven(tmp_path):
     rows = LOGITS[:20].tolist()
     lists = pa.array([*rows[:11], rows[11][:3], *rows[12:]], pa.list_(pa.float32()))
     parquet.write_table(pa.table({"logits": lists}), tmp_path / "u.parquet")
-    with pytest.raises(ValueError, match="expected lists of one length, 6, got 3 in row 11"):
+    with pytest.raises(ValueError, match="expected lists of equal length, 6, got 3 in row 11"):
         readers.open_shards([tmp_path / "u.parquet"]).read(0, 20)
 
 
@@ -404,7 +404,7 @@ def test_codecs_are_told_by_the_last_part_of_their_names(tmp_path):
 def test_lists_of_another_declared_length_are_refused():
     from rad_fast.inputs.lists import matrix_of
 
-    with pytest.raises(ValueError, match="column: expected lists of one length, 5, got 6 in row 30"):
+    with pytest.raises(ValueError, match="column: expected lists of equal length, 5, got 6 in row 30"):
         matrix_of("column", fixed(LOGITS[:4]), 5, 30)
     assert matrix_of("column", fixed(LOGITS[:4]), 6, 30).shape == (4, 6)
 
@@ -414,7 +414,7 @@ def test_a_file_of_exactly_its_bytes_is_whole_and_of_one_less_is_not(tmp_path):
     np.testing.assert_array_equal(npy.open_npy(path), LOGITS[:3])
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(ValueError, match=rf"expected {len(whole)} bytes .* got {len(whole) - 1}: is it whole"):
+    with pytest.raises(ValueError, match=rf"expected {len(whole)} bytes .* got {len(whole) - 1}: is it complete"):
         npy.open_npy(path)
     path.write_bytes(whole.replace(b"(3, 6)", b"(-3,6)"))
     with pytest.raises(ValueError, match="expected"):

@@ -175,7 +175,7 @@ def test_changed_inputs_are_refused(shards, capsys, tmp_path):
     part = shards / "part-1.npy"
     about = part.stat()
     os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
-    assert "file 1 part-1.npy has been changed since" in refused(command(shards), capsys)
+    assert "file 1 part-1.npy has changed since" in refused(command(shards), capsys)
     os.utime(part, ns=(about.st_atime_ns, about.st_mtime_ns))
     assert cli.main(command(shards)) == 0
     capsys.readouterr()
@@ -221,7 +221,7 @@ def test_inputs_that_change_while_they_are_read(shards, capsys, monkeypatch):
         return fit(self, logits, **settings)
 
     monkeypatch.setattr(rad_fast.Selector, "partial_fit", changing)
-    assert "part-2.npy has been changed since" in refused(command(shards), capsys)
+    assert "part-2.npy has changed since" in refused(command(shards), capsys)
 
 
 def test_folders_that_are_not_its_own(shards, capsys, tmp_path):
@@ -249,7 +249,7 @@ def test_scores_that_were_cut_off_are_noticed(shards, capsys, tmp_path):
 
 def test_two_at_once_are_refused(shards, capsys, tmp_path):
     files = ScoreFiles(tmp_path / "w")
-    assert "another process does" in refused(command(shards), capsys)
+    assert "another process is using it" in refused(command(shards), capsys)
     files.unlock()
     assert cli.main(command(shards)) == 0
 

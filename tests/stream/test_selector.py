@@ -324,7 +324,7 @@ def test_mistakes_may_be_a_count_of_a_known_number():
         ({"rate": 0.1, "mistakes": 5}, ValueError, r"mistakes: expected a float in \[0, 1\), a fraction"),
         ({"rate": 0.1, "mistakes": -1}, ValueError, "mistakes: expected a finite number of at least 0"),
         ({"rate": 0.1, "correctness": 1.5}, ValueError, "correctness: expected the teacher's average accuracy"),
-        ({"rate": 0.1, "correctness": [0.5]}, TypeError, "give one number a point as offer"),
+        ({"rate": 0.1, "correctness": [0.5]}, TypeError, "give one number per point as offer"),
         ({"rate": 0.1, "correctness": rad_fast.Calibrator()}, ValueError, "expected a fitted Calibrator"),
         ({"rate": 0.1, "seed": -1}, ValueError, "seed: expected"),
         ({"rate": 0.1, "invalid": "skip"}, ValueError, "invalid: expected one of"),

@@ -32,7 +32,7 @@ NUMBERS = {"labels": "integers", "logits": "integers", "exclude": "integers", "c
 
 
 class OfRows:
-    """The options whose files have one number a row, each opened once."""
+    """The options whose files have one number per row, each opened once."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -70,7 +70,7 @@ def given_top_k(arguments: argparse.Namespace, teacher: Shards, of_rows: OfRows)
         raise ValueError(f"{indices.paths[0]}: expected a class for every value, shape {shape}, got {got}")
     check_paired(teacher, indices, "--top-k")
     if sums is not None and sums.shape != shape[:1]:
-        raise ValueError(f"{arguments.logsumexp[0]}: expected one number a row, shape {shape[:1]}, got {sums.shape}")
+        raise ValueError(f"{arguments.logsumexp[0]}: expected one number per row, shape {shape[:1]}, got {sums.shape}")
     return TopKFiles(indices, arguments.classes, sums)
 
 

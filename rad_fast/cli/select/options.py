@@ -31,11 +31,13 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="how many points to select: 500, or 0.05 or 5%% of them",
     )
     sub.add_argument(
-        "--student", metavar="FILE", nargs="+", type=Path, help="the student's logits of the same points, likewise"
+        "--student",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="the student's logits of the same points, in any of these forms",
     )
-    sub.add_argument(
-        "--column", metavar="NAME", help="which column, tensor or array of SHARDS, where there are several"
-    )
+    sub.add_argument("--column", metavar="NAME", help="which column, tensor or array of SHARDS, if there are several")
     sub.add_argument("--student-column", metavar="NAME", help="the same of --student")
     sub.add_argument("--probabilities", action="store_true", help="SHARDS hold probabilities, such as softmax outputs")
     sub.add_argument("--student-probabilities", action="store_true", help="the same of --student")
@@ -59,15 +61,19 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="keep the scores in this folder: if the command is interrupted, give it again and it continues; another "
         "--budget, --seed or --mistakes needs no scoring",
     )
-    top_k = sub.add_argument_group("top k", "where SHARDS hold the k largest logits of each row alone")
+    top_k = sub.add_argument_group("top k", "if SHARDS hold only the k largest logits of each row")
     top_k.add_argument(
-        "--top-k", metavar="FILE", type=Path, nargs="+", help="their classes, integers of the same shape, likewise"
+        "--top-k",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        help="their classes, integers of the same shape, in the same form",
     )
     top_k.add_argument("--classes", metavar="C", type=int, help="how many classes there are in all")
     top_k.add_argument(
         "--logsumexp", metavar="FILE", nargs="+", type=Path, help="log(sum(exp(logits))) of each row over all classes"
     )
-    labelled = sub.add_argument_group("correctness", "the teacher's own confidence where nothing is given")
+    labelled = sub.add_argument_group("correctness", "by default the teacher's own confidence")
     labelled.add_argument(
         "--labelled-logits", metavar="FILE", nargs="+", type=Path, help="the teacher's logits of labelled points"
     )
@@ -83,7 +89,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         nargs="+",
         action=OneOrFiles,
         type=file_or_number,
-        help="instead: the probability that each point's label is right, or the teacher's average accuracy",
+        help="or the probability that each point's label is right, or the teacher's average accuracy",
     )
     labelled.add_argument(
         "--mistakes",
@@ -110,7 +116,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         type=word_or_file("auto", "equal", "proportional", "none"),
         default="auto",
         help="how the budget is shared out among the teacher's labels: equal, proportional, none, or a file of "
-        "weights, one a class (auto: by the classes of the labelled points, or by the root of each label's number of "
+        "weights, one per class (auto: by the classes of the labelled points, or by the root of each label's number of "
         "points)",
     )
     rule.add_argument(
@@ -131,7 +137,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "gain, correctness, probability, weight, why); the report goes beside it, .json (default: in DIR, or beside "
         "SHARDS, .selected.npy)",
     )
-    sub.add_argument("--seed", metavar="S", type=int, default=0, help="the same scores and seed: the same indices (0)")
+    sub.add_argument(
+        "--seed", metavar="S", type=int, default=0, help="the same scores and seed give the same indices (0)"
+    )
     sub.add_argument(
         "--backend",
         choices=backends.NAMES,
@@ -203,32 +211,34 @@ def check_combinations(arguments: argparse.Namespace) -> None:
     if (arguments.labelled_logits is None) != (arguments.labels is None):
         raise UsageError("--labelled-logits and --labels: expected both or neither")
     if (arguments.top_k is None and not arguments.teacher_labels) != (arguments.classes is None):
-        raise UsageError("--classes: expected with --top-k or --teacher-labels, and with them alone")
+        raise UsageError("--classes: expected only together with --top-k or --teacher-labels")
     if arguments.teacher_labels:
         check_labels(arguments)
     elif arguments.teacher_confidence is not None:
-        raise UsageError("--teacher-confidence: expected --teacher-labels with it")
+        raise UsageError("--teacher-confidence: expected together with --teacher-labels")
     if arguments.probabilities and (arguments.top_k is not None or arguments.backend in backends.DEVICE):
-        raise UsageError("--probabilities: expected no --top-k with it, and a --backend in host memory")
+        raise UsageError("--probabilities: expected without --top-k, and with a --backend in host memory")
     if arguments.student_probabilities and arguments.student is None:
-        raise UsageError("--student-probabilities: expected --student with it")
+        raise UsageError("--student-probabilities: expected together with --student")
     if arguments.logsumexp is not None and arguments.top_k is None:
-        raise UsageError("--logsumexp: expected --top-k and --classes with it")
+        raise UsageError("--logsumexp: expected together with --top-k and --classes")
     if arguments.top_k is not None and arguments.backend in backends.DEVICE:
-        raise UsageError("--top-k: expected a --backend in host memory")
+        raise UsageError("--top-k: expected with a --backend in host memory")
     if arguments.labelled_student is not None and (arguments.labels is None or arguments.student is None):
-        raise UsageError("--labelled-student: expected --labelled-logits, --labels and --student with it")
+        raise UsageError("--labelled-student: expected together with --labelled-logits, --labels and --student")
     if arguments.correctness is not None and arguments.labels is not None:
-        raise UsageError("--correctness and --labels: expected one of them, given or calibrated")
+        raise UsageError("--correctness and --labels: expected only one of them")
     if arguments.out is not None and arguments.out.suffix not in SUFFIXES:
         raise UsageError(f"--out: expected a name that ends in {', '.join(SUFFIXES)}, got {arguments.out}")
 
 
 def check_labels(arguments: argparse.Namespace) -> None:
     if arguments.top_k is not None or arguments.probabilities or arguments.backend in backends.DEVICE:
-        raise UsageError("--teacher-labels: expected no --top-k and no --probabilities, and a --backend in host memory")
+        raise UsageError(
+            "--teacher-labels: expected without --top-k and --probabilities, and with a --backend in host memory"
+        )
     if arguments.labels is not None:
-        raise UsageError("--teacher-labels: expected no --labels with it; calibrate in Python, and give --correctness")
+        raise UsageError("--teacher-labels: expected without --labels; calibrate in Python and give --correctness")
 
 
 def options(arguments: argparse.Namespace) -> dict[str, str]:

@@ -23,7 +23,7 @@ def output(arguments: argparse.Namespace) -> Path:
         return Path(arguments.workdir, "selected.npy")
     given: list[Path] = arguments.logits
     if len(given) > 1 or not (given[0].exists() or given[0].suffix):
-        raise UsageError("--out: expected with several SHARDS (or --workdir): there is no one place beside them")
+        raise UsageError("--out: expected with several SHARDS or --workdir, which have no single place beside them")
     return given[0].with_name(given[0].stem + ".selected.npy")
 
 
@@ -40,7 +40,7 @@ def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> Non
         refuse_inputs(output, given)
         if arguments.workdir is not None and output.stem != "selected" and among(output, arguments.workdir):
             raise ValueError(
-                f"{output}: expected a place outside of --workdir {arguments.workdir}, which holds its own files alone"
+                f"{output}: expected a place outside of --workdir {arguments.workdir}, which is for its own files only"
             )
         if arguments.workdir is None or arguments.workdir.is_dir() or output.parent != arguments.workdir:
             check_writable(output)

@@ -1,7 +1,7 @@
 """Losses for a student that learns from a teacher's labels: plain functions, and modules that remember their settings.
 
 All take the student's logits (n, C) and reduce over rows. ``targets`` are probabilities (n, C) or integer labels (n,).
-``weight`` is one number a row; ``reduction="mean"`` divides by the number of rows, not by the sum of the weights: a
+``weight`` is one number per row; ``reduction="mean"`` divides by the number of rows, not by the sum of the weights: a
 point of small weight then counts for little also where all weights are small.
 
 >>> import torch

@@ -92,7 +92,7 @@ class Shards:
                 if len(parts[-1]) != until - begin:
                     raise ValueError(
                         f"{self.paths[number]}: expected {until - begin} rows from row {begin - start} on, got "
-                        f"{len(parts[-1])}: is it whole?"
+                        f"{len(parts[-1])}; is it complete?"
                     )
             begin, number = until, number + 1
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else self.empty

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files whose rows of logits are lists of one length, or columns, one a class."""
+"""Parquet and Arrow files whose rows of logits are lists of one length, or columns, one per class."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Batches(abc.ABC):
         if self.classes < 2 and not wanted.flat:
             name = self.columns.names[0]
             raise ValueError(
-                f"{path}: expected at least 2 columns, one a class, got lists of {self.classes} in {name!r}"
+                f"{path}: expected at least 2 columns, one per class, got lists of {self.classes} in {name!r}"
             )
         self.columns = self.columns._replace(classes=self.classes)
 

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the logits: one of lists, or one a class."""
+"""Which columns of a table hold the logits: one of lists, or one per class."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def columns_of(path: Path, schema: Any, wanted: Wanted) -> Columns:
         if usable:
             got = f"{len(usable)}: {listed(usable)}; {wanted.how_to_name}"
         if not lists and not wanted.flat and len(scalars) > 1:
-            got += "; of a column a class give what the names begin with, as 'class_*', or '*' for all in their order"
+            got += "; for one column per class give 'class_*', the start of their names, or '*' for all in their order"
         raise ValueError(f"{path}: expected one column with {wanted.described}, got {got}")
     if name in lists:
         return of_lists(name, lists[name], every)
@@ -110,7 +110,7 @@ def columns_of(path: Path, schema: Any, wanted: Wanted) -> Columns:
     if wanted.flat or integers:
         raise TypeError(f"{path}: expected {wanted.described} in column {name!r}, got {every[name]}")
     raise TypeError(
-        f"{path}: expected lists of double, float or halffloat in column {name!r}, one list a row, got {every[name]}"
+        f"{path}: expected lists of double, float or halffloat in column {name!r}, one list per row, got {every[name]}"
     )
 
 
@@ -131,7 +131,7 @@ def numbered(scalars: dict[str, str]) -> list[str]:
 
 
 def only_family(path: Path, scalars: dict[str, str]) -> list[str]:
-    """The columns, one a class, where their names leave no doubt: class_0, class_1 and so on."""
+    """The columns, one per class, where their names leave no doubt: class_0, class_1 and so on."""
     family = [name for name in numbered(scalars) if bare(stem(name)[0]) in CLASSES]
     if len(family) < 2 or len({stem(name)[0] for name in family}) > 1:
         return []

@@ -16,7 +16,7 @@ def library(name: str, path: Path) -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         raise ImportError(
-            f'{path}: reading it needs {package}, which cannot be imported ({error}); pip install "rad_fast[files]"'
+            f'{path}: reading it needs {package}, which cannot be imported ({error}): pip install "rad_fast[files]"'
         ) from error
 
 
@@ -31,4 +31,4 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: expected {expected}, it cannot be read ({text[:300]}): is it whole?") from error
+        raise ValueError(f"{path}: expected {expected}, it cannot be read ({text[:300]}); is it complete?") from error

@@ -70,7 +70,7 @@ def checked(given: Path, paths: list[Path]) -> list[Path]:
     paths = [path for path in paths if not (form_of(path) is not None and passed_over(path))]
     for path in paths:
         if path.suffix.lower() in UNFINISHED and by_suffix(Path(path.stem)) is not None:
-            raise ValueError(f"{path}: expected whole files, this one is packed or unfinished; unpack it")
+            raise ValueError(f"{path}: expected a complete file, this one is compressed or unfinished; unpack it")
     known = [path for path in paths if form_of(path) is not None]
     usual = [path for path in known if is_usual(path)] or known
     kinds = {numberless(path) for path in usual}
@@ -125,7 +125,7 @@ def passed_over(path: Path) -> bool:
 
 
 def say_passed_over(path: Path) -> bool:
-    warnings.warn(f"{path}: passed over: it is no shard, rad-fast wrote it", stacklevel=2)
+    warnings.warn(f"{path}: skipped: rad-fast wrote it, it is not a shard", stacklevel=2)
     return True
 
 

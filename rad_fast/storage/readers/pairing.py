@@ -49,14 +49,16 @@ def check_paired(teacher: Shards, other: Shards, name: str) -> None:
                 f"{name}: expected shards in the order of the teacher's, {beside}; give both as folders, or both in "
                 "one order"
             )
-        warnings.warn(f"{name}: {beside}, and other shards have one name: are they of the same points?", stacklevel=2)
+        warnings.warn(
+            f"{name}: {beside}, and other shards have the same name; do they hold the same points?", stacklevel=2
+        )
         return
     if apart is None:
         for (a, b), mine, its in zip(pairs, teacher.shards, other.shards, strict=True):
             if mine.rows != its.rows:
                 warnings.warn(
                     f"{name}: {b} has {its.rows} rows and {a} has {mine.rows}; rows are paired by their number in the "
-                    "whole: are they of the same points?",
+                    "whole; do they hold the same points?",
                     stacklevel=2,
                 )
                 return

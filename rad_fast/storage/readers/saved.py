@@ -50,7 +50,7 @@ class Saved:
         while not self.classes and at < self.rows:  # the first list that is not missing says how long they are
             self.classes, at = int(self.read(at, min(self.rows, at + AT_ONCE)).shape[1]), at + AT_ONCE
         if self.classes < 2 and not wanted.flat:
-            raise ValueError(f"{path}: expected at least 2 columns, one a class, got lists of {self.classes}")
+            raise ValueError(f"{path}: expected at least 2 columns, one per class, got lists of {self.classes}")
         self.columns = self.columns._replace(classes=self.classes)
 
     def read(self, begin: int, end: int) -> Array:

@@ -1,4 +1,4 @@
-"""Text: .csv, a column a class."""
+"""Text: .csv, one column per class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked for in a file: logits, classes of the largest logits, or one number a row; and by which name."""
+"""What is looked for in a file: logits, classes of the largest logits, or one number per row; and by which name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from rad_fast import inputs
 
 BATCHES = ("batch", "part", "chunk", "shard", "block")  # stems of names of consecutive pieces of one matrix
-CLASSES = ("", "class", "c", "label", "logit", "logits", "col", "column")  # stems of names of columns, one a class
+CLASSES = ("", "class", "c", "label", "logit", "logits", "col", "column")  # stems of names of columns, one per class
 
 
 class Wanted(NamedTuple):
-    """``numbers``: "floats", "integers", or "any" of both. ``flat``: one number a row, in place of a matrix.
+    """``numbers``: "floats", "integers", or "any" of both. ``flat``: one number per row, in place of a matrix.
 
     ``names``: which of several that would do is meant, by what it is called; small letters.
     """
