@@ -9,7 +9,6 @@ import json
 import os
 import warnings
 import weakref
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,9 @@ DTYPES: dict[str, Any] = {
     "other": np.dtype("u1"),
 }
 MANIFEST = "manifest.json"
-VERSION = 2  # of the manifest
+VERSION = 3  # of the manifest
 MOST_SUMS = 1000  # in a manifest, which is written after every chunk
+SUMMED = 1 << 16  # items looked at together: they stay within the caches
 LEFTOVERS = ".rad-fast-*.tmp"  # of a writer that was killed
 MOST_AHEAD = 16 << 20  # rows made room for at once, beyond those that are needed
 
@@ -167,8 +167,8 @@ class ScoreFiles:
 
     def sums(self, begin: int, end: int, before: Sequence[int]) -> list[int]:
         """Checksums of each field up to a row, from those up to an earlier one."""
-        fields = [field.view(np.uint8).data for field in part(self.maps, begin, end) if field is not None]
-        return [zlib.crc32(field, old) for field, old in zip(fields, before, strict=True)]
+        fields = [field for field in part(self.maps, begin, end) if field is not None]
+        return [checksum(field, old) for field, old in zip(fields, before, strict=True)]
 
     def flush(self) -> None:
         """Have what was written reach the disk."""
@@ -190,6 +190,21 @@ class ScoreFiles:
         gain = np.memmap(self.path("gain"), DTYPES["gain"], "c", OFFSET, (self.rows,))
         gain[self.mask] = np.nan
         return Pieces([self.maps._replace(gain=gain)])
+
+
+def checksum(field: npt.NDArray[Any], before: int) -> int:
+    """The sum of a field's items, and their exclusive or: of their bits, 32 of each, the same however rows are cut.
+
+    At the speed of memory; a cyclic one takes ten times as long. What it tells is what happens to files: bits that
+    flip, blocks that read as zeros or as what was there before.
+    """
+    bits = field.view(f"u{field.itemsize}")
+    total, either = before & 0xFFFFFFFF, before >> 32
+    for begin in range(0, len(bits), SUMMED):
+        piece = np.asarray(bits[begin : begin + SUMMED])
+        total += int(np.add.reduce(piece, dtype=np.uint32))
+        either ^= int(np.bitwise_xor.reduce(piece))
+    return either << 32 | (total & 0xFFFFFFFF)
 
 
 def allocate(file: int, before: int, size: int) -> None:

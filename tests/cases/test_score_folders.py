@@ -159,6 +159,28 @@ def test_scores_that_were_damaged_are_computed_again_and_that_is_said(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("dtype", ["f4", "i4", "u1"])
+def test_checksums_are_the_same_however_rows_are_cut_and_tell_what_happens_to_files(monkeypatch, dtype):
+    monkeypatch.setattr(workdir, "SUMMED", 16)
+    values = np.random.default_rng(0).integers(1, 200, 1000).astype(dtype)
+    whole = workdir.checksum(values, 0)
+    before = 0
+    for part in np.array_split(values, [1, 16, 17, 500, 500, 999]):
+        before = workdir.checksum(part, before)
+    assert before == whole
+    assert 0 < whole < 2**64
+    for place in (0, 7, 999):
+        for bit in range(8 * values.itemsize):  # one that flipped
+            changed = values.copy()
+            changed.view("u1")[place * values.itemsize + bit // 8] ^= 1 << bit % 8
+            assert workdir.checksum(changed, 0) != whole
+    changed = values.copy()
+    changed[100:164] = 0  # a block that reads as zeros
+    assert workdir.checksum(changed, 0) != whole
+    assert workdir.checksum(values[:-1], 0) != whole
+    assert workdir.checksum(values[:0], whole) == whole
+
+
 def test_a_manifest_does_not_grow_with_the_number_of_chunks(here, monkeypatch):
     monkeypatch.setattr(workdir, "MOST_SUMS", 4)
     monkeypatch.setattr(cli.select, "CHUNK_BYTES", 20 * C * 4)

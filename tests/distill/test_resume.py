@@ -68,6 +68,37 @@ def test_a_teacher_that_fails_for_good_leaves_a_usable_state():
     assert teacher.points == made.queries == TOTAL
 
 
+class Doubtful(Teacher):
+    """Has no answer to points on one side of the plane."""
+
+    def __call__(self, batch):
+        return torch.where(batch[:, :1] > 0.3, torch.nan, super().__call__(batch))
+
+
+@pytest.mark.parametrize("again", ["in the same process", "from the journal"])
+def test_points_without_an_answer_are_not_asked_for_again(tmp_path, again):
+    """What was skipped was paid for, too."""
+    teacher = Doubtful()
+    stopped = []
+
+    def train(student, data):
+        if len(data) > 20 and not stopped:  # round 1, when all of its answers are there
+            stopped.append(len(data))
+            raise Killed
+        return student
+
+    given = {"teacher": teacher, "invalid": "skip", "train": train, "rounds": 1, "budget": 60}
+    made = ActiveDistiller(**arguments(**given, journal=tmp_path / "journal"))
+    with pytest.raises(Killed):
+        made.run()
+    asked = teacher.points
+    assert stopped[0] < 20 + 60  # some have no answer
+    if again == "from the journal":
+        made = ActiveDistiller(**arguments(**given, journal=tmp_path / "journal"))
+    made.run()
+    assert teacher.points == asked == made.queries
+
+
 @pytest.mark.parametrize("after", range(9))
 def test_killed_at_any_call_and_resumed(after, tmp_path):
     """Nine calls: five for the hold-out, two a round."""
