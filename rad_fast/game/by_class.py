@@ -26,13 +26,14 @@ def play(
     mine: Int64s | None = None,
 ) -> tuple[Equilibria, Int64s]:
     """The equilibrium of each class's game, and this rank's indices; ``mine``: how many points it has of each class."""
+    classes = len(found.quotas)
+    counts = class_counts(chunks, classes, kernels) if mine is None else mine
     if isinstance(kernels, Compiled) and isinstance(group, Alone):
-        how, classes = steps(), len(found.quotas)
-        counts = class_counts(chunks, classes, kernels) if mine is None else mine
-        stakes = counts, found.quotas, shares_of_mistakes(found, mistakes)
+        stakes, how = (counts, found.quotas, shares_of_mistakes(found, mistakes)), steps()
         done = kernels.play_by_class(chunks, stakes, others, running, how, drawn(max(how.sample, how.most_sampled)))
         if done is not None:
             return done
-    pools = ClassPools(chunks, len(found.quotas), kernels, mine)
-    answers = solve_by_class(pools if isinstance(group, Alone) else GroupPools(pools, group), found, mistakes)
+    pools = ClassPools(chunks, classes, kernels, counts)
+    everyones = pools if isinstance(group, Alone) else GroupPools(pools, counts, group)
+    answers = solve_by_class(everyones, found, mistakes)
     return answers, sample_by_key(chunks, answers, others, running, kernels, group)

@@ -7,16 +7,17 @@ points' place in the whole, every rank finds the very answer that one process wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from rad_fast.device.backends import Float32s
-from rad_fast.kernels.reference.game import Box, Sums
+from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
 
 from .pool import ArrayPool, counted, joined, spread
-from .solver import Counts
+from .solver import Ask, Counts, found_in, narrowing
 
 T = TypeVar("T")
 
@@ -86,36 +87,70 @@ def group_of(process_group: Any) -> Group:
 
 
 class GroupPool:
-    """The points of all ranks, in the order of the ranks, as the solver wants to see them."""
+    """The points of all ranks, in the order of the ranks, as the solver wants to see them.
 
-    def __init__(self, mine: ArrayPool, group: Group) -> None:
+    What it is asked for is ``work`` that every rank does, and what ``joined`` makes of all their results.
+    """
+
+    def __init__(self, mine: ArrayPool, group: Group, sizes: Sequence[int] | None = None) -> None:
         self.mine = mine
         self.group = group
-        self.sizes = group.exchange(lambda: mine.size)
+        self.sizes = group.exchange(lambda: mine.size) if sizes is None else sizes
         self.size = sum(self.sizes)
+        self.undecided: ArrayPool | None = None
 
     def peek(self, count: int) -> tuple[Float32s, Float32s]:
-        begin = sum(self.sizes[: self.group.rank])
-        places = spread(count, self.size)
-        here = places[(places >= begin) & (places < begin + self.mine.size)] - begin
-        parts = self.group.exchange(lambda: self.mine.at(here))
-        return joined([gain for gain, _ in parts]), joined([correctness for _, correctness in parts])
+        return self.asked("peek", count)  # type: ignore[no-any-return]
 
     def reduce(self, box: Box) -> tuple[Sums, GroupPool]:
-        undecided: list[ArrayPool] = []
-
-        def work() -> Sums:
-            sums, rest = self.mine.reduce(box)
-            undecided.append(rest)
-            return sums
-
-        total = Sums()
-        for sums in self.group.exchange(work):
-            total = total.add(sums)
-        return total, GroupPool(undecided[0], self.group)
+        return self.asked("reduce", box)  # type: ignore[no-any-return]
 
     def distinct(self) -> tuple[Float32s, Float32s, Counts]:
-        return counted(self.group.exchange(self.mine.distinct))
+        return self.asked("distinct")  # type: ignore[no-any-return]
+
+    def asked(self, name: str, *arguments: Any) -> Any:
+        return self.joined(name, self.group.exchange(lambda: self.work(name, *arguments)))
+
+    def work(self, name: str, *arguments: Any) -> Any:
+        """This rank's part of an answer."""
+        if name == "peek":
+            (count,) = arguments
+            begin, places = sum(self.sizes[: self.group.rank]), spread(count, self.size)
+            return self.mine.at(places[(places >= begin) & (places < begin + self.mine.size)] - begin)
+        if name == "reduce":
+            sums, self.undecided = self.mine.reduce(*arguments)
+            return sums, self.undecided.size
+        return self.mine.distinct()
+
+    def joined(self, name: str, parts: Sequence[Any]) -> Any:
+        """The answer, from those of all ranks."""
+        if name == "peek":
+            return joined([gain for gain, _ in parts]), joined([correctness for _, correctness in parts])
+        if name == "reduce" and self.undecided is not None:
+            total = Sums()
+            for sums, _ in parts:
+                total = total.add(sums)
+            return total, GroupPool(self.undecided, self.group, [size for _, size in parts])
+        return counted(parts)
+
+
+def solve_together(
+    pools: Sequence[GroupPool], budgets: Sequence[float], mistakes: Sequence[float], group: Group
+) -> list[Equilibrium]:
+    """The equilibria of many games, one on each pool, step by step together: a step is one exchange for all of them."""
+    games = [narrowing(*game) for game in zip(pools, repeat(Sums()), repeat(Box()), budgets, mistakes)]
+    answers: list[Equilibrium | None] = [None] * len(games)
+    asks = {number: next(game) for number, game in enumerate(games)}  # every game asks for points first
+    while asks:
+        everyone = group.exchange(lambda: [ask.pool.work(ask.name, *ask.arguments) for ask in asks.values()])  # noqa: B023
+        going: dict[int, Ask] = {}
+        for (number, ask), parts in zip(asks.items(), zip(*everyone, strict=True), strict=True):
+            try:
+                going[number] = games[number].send(ask.pool.joined(ask.name, parts))
+            except StopIteration as done:
+                answers[number] = done.value
+        asks = going
+    return [found_in(answer) for answer in answers]
 
 
 def common(group: Group, what: str, mine: Any) -> None:

@@ -7,19 +7,21 @@ with its quota as budget and its share of the mistakes; each class's points are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rad_fast.device.backends import Backend
 from rad_fast.kernels.reference import quotas as shared_out
-from rad_fast.kernels.reference.game import NOTHING, Equilibria
+from rad_fast.kernels.reference.game import NOTHING, Equilibria, Equilibrium
 from rad_fast.kernels.reference.score import Points
 
-from .group import Group, GroupPool
+from .group import Group, GroupPool, solve_together
 from .pool import ArrayPool
-from .solver import Pool, on_grid, solve
+from .solver import DIRECT, on_grid, solve
+
+TOGETHER = 1 << 20  # points that a message of many games may hold: 8 MiB
 
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -65,12 +67,6 @@ def weights_of(asked: Any, points: Int64s, labelled: int | None) -> Float64s:
     return np.asarray(asked, np.float64)
 
 
-class Pools(Protocol):
-    """The points of each class, wherever they are."""
-
-    def of(self, k: int) -> Pool: ...
-
-
 class ClassPools:
     """Points in chunks, each class's brought together: 8 bytes per point; none where one class has all of them."""
 
@@ -96,13 +92,33 @@ class ClassPools:
 
 
 class GroupPools:
-    """The points of each class on all ranks."""
+    """The points of each class on all ranks; ``counts``: how many this rank has of each class."""
 
-    def __init__(self, mine: ClassPools, group: Group) -> None:
+    def __init__(self, mine: ClassPools, counts: Int64s, group: Group) -> None:
         self.mine, self.group = mine, group
+        self.sizes = np.array(group.exchange(lambda: counts))
 
     def of(self, k: int) -> GroupPool:
-        return GroupPool(self.mine.of(k), self.group)
+        return GroupPool(self.mine.of(k), self.group, self.sizes[:, k].tolist())
+
+    def solve(self, found: Shares, mistakes: list[float]) -> list[Equilibrium]:
+        """The equilibrium of each class; as many games at a time as send no more than TOGETHER points a step."""
+        answers = [NOTHING] * len(found.quotas)
+        batches: list[list[int]] = [[]]
+        sent = 0
+        for k in np.flatnonzero(found.quotas).tolist():
+            points = min(int(self.sizes[:, k].sum()), DIRECT)
+            if batches[-1] and sent + points > TOGETHER:
+                batches.append([])
+                sent = 0
+            batches[-1].append(k)
+            sent += points
+        for batch in batches:
+            pools, budgets = [self.of(k) for k in batch], [float(found.quotas[k]) for k in batch]
+            solved = solve_together(pools, budgets, [mistakes[k] for k in batch], self.group)
+            for k, answer in zip(batch, solved, strict=True):
+                answers[k] = answer
+        return answers
 
 
 def class_counts(chunks: Sequence[Points], classes: int, kernels: Backend) -> Int64s:
@@ -113,9 +129,12 @@ def class_counts(chunks: Sequence[Points], classes: int, kernels: Backend) -> In
     return total
 
 
-def solve_by_class(pools: Pools, found: Shares, mistakes: float) -> Equilibria:
+def solve_by_class(pools: ClassPools | GroupPools, found: Shares, mistakes: float) -> Equilibria:
     """Each class's equilibrium; class k has its quota, and mistakes in proportion to its points."""
-    answers, each = [NOTHING] * len(found.quotas), shares_of_mistakes(found, mistakes).tolist()
+    each = shares_of_mistakes(found, mistakes).tolist()
+    if isinstance(pools, GroupPools):
+        return Equilibria(*np.array(pools.solve(found, each)).T.copy())
+    answers = [NOTHING] * len(found.quotas)
     for k in np.flatnonzero(found.quotas).tolist():
         answers[k] = solve(pools.of(k), float(found.quotas[k]), each[k])
     return Equilibria(*np.array(answers).T.copy())

@@ -21,7 +21,7 @@ Game: Baykal, Trinh, Iliopoulos, Menghani, Vee, Robust Active Distillation, ICLR
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, overload
 
@@ -76,6 +76,17 @@ class Pool(Protocol):
         """The distinct pairs of gain and correctness, in ascending order, and how many points have each."""
 
 
+class Ask(NamedTuple):
+    """What a search asks of a pool: one of the methods above."""
+
+    pool: Any
+    name: str
+    arguments: tuple[Any, ...]
+
+
+Narrowing = Generator[Ask, Any, "Equilibrium | None"]
+
+
 class Steps(NamedTuple):
     """How the solver goes about it; none of it changes the answer."""
 
@@ -102,7 +113,11 @@ def solve(pool: Pool, budget: float, mistakes: float) -> Equilibrium:
         found = solved(budget, mistakes, steps())
         if found is not None:
             return found
-    answer = narrow(pool, Sums(), Box(), budget, mistakes)
+    return found_in(narrow(pool, Sums(), Box(), budget, mistakes))
+
+
+def found_in(answer: Equilibrium | None) -> Equilibrium:
+    """An answer that is looked for everywhere is found."""
     if answer is None:
         raise RuntimeError("the game has no equilibrium within its bounds: gains or correctness are outside [0, 1]")
     return answer
@@ -122,31 +137,59 @@ def on_grid(mistakes: Any) -> Any:
 
 def narrow(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float) -> Equilibrium | None:
     """The equilibrium if it lies in ``box``, from the sums over the decided points and the ``pool`` of the others."""
+    steps = narrowing(pool, known, box, budget, mistakes)
+    try:
+        ask = next(steps)
+        while True:
+            ask = steps.send(getattr(ask.pool, ask.name)(*ask.arguments))
+    except StopIteration as done:
+        answer: Equilibrium | None = done.value
+        return answer
+
+
+def narrowing(pool: Any, known: Sums, box: Box, budget: float, mistakes: float) -> Narrowing:
+    """The same, step by step: it yields what it asks of a pool and is sent the answer.
+
+    So many games on pools of many ranks can ask together.
+    """
     if mistakes == 0:  # the value's slope is never negative
         box = box._replace(price_low=1.0)
     if pool.size <= DIRECT:
-        return Game(*pool.peek(pool.size), None, box).solve(known, budget, mistakes)
+        gain, correctness = yield Ask(pool, "peek", (pool.size,))
+        return Game(gain, correctness, None, box).solve(known, budget, mistakes)
     for deviations in DEVIATIONS:
-        smaller = estimate(pool, known, box, budget, mistakes, deviations)
-        sums, undecided = pool.reduce(smaller)
+        sampled = max(SAMPLE, min(pool.size // SPARED, MOST_SAMPLED))
+        gain, correctness = yield Ask(pool, "peek", (sampled,))
+        smaller = estimate(gain, correctness, pool.size, known, box, budget, mistakes, deviations)
+        sums, undecided = yield Ask(pool, "reduce", (smaller,))
         if undecided.size > SHRINKS * pool.size:
             break
-        answer = narrow(undecided, known.add(sums), smaller, budget, mistakes)
+        answer = yield from narrowing(undecided, known.add(sums), smaller, budget, mistakes)
         if answer is not None:
             return answer
-    return Game(*pool.distinct(), box).solve(known, budget, mistakes)
+    gain, correctness, counts = yield Ask(pool, "distinct", ())
+    return Game(gain, correctness, counts, box).solve(known, budget, mistakes)
 
 
-def estimate(pool: Pool, known: Sums, box: Box, budget: float, mistakes: float, deviations: float) -> Box:
-    """A box that holds the equilibrium but for bad luck: searched on a sample, budget and mistakes moved both ways.
+def estimate(
+    gain: Float32s,
+    correctness: Float32s,
+    size: int,
+    known: Sums,
+    box: Box,
+    budget: float,
+    mistakes: float,
+    deviations: float,
+) -> Box:
+    """A box that holds the equilibrium but for bad luck: searched on a sample of ``size`` points, budget and mistakes
+    moved both ways.
 
     It needs no proof: a search ends where what is undecided is less than the sample errs by.
     """
-    gain, correctness = pool.peek(max(SAMPLE, min(pool.size // SPARED, MOST_SAMPLED)))
     points, limits = whole_units(gain, correctness, None), Bounds.of(box)
     if len(points.gain) == 0:
         return box  # nearly all points are left out: adding up within the same box drops them
-    part = len(gain) / pool.size
+    part = len(gain) / size
     middle = Demand(*(int(units * part) for units in demand(known, budget, mistakes)))
     spot = search(points, middle, limits)
     fill, slope = (int(deviations * error * 2.0**PROBABILITY_BITS) for error in spread(points, middle, spot))

@@ -168,13 +168,44 @@ def test_what_goes_over_the_group_does_not_grow_with_the_points(monkeypatch):
 
     def watched(self, work):
         results = exchange(self, work)
-        seen.extend(len(value[0]) for value in results if isinstance(value, tuple) and isinstance(value[0], np.ndarray))
+        answers = [answer for value in results if isinstance(value, list) for answer in value]  # of many games together
+        tuples = [answer for answer in answers if isinstance(answer, tuple)]
+        seen.extend(len(answer[0]) for answer in tuples if isinstance(answer[0], np.ndarray))
         return results
 
     monkeypatch.setattr(Group, "exchange", watched)
     fit_on_ranks(monkeypatch, [0, N // 3, N])
     assert seen, "samples went over the group"
     assert max(seen) <= solver.DIRECT
+
+
+def test_a_step_of_all_classes_games_is_one_exchange(monkeypatch):
+    """Not one a class: what ranks wait for each other for does not grow with the classes."""
+    asked = []
+    exchange = Group.exchange
+
+    def counted(self, work):
+        if self.rank == 0:
+            asked[-1] += 1
+        return exchange(self, work)
+
+    monkeypatch.setattr(Group, "exchange", counted)
+    pools = [np.random.default_rng(3).normal(0, 4, size=(20_000, classes)).astype(np.float32) for classes in (3, 40)]
+    expected = [rad_fast.Selector(BUDGET).fit(logits).indices for logits in pools]
+    for logits, whole in zip(pools, expected, strict=True):
+        asked.append(0)
+        cuts = [0, 9_000, 20_000]
+        parts = fit_on_ranks(monkeypatch, cuts, logits=lambda rank: logits[cuts[rank] : cuts[rank + 1]])  # noqa: B023
+        union = np.concatenate([part.indices + cut for part, cut in zip(parts, cuts[:-1], strict=True)])
+        np.testing.assert_array_equal(union, whole)
+    assert asked[0] == asked[1]
+
+
+def test_many_games_are_played_in_batches(monkeypatch):
+    monkeypatch.setattr("rad_fast.game.quotas.TOGETHER", 30_000)  # a class or two at a time
+    parts = fit_on_ranks(monkeypatch, [0, N // 3, N])
+    union = np.concatenate([part.indices + cut for part, cut in zip(parts, (0, N // 3), strict=True)])
+    np.testing.assert_array_equal(union, WHOLE.indices)
 
 
 PROGRAM = """

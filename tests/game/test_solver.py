@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,14 +100,14 @@ def test_a_box_that_misses_costs_a_pass_and_never_the_answer(
 ) -> None:
     misses = 0
 
-    def counting(*arguments: object) -> Equilibrium | None:
+    def counting(*arguments: Any) -> solver.Narrowing:
         nonlocal misses
-        answer = narrow(*arguments)
+        answer = yield from narrowing(*arguments)
         misses += answer is None
         return answer
 
-    narrow = solver.narrow
-    monkeypatch.setattr(solver, "narrow", counting)
+    narrowing = solver.narrowing
+    monkeypatch.setattr(solver, "narrowing", counting)
     monkeypatch.setattr(solver, "DEVIATIONS", (deviations, deviations))
     for game in games(600, seed=300, most_points=120):
         answer = solve(game, reference)
