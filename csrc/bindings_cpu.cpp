@@ -121,7 +121,7 @@ Count score(std::uintptr_t logits_address, int dtype, std::int64_t rows, std::in
       const std::int64_t first = index * block;
       const Scores out{pointer<float>(margin) + first, pointer<float>(confidence) + first,
                        pointer<std::int32_t>(label) + first,
-                       given_probability ? pointer<float>(given_probability) + first : nullptr};
+                       given_probability ? pointer<float>(given_probability) + first : nullptr, nullptr};
       kernels.score(logits, first, std::min(block, rows - first), given ? pointer<const std::int32_t>(given) + first : nullptr,
                     out, invalid[static_cast<std::size_t>(thread)]);
     });

@@ -10,7 +10,7 @@
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
 
-constexpr int at_a_time = lanes == 16 ? 4 : 2;  // exponentials: with more of them the registers of AVX2 do not suffice
+constexpr int at_a_time = 2;  // exponentials: with more of them the registers of AVX2 do not suffice; AVX-512 is no faster
 
 #if defined(__AVX2__) && defined(__FMA__)
 
@@ -40,12 +40,12 @@ RAD_FAST_INLINE void exponential_factors(Float (&d)[n], Float (&power)[n], Float
   for (int i = 0; i < n; ++i) shifted[i] = multiply_add(d[i], broadcast(lanes * log2_e), whole);
   for (int i = 0; i < n; ++i) k[i] = shifted[i] - whole;
   for (int i = 0; i < n; ++i) d[i] = multiply_add(k[i], broadcast(-ln_2 / lanes), d[i]);
-  for (int i = 0; i < n; ++i) power[i] = power_of_table((Int)shifted[i]);
   for (int i = 0; i < n; ++i)
     near_one[i] = multiply_add(d[i], broadcast(lanes == 16 ? exp_3_sixteenth : exp_3_eighth),
                                broadcast(lanes == 16 ? exp_2_sixteenth : exp_2_eighth));
   for (int i = 0; i < n; ++i) near_one[i] = multiply_add(near_one[i], d[i], broadcast(1.0f));
   for (int i = 0; i < n; ++i) near_one[i] = multiply_add(near_one[i], d[i], broadcast(1.0f));
+  for (int i = 0; i < n; ++i) power[i] = power_of_table((Int)shifted[i]);
 }
 
 // exp(x) for x <= 0: 1 at 0, 0 below exp_lowest.

@@ -18,9 +18,9 @@ constexpr int batch_bytes = 24 << 10;  // of the rows of a batch: half of L1
 constexpr int batch_least = 10;        // rows: with fewer, blocks are faster (C > 614 in float32)
 constexpr int block_classes = 4096;    // 16 KiB of float32: the block and the one being prefetched fit L1
 constexpr int cell_classes = 8 * lanes;
-// Elements summed plainly, 8 additions in two accumulators, before they join a sum that keeps its rounding errors: each addition
+// Elements summed plainly, 32 additions in two accumulators, before they join a sum that keeps its rounding errors: each addition
 // to the maximum's 1 may err by 2^-24, and PyTorch's error is to be met at every length and level.
-constexpr int chain = 16 * lanes;
+constexpr int chain = 64 * lanes;
 
 // Calls step(a, b, position of the pair's first element) for all of row[first .. end - 1]. The last, partial pair is loaded
 // so that it ends at `end`, with -inf in the lanes that were already seen; hence end >= 2 lanes is needed.
@@ -113,29 +113,28 @@ RAD_FAST_INLINE void look_into_cell(const T* row, int64_t first, int64_t end, ty
   label = lesser(plus(label_a, position_a), plus(label_b, position_b));
 }
 
-// exp(row[first .. end - 1] - top), summed. The elements `ahead` of them are asked for meanwhile.
+// exp(row[first .. end - 1] - top), summed. The elements `ahead` of them are asked for meanwhile, little by little.
 template <class T>
 RAD_FAST_INLINE Sum sum_exponentials(const T* row, int64_t first, int64_t end, typename Compared<T>::Vector top, int64_t ahead) {
+  constexpr int step = at_a_time * lanes;
   typename Compared<T>::Vector x[at_a_time];
   Sum sum;
-  int64_t at = first;
-  for (; at + chain <= end; at += chain) {
-    for (int k = 0; k < chain * int{sizeof(T)}; k += 64) __builtin_prefetch(reinterpret_cast<const char*>(row + ahead + at) + k);
+  for (int64_t at = first; at < end;) {
+    const int64_t chain_end = end - at < chain ? end : at + chain;
     Float some[2] = {};
 #pragma GCC unroll 1
-    for (int i = 0; i < chain; i += at_a_time * lanes) {
-      for (int k = 0; k < at_a_time; k += 2) load_pair(row + at + i + k * lanes, x[k], x[k + 1]);
+    for (; at + step <= chain_end; at += step) {
+      prefetch(row + ahead + at, step);
+      for (int k = 0; k < at_a_time; k += 2) load_pair(row + at + k * lanes, x[k], x[k + 1]);
       add_exponentials(x, top, some);
     }
-    sum.add(some[0] + some[1]);
-  }
-  if (at < end) {
-    prefetch(row + ahead + at, end - at);
-    Float some[2] = {};
-    for_pairs(row, at, end, [&](auto a, auto b, int64_t) __attribute__((always_inline)) {
-      const decltype(a) pair[] = {a, b};
-      add_exponentials(pair, top, some);
-    });
+    if (at < chain_end) {
+      for_pairs(row, at, chain_end, [&](auto a, auto b, int64_t) __attribute__((always_inline)) {
+        const decltype(a) pair[] = {a, b};
+        add_exponentials(pair, top, some);
+      });
+      at = chain_end;
+    }
     sum.add(some[0] + some[1]);
   }
   return sum;

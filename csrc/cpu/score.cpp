@@ -85,7 +85,8 @@ void score_rows(const Logits& z, int64_t first, int64_t count, const int32_t* gi
     if (in_lanes) {
       const int64_t top_of_tile = (stride > 0 ? row + lanes - 1 : row) * stride + padded;
       score_short(rows, stride, static_cast<int>(z.classes), tile_rows == lanes && top_of_tile <= highest, tile_given,
-                  tile_rows, tile);
+                  tile_rows, out.other != nullptr, tile);
+      if (out.other) store_some(reinterpret_cast<float*>(out.other + at), load<Float>(tile.other), tile_rows);
     } else if (in_batches) {
       score_batch(rows, stride, static_cast<int>(z.classes), tile_given, tile_rows, tile);
     } else {
@@ -114,14 +115,17 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
   alignas(64) float student_margin[appraise_rows + lanes], student_confidence[appraise_rows + lanes];
   alignas(64) float student_given[appraise_rows + lanes];
   alignas(64) int32_t label[appraise_rows + lanes], student_label[appraise_rows + lanes];
+  alignas(64) int32_t others[appraise_rows + lanes];
   float* const numbers[] = {margin, confidence, student_margin, student_confidence, student_given};
   for (float* buffer : numbers) store(buffer + count, Float{});
   store(label + count, Int{});
   store(student_label + count, Int{});
   const bool with_student = task.student.data != nullptr;
-  score(task.teacher, first, count, nullptr, Scores{margin, confidence, label, nullptr}, teacher_invalid);
+  const int64_t learner_classes = with_student ? task.student.classes : task.teacher.classes;
+  int32_t* const other = task.other && learner_classes <= lane_classes ? others : nullptr;
+  score(task.teacher, first, count, nullptr, Scores{margin, confidence, label, nullptr, with_student ? nullptr : other}, teacher_invalid);
   if (with_student)
-    score(task.student, first, count, label, Scores{student_margin, student_confidence, student_label, student_given},
+    score(task.student, first, count, label, Scores{student_margin, student_confidence, student_label, student_given, other},
           student_invalid);
 
   const Correctness& model = task.correctness;
@@ -160,9 +164,13 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
   }
   if (!task.other) return;
   const bool alike = !with_student || task.student.classes == task.teacher.classes;
-  likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + first);
-  for (int64_t i = 0; i < count; ++i)
+  if (!other)
+    likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + first);
+  for (int64_t i = 0; i < count; ++i) {
+    // Where the student's label is not the teacher's, it is the likeliest other class.
+    if (other) task.other[first + i] = static_cast<std::uint8_t>(alike && label[i] == learner_label[i] ? other[i] : learner_label[i]);
     if (task.label[first + i] < 0) task.other[first + i] = 0;
+  }
 }
 
 void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {

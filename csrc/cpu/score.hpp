@@ -20,6 +20,7 @@ struct Scores {
   float* confidence;
   std::int32_t* label;
   float* given_probability;  // may be null
+  std::int32_t* other;       // the likeliest class besides the label, of short rows; may be null
 };
 
 // Rows with NaN, +inf, or nothing finite.

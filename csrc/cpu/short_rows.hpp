@@ -12,18 +12,62 @@ namespace RAD_FAST_LEVEL {
 
 constexpr int lane_classes = 112;  // measured: at C = 100 a fifth faster than the second way, at C = 128 a tenth slower
 
+// Each plain addition to the maximum's 1 may err by 2^-24: no more than 16 in either of two sums, and these are added exactly.
+constexpr int plain_classes = 32;
 constexpr int padded_bytes = lane_classes * 8;  // of a row in the copy for the array's last rows
 
 // The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a fifth of
-// its speed. About 2 KiB ahead hide a miss; with 1 or 4 KiB it is no faster, with 8 slower.
+// its speed. What is asked for lies `ahead_bytes` past the tile; with 2 KiB C = 100 is slower by a half, with 8 KiB none is faster.
+// Rows without gaps are asked for little by little while the tile is worked on: all at once they fill the queue of misses, and C = 64
+// takes twice as long.
+constexpr int64_t ahead_bytes = 4096;
+
 template <class T>
-RAD_FAST_INLINE void prefetch_tile(const T* rows, int64_t stride, int64_t classes) {
-  if (stride == classes) {
-    prefetch(rows + 2048 / sizeof(T), lanes * classes);
-  } else {
-    const int64_t tiles = 1 + 2048 / (lanes * classes * int64_t{sizeof(T)});
-    for (int r = 0; r < lanes; ++r) prefetch(rows + (tiles * lanes + r) * stride, classes);
+RAD_FAST_INLINE void prefetch_apart(const T* rows, int64_t stride, int64_t classes) {
+  const int64_t tiles = 1 + ahead_bytes / 2 / (lanes * classes * int64_t{sizeof(T)});
+  for (int r = 0; r < lanes; ++r) prefetch(rows + (tiles * lanes + r) * stride, classes);
+}
+
+// Of every lane's row: the two largest so far, and the four columns (the first of such) that hold the largest.
+template <class T>
+struct Leaders {
+  using Vector = typename Compared<T>::Vector;
+  typename Compared<T>::Index first_column;
+  Vector top1, top2, kept[4];
+};
+
+// Takes in four columns, the first of which is number `at`; of these `left` exist. Four at a time: 17 operations, where the two
+// largest and the label followed one by one take 24.
+template <class T>
+RAD_FAST_INLINE void include_four(Leaders<T>& so_far, const typename Compared<T>::Scalar* columns, int at, int left) {
+  using Vector = typename Compared<T>::Vector;
+  Vector x[4];
+  for (int k = 0; k < 4; ++k) {
+    if (k < left)
+      load_lanes(columns + k * lanes, x[k]);
+    else
+      set(x[k], -static_cast<typename Compared<T>::Scalar>(infinity));
   }
+  const Vector even = maximum(x[0], x[1]), odd = maximum(x[2], x[3]);
+  const Vector highest = maximum(even, odd);
+  const Vector second = maximum(minimum(even, odd), maximum(minimum(x[0], x[1]), minimum(x[2], x[3])));
+  typename Compared<T>::Index j;
+  set(j, at);
+  so_far.first_column = where_greater(highest, so_far.top1, j, so_far.first_column);
+  for (int k = 0; k < 3; ++k) so_far.kept[k] = where_greater(highest, so_far.top1, x[k], so_far.kept[k]);
+  so_far.top2 = maximum(maximum(so_far.top2, second), minimum(so_far.top1, highest));
+  so_far.top1 = maximum(so_far.top1, highest);
+}
+
+template <class T>
+RAD_FAST_INLINE typename Compared<T>::Index label_of(const Leaders<T>& leaders) {
+  typename Compared<T>::Index within, k;
+  set(within, 3);
+  for (int i = 2; i >= 0; --i) {
+    set(k, i);
+    within = where_equal(leaders.kept[i], leaders.top1, k, within);
+  }
+  return plus(leaders.first_column, within);
 }
 
 // exp(column - top) of `n` columns joins the sums.
@@ -34,60 +78,101 @@ RAD_FAST_INLINE void add_columns(const Scalar* columns, V top, Float (&sums)[2])
   add_exponentials(x, top, sums);
 }
 
+// The first class besides `label` whose logit is `top2`.
 template <class T>
-RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, const int32_t* given, int count, Tile& tile) {
+RAD_FAST_INLINE Int other_of(const typename Compared<T>::Scalar* columns, int classes, Int label, typename Compared<T>::Vector top2) {
+  typename Compared<T>::Vector x;
+  typename Compared<T>::Index other, j;
+  set(other, 0);
+  for (int c = classes - 1; c >= 0; --c) {
+    load_lanes(columns + c * lanes, x);
+    set(j, c);
+    other = where_equal(rule_out(x, label == c), top2, j, other);
+  }
+  return to_int(other);
+}
+
+template <class T>
+RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, const int32_t* given, int count, const T* ahead,
+                                    bool with_other, Tile& tile) {
   using Scalar = typename Compared<T>::Scalar;
-  typename Compared<T>::Vector top1, top2, odd1, odd2, x;
-  typename Compared<T>::Index label, odd_label, j, one;
+  constexpr int group = 16 / sizeof(T), step = group < 4 ? 4 : group;
   alignas(64) Scalar columns[lane_classes * lanes];
-  transpose(rows, stride, classes, columns);
-
-  // Even and odd columns apart: two chains of maxima, as one alone would wait for its own latency.
-  load_lanes(columns, top1);
-  load_lanes(columns + lanes, odd1);
-  set(top2, -static_cast<Scalar>(infinity));
-  odd2 = top2;
-  set(label, 0);
-  set(odd_label, 1);
-  j = one = odd_label;
-  for (int at = 2; at < classes; at += 2) {
-    load_lanes(columns + at * lanes, x);
-    j = plus(j, one);
-    label = where_greater(x, top1, j, label);
-    include(top1, top2, x);
-    j = plus(j, one);
-    if (at + 1 == classes) break;
-    load_lanes(columns + (at + 1) * lanes, x);
-    odd_label = where_greater(x, odd1, j, odd_label);
-    include(odd1, odd2, x);
+  Leaders<T> leaders;
+  set(leaders.top1, -static_cast<Scalar>(infinity));
+  leaders.top2 = leaders.kept[0] = leaders.kept[1] = leaders.kept[2] = leaders.top1;
+  set(leaders.first_column, 0);
+  for (int c = 0; c < classes; c += step) {
+    for (int k = c; k < c + step && k < classes; k += group) transpose_group(rows + k, stride, classes - k, columns + k * lanes);
+    for (int k = c; k < c + step && k < classes; k += 4) include_four(leaders, columns + k * lanes, k, classes - k);
   }
-  const auto first_of_both = lesser(label, odd_label);
-  label = where_greater(odd1, top1, odd_label, label);
-  label = where_equal(odd1, top1, first_of_both, label);
-  merge_top(top1, top2, odd1, odd2);
+  const auto top1 = leaders.top1, top2 = leaders.top2;
+  const auto label = label_of(leaders);
 
-  Sum sum;  // by eights, in two sums: each plain addition to the maximum's 1 may err by 2^-24
-  int c = 0;
-  for (; c + 8 <= classes; c += 8) {
+  Sum sum;
+  for (int from = 0; from < classes; from += plain_classes) {
+    const int end = classes - from < plain_classes ? classes : from + plain_classes;
     Float some[2] = {};
-    for (int k = 0; k < 8; k += at_a_time) add_columns<at_a_time>(columns + (c + k) * lanes, top1, some);
-    sum.add(some[0] + some[1]);
-  }
-  if (c < classes) {
-    Float some[2] = {};
-    if (classes & 4) add_columns<4>(columns + c * lanes, top1, some);
-    if (classes & 2) add_columns<2>(columns + (c + (classes & 4)) * lanes, top1, some);
-    if (classes & 1) add_columns<1>(columns + (classes - 1) * lanes, top1, some);
-    sum.add(some[0] + some[1]);
+    int c = from;
+#pragma GCC unroll 1
+    for (; c + 8 <= end; c += 8) {
+      prefetch(ahead + c * lanes, 8 * lanes);
+      for (int k = 0; k < 8; k += at_a_time) add_columns<at_a_time>(columns + (c + k) * lanes, top1, some);
+    }
+    if (c < end) {
+      prefetch(ahead + c * lanes, (end - c) * lanes);
+      if (end & 4) add_columns<4>(columns + c * lanes, top1, some);
+      if (end & 2) add_columns<2>(columns + (c + (end & 4)) * lanes, top1, some);
+      if (end & 1) add_columns<1>(columns + (end - 1) * lanes, top1, some);
+    }
+    if (from == 0)
+      sum.sum = some[0];
+    else
+      sum.add(some[0]);
+    sum.add(some[1]);
   }
   store(tile.sum, sum.sum);
   store(tile.lost, sum.lost);
   store(tile.second, difference(top2, top1));
   store(tile.label, to_int(label));
+  if (with_other) store(tile.other, other_of<T>(columns, classes, to_int(label), top2));
   if (given) {
     alignas(64) Scalar tops[lanes];
     store_lanes(tops, top1);
     for (int r = 0; r < count; ++r) tile.given[r] = given_difference(rows + r * stride, classes, given[r], tops[r]);
+  }
+}
+
+// Two classes: one exponential, and nothing to search for.
+template <class T>
+RAD_FAST_INLINE void score_two(const T* rows, int64_t stride, const int32_t* given, int count, const T* ahead, bool with_other,
+                               Tile& tile) {
+  using Scalar = typename Compared<T>::Scalar;
+  constexpr int group = 16 / sizeof(T);
+  typename Compared<T>::Vector x, y;
+  typename Compared<T>::Index zero, one;
+  alignas(64) Scalar columns[group * lanes];
+  prefetch(ahead, 2 * lanes);
+  transpose_group(rows, stride, 2, columns);
+  load_lanes(columns, x);
+  load_lanes(columns + lanes, y);
+  set(zero, 0);
+  set(one, 1);
+  const auto top1 = maximum(x, y);
+  const Int label = to_int(where_greater(y, x, one, zero));
+  const Float invalid = difference(top1, top1);  // 0, or NaN where the largest is infinite
+  const Float apart = difference(x, y);          // NaN where either is, or both are the same infinity
+  const Float second = (Float)((Bits)apart | 0x80000000u);
+  const Float e = exponential(second), sum = e + 1.0f + invalid;
+  store(tile.sum, sum);
+  store(tile.lost, e - (sum - 1.0f));
+  store(tile.second, second);
+  store(tile.label, label);
+  if (with_other) store(tile.other, 1 - label);
+  if (given) {
+    alignas(64) Scalar tops[lanes];
+    store_lanes(tops, top1);
+    for (int r = 0; r < count; ++r) tile.given[r] = given_difference(rows + r * stride, 2, given[r], tops[r]);
   }
 }
 
@@ -100,10 +185,13 @@ RAD_FAST_INLINE int64_t padded_classes(int64_t classes) {
 // `count` rows of at most lane_classes; `whole`: there are `lanes` of them, and padded_classes of each may be read.
 template <class T>
 RAD_FAST_INLINE void score_short(const T* rows, int64_t stride, int classes, bool whole, const int32_t* given, int count,
-                                 Tile& tile) {
+                                 bool with_other, Tile& tile) {
+  const T* ahead = rows;  // nothing new
   alignas(64) char copy[lanes * padded_bytes];
-  if (whole) {
-    prefetch_tile(rows, stride, classes);
+  if (whole && stride == classes) {
+    ahead = rows + lanes * int64_t{classes} + ahead_bytes / int64_t{sizeof(T)};
+  } else if (whole) {
+    prefetch_apart(rows, stride, classes);
   } else {  // reading whole groups would pass the end of the array: the same on a padded copy
     const int64_t padded = padded_classes<T>(classes);
     __builtin_memset(copy, 0, static_cast<unsigned long>(lanes * padded) * sizeof(T));
@@ -113,12 +201,11 @@ RAD_FAST_INLINE void score_short(const T* rows, int64_t stride, int classes, boo
     rows = reinterpret_cast<const T*>(copy);
     stride = padded;
   }
-  // The commonest are told to the compiler, which unrolls the loops and keeps the columns in registers: C = 10 is a tenth
-  // faster by that, C = 2 a fifth.
+  // The commonest is told to the compiler, which unrolls the loops: C = 10 is a tenth faster by that.
   switch (classes) {
-    case 2: return score_in_lanes(rows, stride, 2, given, count, tile);
-    case 10: return score_in_lanes(rows, stride, 10, given, count, tile);
-    default: return score_in_lanes(rows, stride, classes, given, count, tile);
+    case 2: return score_two(rows, stride, given, count, ahead, with_other, tile);
+    case 10: return score_in_lanes(rows, stride, 10, given, count, ahead, with_other, tile);
+    default: return score_in_lanes(rows, stride, classes, given, count, ahead, with_other, tile);
   }
 }
 

@@ -242,6 +242,10 @@ RAD_FAST_INLINE Int where_greater(Float x, Float y, Int j, Int otherwise) { retu
 RAD_FAST_INLINE Longs where_greater(Doubles x, Doubles y, Longs j, Longs otherwise) {
   return {x.low > y.low ? j.low : otherwise.low, x.high > y.high ? j.high : otherwise.high};
 }
+RAD_FAST_INLINE Float where_greater(Float x, Float y, Float a, Float otherwise) { return x > y ? a : otherwise; }
+RAD_FAST_INLINE Doubles where_greater(Doubles x, Doubles y, Doubles a, Doubles otherwise) {
+  return {x.low > y.low ? a.low : otherwise.low, x.high > y.high ? a.high : otherwise.high};
+}
 RAD_FAST_INLINE Int where_equal(Float x, Float y, Int j, Int otherwise) { return x == y ? j : otherwise; }
 RAD_FAST_INLINE Longs where_equal(Doubles x, Doubles y, Longs j, Longs otherwise) {
   return {x.low == y.low ? j.low : otherwise.low, x.high == y.high ? j.high : otherwise.high};
@@ -262,6 +266,15 @@ RAD_FAST_INLINE Longs lesser(Longs a, Longs b) {
 RAD_FAST_INLINE Int to_int(Int a) { return a; }
 RAD_FAST_INLINE Int to_int(Longs a) {
   return join<Int>(__builtin_convertvector(a.low, NarrowInt), __builtin_convertvector(a.high, NarrowInt));
+}
+
+// NaN, which equals nothing, in the lanes of the mask `out`.
+RAD_FAST_INLINE Float rule_out(Float x, Int out) { return (Float)((Int)x | out); }
+RAD_FAST_INLINE Doubles rule_out(Doubles x, Int out) {
+  NarrowInt low, high;
+  __builtin_memcpy(&low, &out, sizeof low);
+  __builtin_memcpy(&high, reinterpret_cast<const char*>(&out) + sizeof low, sizeof high);
+  return {(Double)((Long)x.low | __builtin_convertvector(low, Long)), (Double)((Long)x.high | __builtin_convertvector(high, Long))};
 }
 
 // Bit i: a[i] == b[i].

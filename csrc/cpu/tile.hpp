@@ -13,6 +13,7 @@ struct Tile {
   alignas(64) float second[lanes];  // top2 - top1
   alignas(64) float given[lanes];   // z[given label] - top1
   alignas(64) int32_t label[lanes];
+  alignas(64) int32_t other[lanes];  // the likeliest class besides the label; of short rows alone, and where it is asked for
 };
 
 constexpr int32_t no_label = 0x3fffffff;  // above every label of a batch, and with room for a position to be added

@@ -118,7 +118,7 @@ void score_as(DType dtype, std::int64_t rows, std::int64_t classes) {
     set_level(candidate.name);
     Invalid invalid{0, -1};
     candidate.score->score(z, 0, rows, given.data(),
-                           Scores{margin.data(), confidence.data(), label.data(), given_probability.data()}, invalid);
+                           Scores{margin.data(), confidence.data(), label.data(), given_probability.data(), nullptr}, invalid);
     for (const std::int32_t y : label) require(y >= -1 && y < classes, "a label is none");
   }
 }
