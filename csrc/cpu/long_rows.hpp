@@ -18,9 +18,9 @@ constexpr int batch_bytes = 24 << 10;  // of the rows of a batch: half of L1
 constexpr int batch_least = 10;        // rows: with fewer, blocks are faster (C > 614 in float32)
 constexpr int block_classes = 4096;    // 16 KiB of float32: the block and the one being prefetched fit L1
 constexpr int cell_classes = 8 * lanes;
-// Elements summed plainly, 32 additions in two accumulators, before they join a sum that keeps its rounding errors: each addition
-// to the maximum's 1 may err by 2^-24, and PyTorch's error is to be met at every length and level.
-constexpr int chain = 64 * lanes;
+// Elements summed plainly, in two accumulators of every lane, before they join a sum that keeps its rounding errors: each addition to
+// the maximum's 1 may err by 2^-24. PyTorch makes C / 16 such additions; here there are 16 (8 with lanes of 4) at most.
+constexpr int chain = (lanes == 4 ? 16 : 32) * lanes;
 
 // Calls step(a, b, position of the pair's first element) for all of row[first .. end - 1]. The last, partial pair is loaded
 // so that it ends at `end`, with -inf in the lanes that were already seen; hence end >= 2 lanes is needed.

@@ -121,6 +121,7 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
   store(label + count, Int{});
   store(student_label + count, Int{});
   const bool with_student = task.student.data != nullptr;
+  const bool alike = !with_student || task.student.classes == task.teacher.classes;
   const int64_t learner_classes = with_student ? task.student.classes : task.teacher.classes;
   int32_t* const other = task.other && learner_classes <= lane_classes ? others : nullptr;
   score(task.teacher, first, count, nullptr, Scores{margin, confidence, label, nullptr, with_student ? nullptr : other}, teacher_invalid);
@@ -161,16 +162,17 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
     store_some(task.gain + first + i, wrong ? nan : 1.0f - minimum(broadcast(1.0f), load<Float>(learned + i)), some);
     store_some(task.probability_correct + first + i, wrong ? nan : c, some);
     store_some(reinterpret_cast<float*>(task.label + first + i), (Float)(load<Int>(label + i) | wrong), some);
+    if (other) {  // where the student's label is not the teacher's, it is the likeliest other class
+      const Int learned_label = load<Int>(learner_label + i);
+      const Int likeliest = alike ? (load<Int>(label + i) == learned_label ? load<Int>(other + i) : learned_label) : learned_label;
+      const Bytes bytes = __builtin_convertvector(likeliest & ~wrong, Bytes);
+      __builtin_memcpy(task.other + first + i, &bytes, static_cast<unsigned long>(some));
+    }
   }
-  if (!task.other) return;
-  const bool alike = !with_student || task.student.classes == task.teacher.classes;
-  if (!other)
-    likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + first);
-  for (int64_t i = 0; i < count; ++i) {
-    // Where the student's label is not the teacher's, it is the likeliest other class.
-    if (other) task.other[first + i] = static_cast<std::uint8_t>(alike && label[i] == learner_label[i] ? other[i] : learner_label[i]);
+  if (!task.other || other) return;
+  likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + first);
+  for (int64_t i = 0; i < count; ++i)
     if (task.label[first + i] < 0) task.other[first + i] = 0;
-  }
 }
 
 void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {

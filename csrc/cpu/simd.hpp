@@ -38,6 +38,7 @@ typedef float Float __attribute__((vector_size(lanes * 4)));
 typedef int32_t Int __attribute__((vector_size(lanes * 4)));
 typedef std::uint32_t Bits __attribute__((vector_size(lanes * 4)));
 typedef std::uint16_t HalfBits __attribute__((vector_size(lanes * 2)));
+typedef std::uint8_t Bytes __attribute__((vector_size(lanes)));
 typedef double Double __attribute__((vector_size(lanes * 4)));  // half_lanes of them
 typedef int64_t Long __attribute__((vector_size(lanes * 4)));
 typedef float NarrowFloat __attribute__((vector_size(lanes * 2)));  // half_lanes of them
