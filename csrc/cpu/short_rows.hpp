@@ -14,7 +14,7 @@ constexpr int lane_classes = 112;  // measured: at C = 100 a fifth faster than t
 
 // Each plain addition to the maximum's 1 may err by 2^-24: no more than 6 of them (4 in each of four sums, then 2) before a sum that
 // keeps its rounding errors, fewer where products are rounded too. (With 10, C = 32 errs more than PyTorch.)
-constexpr int plain_classes = lanes == 4 ? 8 : 16;
+constexpr int plain_classes = lanes == 4 ? 4 : 16;
 constexpr int padded_bytes = lane_classes * 8;  // of a row in the copy for the array's last rows
 
 // The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a fifth of
