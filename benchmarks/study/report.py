@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import data, plan, real
@@ -109,13 +110,21 @@ def early(s: Scores) -> str:
     return table(["strategy", "over uniform", "over margin", "seeds"], rows)
 
 
-def variants(s: Scores) -> str:
+def variants(s: Scores, wanted: Iterable[str], less: str | None = None) -> str:
+    """Variants over uniform, on the cells that they have in common, with what they have over one of them."""
     chosen = hard_tfidf(REAL)
-    names = [n for n in s.strategies(chosen) if n in plan.VARIANTS or n == f"{plan.DEFAULT}, going on"]
+    names = [n for n in s.strategies(chosen) if n in wanted]
     if not names:
         return ""
-    rows = by_set(s, [plan.DEFAULT, *names], REAL, lambda c: chosen(c) and c in s.of.get((names[0], PLAIN), {}))
-    return table(["variant", "mean", *(SHORT_NAMES.get(x, x) for x in REAL)], rows)
+    common: Within = lambda c: chosen(c) and all(c in s.of[n, PLAIN] for n in names)  # noqa: E731
+    rows = by_set(s, [plan.DEFAULT, *names], REAL, common)
+    head = ["variant", "mean", *(SHORT_NAMES.get(x, x) for x in REAL)]
+    if less is not None:
+        head.append(f'less "{less}"')
+        for row, name in zip(rows, [plan.DEFAULT, *names], strict=True):
+            row.append("" if name == less else shown(s.differences((name, PLAIN), (less, PLAIN), common)))
+    seeds = len(s.differences((names[0], PLAIN), UNIFORM, common))
+    return table(head, rows) + f"\n\nOn {seeds} seeds and eight teachers."
 
 
 def losses(s: Scores) -> str:
@@ -274,7 +283,8 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "BUDGETS": by_budget(s),
         "STUDENTS": other_students(s),
         "EARLY": early(s),
-        "VARIANTS": variants(s),
+        "PARTS": variants(s, plan.PARTS, less="labels' shares, shrunk"),
+        "VARIANTS": variants(s, [*(n for n in plan.VARIANTS if n not in plan.PARTS), f"{plan.DEFAULT}, going on"]),
         "LOSSES": losses(s),
         "SUBCLASSES": of_subclasses(s),
         "SETS": sets(s),

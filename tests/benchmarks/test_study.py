@@ -53,11 +53,48 @@ def test_the_quick_study_on_the_digits(tmp_path):
     assert accuracy[0] == accuracy[1]
 
 
-@pytest.mark.parametrize("block", ["early", "going on", "variants"])
+@pytest.mark.parametrize("block", ["early", "going on", "parts", "variants"])
 def test_the_other_blocks_run(block):
     found, _ = work.rows(plan.Unit(block, "digits", "fair", 0, 0, "hard"))
     assert [row[8] for row in found] == [arm.strategy for arm in plan.arms(block)]
     assert all(0 <= row[13] <= 100 and 0 <= row[14] <= 100 for row in found)
+
+
+def test_results_go_on_arm_by_arm(tmp_path):
+    """What is done is known from the results alone; of a strategy that has changed it is forgotten."""
+    units = [plan.Unit("old", "digits", "fair", seed, 0, "hard") for seed in range(2)]
+    done, packed, again = tmp_path / "done.jsonl", tmp_path / "study.npz", tmp_path / "again.jsonl"
+    for unit in units:
+        cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, 10, unit.seed]
+        arms = plan.arms(unit.block)
+        made = [[*cell, arm.strategy, arm.loss, *np.arange(7.0) + at] for at, arm in enumerate(arms)]
+        results.keep(done, unit.key, made, 3.0)
+    results.pack(done, packed)
+    results.unpack(packed, again)
+    assert results.arms_done(again) == results.arms_done(done)
+    assert all(plan.lacking(unit, results.arms_done(again)[unit.key]) == set() for unit in units)
+    results.forget(again, ["margin", "llkd"])
+    for unit in units:
+        lacking = plan.lacking(unit, results.arms_done(again)[unit.key])
+        assert {strategy for strategy, _ in lacking} == {"margin", "llkd"}
+    results.pack(again, tmp_path / "fewer.npz")
+    (before, noted), (after, _) = results.read(packed), results.read(tmp_path / "fewer.npz")
+    assert len(before["seed"]) - len(after["seed"]) == 4
+    assert noted["cpu minutes"] == pytest.approx(0.1)
+
+
+def test_rates_of_labels_are_drawn_together_and_leave_the_point_itself_out():
+    from benchmarks.study.variants import label_rates
+
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 40, 120)
+    chance, without = label_rates(label, rng.random(120) < 0.7, 40)
+    assert np.ptp(chance) < 0.2  # three points a label, all right alike
+    right = np.where(label < 20, rng.random(120) < 0.95, rng.random(120) < 0.2)
+    rate, without = label_rates(label, right, 40)
+    assert rate[:20].mean() > rate[20:].mean() + 0.5
+    assert (without[right] <= rate[label][right]).all()
+    assert (without[~right] >= rate[label][~right]).all()
 
 
 def test_the_plan_covers_every_strategy_and_begins_with_the_real_sets():
