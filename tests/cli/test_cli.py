@@ -106,6 +106,29 @@ def test_everything_at_once_equals_the_library(data, tmp_path):
     assert str(data) not in (tmp_path / "all.json").read_text(), "a report says nothing about the machine's directories"
 
 
+def test_what_neighbours_agree_on_equals_the_library(data, tmp_path, monkeypatch):
+    def load(name):
+        return np.load(data / f"{name}.npy")
+
+    monkeypatch.setattr(cli.select, "CHUNK_BYTES", 5000)
+    rng = np.random.default_rng(4)
+    near, held = (rng.random(len(load(name))).astype(np.float32) for name in ("logits", "held_logits"))
+    near[load("exclude")] = np.nan
+    np.save(tmp_path / "near.npy", near)
+    np.save(tmp_path / "held.npy", held)
+    given = ["select", data / "logits.npy", "--budget", 40, "--invalid", "exclude", "--exclude", data / "exclude.npy"]
+    given += ["--labelled-logits", data / "held_logits.npy", "--labels", data / "held_labels.npy"]
+    given += ["--agreement", tmp_path / "near.npy", "--labelled-agreement", tmp_path / "held.npy"]
+    for more in ([], ["--workdir", tmp_path / "work"]):
+        cli.main([*map(str, given), *map(str, more), "--out", str(tmp_path / "near-picked.npy")])
+        calibrator = rad_fast.Calibrator().fit(load("held_logits"), load("held_labels"), agreement=held)
+        of_points = {"correctness": calibrator, "agreement": near, "exclude": load("exclude")}
+        expected = rad_fast.select(load("logits"), 40, **of_points, invalid="exclude")
+        np.testing.assert_array_equal(np.load(tmp_path / "near-picked.npy"), expected)
+    report = json.loads((tmp_path / "near-picked.json").read_text())
+    assert "the teacher alone and the neighbours' agreement, 300 labelled points" in report["correctness_from"]
+
+
 def test_chunks_do_not_matter(data, tmp_path, monkeypatch):
     monkeypatch.setattr(cli.select, "CHUNK_BYTES", 700)  # 35 rows of 20 bytes: uneven, and many
     arguments = ["--correctness", str(data / "correctness.npy"), "--exclude", str(data / "exclude.npy")]
@@ -338,6 +361,8 @@ def test_bad_arguments(data, capsys, monkeypatch, arguments, part):
         ["select", "logits.npy", "--budget", "500%"],
         ["select", "logits.npy", "--budget", "5", "--labels", "held_labels.npy"],
         ["select", "logits.npy", "--budget", "5", "--labelled-student", "held_student.npy"],
+        ["select", "logits.npy", "--budget", "5", "--agreement", "logits.npy"],
+        ["select", "logits.npy", "--budget", "5", "--agreement", "a.npy", "--labelled-agreement", "b.npy"],
         ["select", "logits.npy", "--budget", "5", "--out", "picked.txt"],
         ["select", "logits.npy", "--budget", "5", "--backend", "abacus"],
         ["select", "logits.npy", "--budg", "5"],

@@ -20,7 +20,7 @@ from rad_fast.storage.readers import Shards, open_shards
 from rad_fast.storage.readers.pairing import check_paired, in_order
 from rad_fast.storage.workdir import Workdir
 
-from .given import LabelFile, Labelled, OfRows, given_correctness, given_quotas, given_top_k, source
+from .given import LabelFile, Labelled, OfRows, given_agreement, given_correctness, given_quotas, given_top_k, source
 from .options import add_arguments, check_combinations, options, said_of
 from .outcome import check_outputs, command, output, plain, progress, refuse_inputs
 from .scoring import OfPoints, job_of, score
@@ -104,6 +104,7 @@ def selected(
     gain = arguments.gain if gains is None else inputs.gain_array(gains, rows, both)
     labelled = None if arguments.labelled_logits is None else Labelled(arguments, of_rows)
     correctness = given_correctness(arguments, teacher, both, of_rows, labelled)
+    agreement = given_agreement(rows, both, of_rows("agreement", shards))
     top_k = None if isinstance(teacher, LabelFile) else given_top_k(arguments, teacher, of_rows)
     probabilities = (arguments.probabilities, arguments.student_probabilities)
     files = {"logits": teacher.paths, "--student": () if student is None else student.paths, **of_rows.paths}
@@ -124,7 +125,7 @@ def selected(
 
     workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
     with progress(rows, workdir.rows if workdir else 0) as advance:
-        of_points = OfPoints(gain, correctness, chosen, mask)
+        of_points = OfPoints(gain, correctness, chosen, mask, agreement)
         given = (selector, teacher, student, of_points, workdir, CHUNK_BYTES, advance)
         score(*given, top_k=top_k, probabilities=probabilities, upload=upload)
     if workdir is not None:

@@ -27,6 +27,8 @@ NAMES = {  # of columns, by the option whose file may have others beside them
     "logsumexp": ("logsumexp",),
     "logits": ("labels", "label"),
     "teacher_confidence": ("confidence",),
+    "agreement": ("agreement",),
+    "labelled_agreement": ("agreement",),
 }
 NUMBERS = {"labels": "integers", "logits": "integers", "exclude": "integers", "chosen": "integers"}
 
@@ -115,6 +117,8 @@ class Labelled:
         links = getattr(arguments, "follow_links", False)
         self.teacher = labelled_shards(arguments.labelled_logits, links, getattr(arguments, "column", None))
         self.labels = of_rows("labels", self.teacher)
+        near = getattr(arguments, "labelled_agreement", None)
+        self.agreement = None if near is None else of_rows("labelled_agreement", self.teacher)
         self.student = None
         if getattr(arguments, "labelled_student", None) is not None:
             self.student = labelled_shards(arguments.labelled_student, links, arguments.student_column)
@@ -122,6 +126,7 @@ class Labelled:
 
     def fit(self, calibrator: rad_fast.Calibrator, arguments: argparse.Namespace) -> rad_fast.Calibrator:
         names = {"teacher_logits": "labelled_logits", "labels": "labels", "student_logits": "labelled_student"}
+        names["agreement"] = "labelled_agreement"
         known = {name: option(arguments, value) for name, value in names.items() if hasattr(arguments, value)}
         student: Any = None
         with said_of(known):
@@ -132,7 +137,7 @@ class Labelled:
                 student = self.student.read(0, self.student.rows)
                 if arguments.student_probabilities:
                     student = inputs.Probabilities.chunk("student_logits", student, 0)
-            return calibrator.fit(teacher, self.labels, student)
+            return calibrator.fit(teacher, self.labels, student, agreement=self.agreement)
 
     @property
     def paths(self) -> dict[str, tuple[Path, ...]]:
@@ -166,12 +171,23 @@ def given_correctness(
     return arguments.correctness
 
 
+def given_agreement(
+    rows: int, mask: npt.NDArray[np.bool_] | None, given: npt.NDArray[Any] | None
+) -> npt.NDArray[np.float32] | None:
+    """Checked shares of neighbours that agree."""
+    checked = inputs.agreement_array(given, rows, mask)
+    if checked is None or mask is None:
+        return checked
+    return np.where(mask & ~((checked >= 0) & (checked <= 1)), np.float32(0), checked)  # scored with --workdir too
+
+
 def source(correctness: Any) -> str:
     """Where the correctness came from, for the report."""
     if correctness is None:
         return "the teacher's confidence"
     if isinstance(correctness, rad_fast.Calibrator):
         models = "both models" if correctness.needs_student_ else "the teacher alone"
+        models += " and the neighbours' agreement" if correctness.needs_agreement_ else ""
         labelled, error = correctness.n_labelled_, correctness.error_
         return f"calibration on {models}, {labelled} labelled points, the teacher's error on them {error:.4g}"
     return "a file" if isinstance(correctness, np.ndarray) else f"the teacher's average accuracy, {correctness:g}"

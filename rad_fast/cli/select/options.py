@@ -84,6 +84,17 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--labelled-student", metavar="FILE", nargs="+", type=Path, help="the student's logits of these points"
     )
     labelled.add_argument(
+        "--agreement",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="the share of each point's neighbours that bear its label, as rad_fast.agreement gives it; the "
+        "calibration learns from --labelled-agreement what it is worth",
+    )
+    labelled.add_argument(
+        "--labelled-agreement", metavar="FILE", nargs="+", type=Path, help="the same of the labelled points"
+    )
+    labelled.add_argument(
         "--correctness",
         metavar="FILE|NUMBER",
         nargs="+",
@@ -116,8 +127,8 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         type=word_or_file("auto", "equal", "proportional", "none"),
         default="auto",
         help="how the budget is shared out among the teacher's labels: equal, proportional, none, or a file of "
-        "weights, one per class (auto: by the classes of the labelled points, or by the root of each label's number of "
-        "points)",
+        "weights, one per class (auto: by how often each label comes, as far as so many labelled points could tell, or "
+        "by the root of that where there are none)",
     )
     rule.add_argument(
         "--chosen",
@@ -226,6 +237,12 @@ def check_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError("--top-k: expected with a --backend in host memory")
     if arguments.labelled_student is not None and (arguments.labels is None or arguments.student is None):
         raise UsageError("--labelled-student: expected together with --labelled-logits, --labels and --student")
+    if (arguments.agreement is None) != (arguments.labelled_agreement is None) or (
+        arguments.agreement is not None and arguments.labels is None
+    ):
+        raise UsageError(
+            "--agreement and --labelled-agreement: expected both, with --labelled-logits and --labels, or neither"
+        )
     if arguments.correctness is not None and arguments.labels is not None:
         raise UsageError("--correctness and --labels: expected only one of them")
     if arguments.out is not None and arguments.out.suffix not in SUFFIXES:
@@ -244,7 +261,19 @@ def check_labels(arguments: argparse.Namespace) -> None:
 def options(arguments: argparse.Namespace) -> dict[str, str]:
     """What the arguments that messages name are called on this command line."""
     names = {"logits": "logits", "student_logits": "student"}
-    own = ("budget", "mistakes", "correctness", "exclude", "seed", "backend", "invalid", "gain", "quotas", "chosen")
+    own = (
+        "budget",
+        "mistakes",
+        "correctness",
+        "exclude",
+        "seed",
+        "backend",
+        "invalid",
+        "gain",
+        "quotas",
+        "chosen",
+        "agreement",
+    )
     names |= {name: name for name in own}
     return {name: option(arguments, given) for name, given in names.items()}
 

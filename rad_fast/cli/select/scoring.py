@@ -25,6 +25,7 @@ class OfPoints(NamedTuple):
     correctness: Any
     chosen: npt.NDArray[np.bool_] | None
     exclude: npt.NDArray[np.bool_] | None
+    agreement: npt.NDArray[np.float32] | None = None
 
     def of(self, part: slice) -> dict[str, Any]:
         """The arguments of ``partial_fit`` for some of the points."""
