@@ -103,7 +103,7 @@ void bind_score(py::module_& module) {
       "appraise",
       [](const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row, const py::tuple& rule,
          Address exclude, Address gain, Address correctness, Address label, Address other, Address findings, bool add,
-         int device, Address stream) {
+         int look, double off, int device, Address stream) {
         require_count("rows", rows);
         require_count("first_row", first_row);
         const Logits of_teacher = logits_of("teacher", teacher, rows);
@@ -118,14 +118,15 @@ void bind_score(py::module_& module) {
           refuse("other", "0 where there are more than 256 classes", "an address");
         appraise(where(device, stream), of_teacher, of_student, rows, first_row, rule_of(rule, rows, both),
                  pointer<const std::uint8_t>(exclude), pointer<float>(gain), pointer<float>(correctness),
-                 pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add);
+                 pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add, look, off);
       },
       "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
-      "other"_a, "findings"_a, "add"_a, "device"_a, "stream"_a,
+      "other"_a, "findings"_a, "add"_a, "look"_a, "off"_a, "device"_a, "stream"_a,
       "Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.\n\n"
       "rule: (kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains) with addresses of float32 in\n"
       "device memory. exclude: the address of one byte a row, or 0; those points get gain NaN, and are not counted in\n"
-      "`findings`. add: to what `findings` holds already, as of the chunks before.");
+      "`findings`. add: to what `findings` holds already, as of the chunks before. look: so many rows are looked at for\n"
+      "probabilities, whose sum may be `off` from 1.");
   module.attr("findings_bytes") = sizeof(Findings);
   module.def(
       "findings",
@@ -136,11 +137,14 @@ void bind_score(py::module_& module) {
         const auto pair = [](const Wrong& wrong) {
           return py::make_tuple(wrong.count, wrong.count ? static_cast<std::int64_t>(~wrong.first) : std::int64_t{-1});
         };
-        return py::make_tuple(pair(found.teacher), pair(found.student), pair(found.given), pair(found.gain), found.invalid);
+        const auto rows = [](const Looked& seen) { return py::make_tuple(seen.alike, seen.fractions, seen.others); };
+        return py::make_tuple(pair(found.teacher), pair(found.student), pair(found.given), pair(found.gain), found.invalid,
+                              rows(found.teacher_rows), rows(found.student_rows));
       },
       "bytes"_a,
       "(count, first or -1) of the teacher's invalid rows, the student's, of given correctness and of given gains outside\n"
-      "[0, 1]; and how many rows are invalid for one or the other.");
+      "[0, 1]; how many rows are invalid for one or the other; and of the teacher's and the student's rows that were looked\n"
+      "at: probabilities, those that are not 0 and 1 alone, others.");
 }
 
 void bind_game(py::module_& module) {

@@ -59,7 +59,8 @@ void bind_classes(py::module_& module) {
       },
       "points"_a, "games"_a, "large"_a, "large_count"_a, "least"_a, "workspace"_a, "workspace_bytes"_a, "answers"_a, "device"_a,
       "stream"_a,
-      "Each class's equilibrium: price, threshold, share, value, and 1 where it is settled; classes float64 each.\n\n"
+      "Each class's equilibrium: price, threshold, share, value, 1 where it is settled, and how many points the last step\n"
+      "solved; classes float64 each.\n\n"
       "games: (quota, mistakes: float64; start, count: int64) a class. large: int32, the classes of more than\n"
       "class_games_direct points that have a quota, the smallest of which has `least`.");
   module.def("sample_by_class_workspace", &sample_by_class_workspace, "points"_a, "classes"_a,

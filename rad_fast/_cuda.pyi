@@ -50,16 +50,20 @@ def appraise(
     other: int,
     findings: int,
     add: bool,
+    look: int,
+    off: float,
     device: int,
     stream: int,
 ) -> None:
     """Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.
 
     rule: with addresses of float32 in device memory. exclude: the address of one byte a row, or 0. add: to what
-    `findings` holds already.
+    `findings` holds already. look: so many rows are looked at for probabilities, whose sum may be `off` from 1.
     """
 
-def findings(bytes: bytes) -> tuple[_Count, _Count, _Count, _Count, int]:  # noqa: A002
+_Looked = tuple[int, int, int]  # probabilities, those that are not 0 and 1 alone, others
+
+def findings(bytes: bytes) -> tuple[_Count, _Count, _Count, _Count, int, _Looked, _Looked]:  # noqa: A002
     """Invalid rows of teacher and student, given correctness and gains outside [0, 1], rows invalid for either."""
 
 def reduce(
@@ -158,7 +162,7 @@ def solve_by_class(
     device: int,
     stream: int,
 ) -> None:
-    """Each class's equilibrium: price, threshold, share, value, and 1 where it is settled; classes float64 each."""
+    """Each class's price, threshold, share, value, 1 where it is settled, points of the last step; float64."""
 
 def sample_by_class_workspace(points: int, classes: int) -> int:
     """Bytes of device memory that `sample_by_class` needs."""

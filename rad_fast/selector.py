@@ -423,8 +423,11 @@ class Selector(Parameters):
             ordered = self._quotas is not None or self._files is not None  # along neighbours
             offset, keep_out = self._state.points, self.invalid == "exclude"
             chunk = kernels.scored(asked, keep_out, offset, others=ordered and asked.others > 1)
+        of_teacher, of_student = self._state.seen
+        seen = of_teacher.joined("logits", chunk.seen[0]), of_student.joined("student_logits", chunk.seen[1])
         counts = (chunk.excluded, chunk.invalid, kernels.back(asked.teacher), chunk.before)
         self._state.add(chunk.points, source, *counts)
+        self._state.seen = seen
         return self
 
 

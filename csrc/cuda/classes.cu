@@ -203,6 +203,7 @@ __device__ __forceinline__ void write_answer(const Games& s, std::int64_t k, con
   s.answers[2 * classes + k] = e.share;
   s.answers[3 * classes + k] = e.value;
   s.answers[4 * classes + k] = static_cast<double>(static_cast<std::int64_t>(status));
+  s.answers[5 * classes + k] = static_cast<double>(s.held[k]);
 }
 
 // `threads`: large_threads for the classes that have a box, small_threads for all others.

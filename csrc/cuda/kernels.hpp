@@ -30,6 +30,11 @@ struct Logits {
   std::int64_t row_stride, column_stride;  // in elements, of any sign
 };
 
+// Of the rows that were looked at: those that are probabilities, those of them that are not 0 and 1 alone, and others.
+struct Looked {
+  Counter alike, fractions, others;
+};
+
 // How many rows are wrong, and the bitwise complement of the first one's number (0: none, so that memory of zeros is a
 // start, and the maximum is the first).
 struct Wrong {
@@ -40,6 +45,7 @@ struct Wrong {
 struct Findings {
   Wrong teacher, student, given, gain;  // rows without a distribution; given correctness and gain outside [0, 1]
   Counter invalid;                      // rows of which the teacher's or the student's has no distribution
+  Looked teacher_rows, student_rows;
 };
 
 // Margin, confidence, label and, with `given`, the probability of those labels. given and probability may be null.
@@ -47,10 +53,11 @@ void score(const Where& where, const Logits& logits, std::int64_t rows, std::int
            float* margin, float* confidence, std::int32_t* label, float* probability, Findings* findings);
 
 // Gain, correctness, label and, of up to 256 classes, the likeliest class but the label. student.data, `other` and exclude, one
-// byte a row, may be null. add: to what `findings` holds.
+// byte a row, may be null. add: to what `findings` holds. look: how many rows are looked at for probabilities, whose sum may be
+// `off` from 1.
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
               const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
-              std::uint8_t* other, Findings* findings, bool add);
+              std::uint8_t* other, Findings* findings, bool add, int look, double off);
 
 // ----------------------------------------------------------------------------------------------------------------- game
 
@@ -114,7 +121,8 @@ void count_classes(const Where& where, const Labelled& points, const std::uint8_
 
 std::int64_t class_games_direct();  // a class of more points is `large`
 std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std::int64_t large);
-// The equilibrium of each class's game: price, threshold, share, value and status (of `Status`), `classes` numbers each.
+// The equilibrium of each class's game: price, threshold, share, value, status (of `Status`) and how many points the last step
+// solved, `classes` numbers each.
 // large: the classes above class_games_direct() that have a quota; least: how many points the smallest of these has.
 void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, const std::int32_t* large,
                     std::int64_t large_count, std::int64_t least, void* workspace, std::size_t workspace_bytes,

@@ -17,6 +17,7 @@
 
 #include "launch.cuh"
 #include "score_block.cuh"
+#include "score_look.cuh"
 #include "score_tile.cuh"
 #include "score_warp.cuh"
 
@@ -75,7 +76,7 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
   }
 }
 
-void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, const std::int32_t* given, const Outputs& out) {
+Task task_of(const Logits& logits, std::int64_t rows) {
   constexpr std::int64_t bytes_of[] = {8, 4, 2, 2};
   const std::int64_t bytes = bytes_of[static_cast<int>(logits.dtype)];
   Task task{};
@@ -91,14 +92,34 @@ void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, co
   task.rest = static_cast<int>(logits.classes % (16 / bytes));
   task.aligned = task.column_bytes == bytes && task.rest == 0 && task.row_bytes % 16 == 0 &&
                  reinterpret_cast<std::uintptr_t>(task.data) % 16 == 0;
+  return task;
+}
+
+void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, const std::int32_t* given, const Outputs& out) {
+  Task task = task_of(logits, rows);
   task.given = given;
   task.out = out;
-  const std::int64_t chunks = chunks_of(logits.classes, bytes);
+  const std::int64_t chunks = task.chunks;
   switch (logits.dtype) {
     case DType::float64: return launch_rows<double>(where, task, chunks);
     case DType::float32: return launch_rows<float>(where, task, chunks);
     case DType::float16: return launch_rows<Float16>(where, task, chunks);
     case DType::bfloat16: return launch_rows<BFloat16>(where, task, chunks);
+  }
+}
+
+void launch_look(const Where& where, const Logits& logits, std::int64_t rows, const std::uint8_t* exclude, int look, double off,
+                 Looked* looked) {
+  const Matrix z = task_of(logits, rows);
+  const auto launched = [&](void (*kernel)(Matrix, const std::uint8_t*, double, Looked*)) {
+    launch("look_at_rows", kernel, {lesser(std::int64_t{look}, rows), look_threads}, static_cast<cudaStream_t>(where.stream), z,
+           exclude, off, looked);
+  };
+  switch (logits.dtype) {
+    case DType::float64: return launched(look_at_rows<double>);
+    case DType::float32: return launched(look_at_rows<float>);
+    case DType::float16: return launched(look_at_rows<Float16>);
+    case DType::bfloat16: return launched(look_at_rows<BFloat16>);
   }
 }
 
@@ -121,7 +142,7 @@ void score(const Where& where, const Logits& logits, std::int64_t rows, std::int
 
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
               const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
-              std::uint8_t* other, Findings* findings, bool add) {
+              std::uint8_t* other, Findings* findings, bool add, int look, double off) {
   const DeviceGuard guard(where.device);
   if (!add) clear(where, findings);
   if (rows == 0) return;
@@ -138,8 +159,10 @@ void appraise(const Where& where, const Logits& teacher, const Logits& student, 
               &findings->teacher,
               findings,
               first_row};
+  if (look > 0) launch_look(where, teacher, rows, exclude, look, off, &findings->teacher_rows);
   launch_pass(where, teacher, rows, nullptr, out);
   if (!both) return;
+  if (look > 0) launch_look(where, student, rows, exclude, look, off, &findings->student_rows);
   out.pass = Pass::student;
   out.wrong = &findings->student;
   out.other = other;

@@ -91,6 +91,9 @@ class Findings(NamedTuple):
     given: Invalid = Invalid()  # given correctness outside [0, 1]
     gain: Invalid = Invalid()  # given gains outside [0, 1]
     left_out: int = 0  # rows that are invalid for the teacher or the student
+    # Of some rows that were looked at: probabilities, those of them that are not 0 and 1 alone, others.
+    teacher_rows: tuple[int, int, int] = (0, 0, 0)
+    student_rows: tuple[int, int, int] = (0, 0, 0)
 
 
 class Points(NamedTuple):

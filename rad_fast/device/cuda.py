@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rad_fast.inputs.softmax import ROWS, SUM
 from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
 from rad_fast.kernels.reference.score import Findings, Invalid, Kind, Rule
 
@@ -212,7 +213,7 @@ def appraised(
         layout(z), None if of_student is None else layout(of_student), rows, first_row,
         described_rule(ready, values, None if gains is None else vector("gain", gains, "float32", z)),
         address(mask), gain.address, correctness.address, label.address, address(other), status.address,
-        out is not None and first_row > 0, z.device, z.stream,
+        out is not None and first_row > 0, ROWS, SUM, z.device, z.stream,
     )  # fmt: skip
     return (gain, correctness, label, other), status
 
@@ -247,8 +248,8 @@ def findings(status: Room) -> Findings:
 
 
 def found_in(account: bytes) -> Findings:
-    teacher, student, given, gain, left_out = kernels().findings(account)
-    return Findings(Invalid(*teacher), Invalid(*student), Invalid(*given), Invalid(*gain), left_out)
+    teacher, student, given, gain, *others = kernels().findings(account)
+    return Findings(Invalid(*teacher), Invalid(*student), Invalid(*given), Invalid(*gain), *others)
 
 
 # ----------------------------------------------------------------------------------------------------------------- game

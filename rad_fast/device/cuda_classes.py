@@ -18,7 +18,7 @@ from .cuda import address, address_of, found_in, pair, vector
 
 Int64s = npt.NDArray[np.int64]
 GAME = np.dtype([("quota", "f8"), ("mistakes", "f8"), ("start", "i8"), ("count", "i8")])
-FIELDS = 5  # numbers of each class's answer: price, threshold, share, value, whether it is settled
+FIELDS = 6  # numbers of a class's answer: price, threshold, share, value, whether it is settled, points solved last
 
 
 class Drawn(NamedTuple):
@@ -110,7 +110,7 @@ def labelled(points: Any, classes: int, others: int) -> tuple[tuple[int, ...], C
 
 def answers_on_device(z: CudaArray, equilibria: Equilibria) -> Room:
     """Equilibria as ``solve_by_class`` leaves them, and room for what the sample says of itself."""
-    numbers = np.array([*equilibria, np.ones(len(equilibria.price))])
+    numbers = np.array([*equilibria, *np.ones((2, len(equilibria.price)))])
     account = room_like(z, numbers.nbytes + kernels().drawn_bytes)
     kernels().copy_in(account.address, numbers.reshape(-1), z.device, z.stream)
     return account

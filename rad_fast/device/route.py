@@ -96,6 +96,7 @@ class Chunk(NamedTuple):
     excluded: int
     invalid: int
     before: npt.NDArray[np.int64] | None  # how many of each class were selected before
+    seen: tuple[inputs.Seen, inputs.Seen]  # of the teacher's rows and the student's
 
 
 class Stages(NamedTuple):
@@ -260,7 +261,7 @@ class Route(abc.ABC):
     def scored(self, asked: Task, keep_invalid_out: bool, offset: int, *, others: bool) -> Chunk:
         """One chunk's points in host memory; ``others``: with their likeliest other class."""
         if asked.teacher.rows == 0:
-            return Chunk(empty_points(0, others), 0, 0, asked.elsewhere)
+            return Chunk(empty_points(0, others), 0, 0, asked.elsewhere, (inputs.Seen(), inputs.Seen()))
         there = self.appraised(asked, others=others)
         found = self.findings(there)
         refuse(asked, found, keep_invalid_out, offset)
@@ -271,7 +272,7 @@ class Route(abc.ABC):
         if asked.masks.chosen is not None:
             label = points.label[self.on_host(asked.masks.chosen).astype(bool)]
             chosen = np.bincount(label[label >= 0], minlength=asked.teacher.classes)
-        return Chunk(points, excluded, left_out - excluded, chosen)
+        return Chunk(points, excluded, left_out - excluded, chosen, looked_at(found))
 
     def points_on_host(self, points: Any) -> Points:
         """Points with NumPy's arrays. Waits for the device."""
@@ -307,6 +308,19 @@ def refuse(asked: Task, found: Findings, keep_invalid_out: bool, offset: int = 0
             raise inputs.invalid_rows(given.name, bad.rows, offset + bad.first)
     inputs.refuse_numbers("correctness", found.given.rows, offset + found.given.first)
     inputs.refuse_numbers("gain", found.gain.rows, offset + found.gain.first)
+
+
+def looked_at(found: Findings) -> tuple[inputs.Seen, inputs.Seen]:
+    """What some rows of the teacher and the student look like."""
+    rows = (found.teacher_rows, found.student_rows)
+    of_teacher, of_student = (inputs.Seen(alike, fractions, others > 0) for alike, fractions, others in rows)
+    return of_teacher, of_student
+
+
+def refuse_probabilities(found: Findings) -> None:
+    """Raise where a whole array of logits are probabilities."""
+    for name, seen in zip(("logits", "student_logits"), looked_at(found), strict=True):
+        inputs.refuse_all_probabilities(name, [seen])
 
 
 def refuse_capture() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rad_fast import inputs
 from rad_fast.device.backends import backend
-from rad_fast.device.route import Route, Task, refuse
+from rad_fast.device.route import Route, Task, refuse, refuse_probabilities
 from rad_fast.inputs.typed import Budget
 from rad_fast.kernels.reference.game import Equilibria, Equilibrium
 from rad_fast.kernels.reference.sample import start
@@ -51,6 +51,7 @@ def select(
     chosen = stages.select(teacher, count, running, *rate, student, *others)
     account = stages.read(chosen)
     refuse(asked, account.findings, keep_invalid_out)
+    refuse_probabilities(account.findings)
     points, valid, answer, indices = chosen.points, account.valid, account.equilibrium, chosen.indices
     if answer is None:  # too few points are valid, or the search on the device did not settle: the host drives it
         valid = valid_of(kernels, points)
@@ -80,6 +81,7 @@ def select_by_class(
     points = kernels.appraised(asked, others=asked.others > 1)
     findings, counts, before = stages.tally(points, classes, asked.masks.chosen)
     refuse(asked, findings, keep_invalid_out)
+    refuse_probabilities(findings)
     possible = int(counts.sum())
     if possible == 0:
         raise inputs.none_valid("logits")

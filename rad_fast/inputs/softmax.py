@@ -47,10 +47,13 @@ class Seen:
         ------
         ValueError : its rows, or those of all chunks so far, are probabilities.
         """
-        chunk = looked_at(matrix.data, left_out)
+        return self.joined(matrix.name, looked_at(matrix.data, left_out))
+
+    def joined(self, name: str, chunk: Seen) -> Seen:
+        """The same, of rows that were looked at."""
         now = Seen(self.alike + chunk.alike, self.fractions + chunk.fractions, self.others or chunk.others)
         if not chunk.others and chunk.alike and (chunk.alike >= ENOUGH or (now.alike >= ENOUGH and not now.others)):
-            raise probabilities_given(matrix.name)
+            raise probabilities_given(name)
         return now
 
 

@@ -116,6 +116,10 @@ def test_equilibria_and_indices_are_the_references(given: Case) -> None:
     got = drawn(given)
     mine, settled, count = cuda_classes.read_by_class(got)
     assert settled.all(), np.flatnonzero(~settled)
+    numbers = np.frombuffer(got.account.bytes(), count=6 * given.classes).reshape(6, -1)
+    counts = class_counts(given.points.gain, given.points.label, given.classes)
+    large = counts > cuda_classes.kernels().class_games_direct
+    assert (numbers[5][large] < counts[large] / 2).all()  # the boxes decide the others
     # Where a class's quota is all that its points hold, several prices and thresholds stand for the same probabilities.
     q = reference_sample.class_probabilities(given.points, mine)
     np.testing.assert_array_equal(q, reference_sample.class_probabilities(given.points, answers))

@@ -321,9 +321,9 @@ def test_addresses_and_numbers_are_checked(on_emulator: ModuleType) -> None:
     whole = (1, 1.0, 0, 0, 0, 0, (0.0,) * 4, (0.0, 1.0), 1, 0)
     logits = (64, 1, 300, 300, 1)
     with pytest.raises(ValueError, match="student: expected logits, which the gain of the label"):
-        module.appraise(logits, None, 1, 0, whole, 0, 64, 64, 64, 0, 64, False, 0, 0)
+        module.appraise(logits, None, 1, 0, whole, 0, 64, 64, 64, 0, 64, False, 0, 0.0, 0, 0)
     with pytest.raises(ValueError, match="other: expected 0 where"):
-        module.appraise(logits, logits, 1, 0, whole, 0, 64, 64, 64, 64, 64, False, 0, 0)
+        module.appraise(logits, logits, 1, 0, whole, 0, 64, 64, 64, 64, 64, False, 0, 0.0, 0, 0)
     with pytest.raises(ValueError, match="multiple of 4"):
         module.score((66, 1, 3, 3, 1), 4, 0, 0, 64, 64, 64, 0, 64, 0, 0)
     with pytest.raises(ValueError, match="share: expected"):

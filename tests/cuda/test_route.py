@@ -172,7 +172,7 @@ def test_with_quotas_points_stay_on_the_device_too(waits: list[int]) -> None:
         before = there(np.arange(rows) % 9 == 0)
         rad_fast.select(there(wide), 40, student_logits=there(wide[::-1].copy()), chosen=before)
         assert len(waits) == 2
-        assert sum(waits) <= 20 * (2 + 5) * 8 + 200, waits
+        assert sum(waits) <= 20 * (2 + 6) * 8 + 200, waits
 
 
 def test_of_a_chunk_its_scores_alone_come_to_host_memory(waits: list[int]) -> None:
@@ -238,6 +238,38 @@ def test_too_few_rows_and_wrong_quotas_are_said() -> None:
         rad_fast.select(there(TEACHER), N, exclude=there(np.arange(N) == 4))
     with pytest.raises(ValueError, match="quotas: expected a weight for each of 10 classes"):
         rad_fast.select(there(TEACHER), 5, quotas=[1.0, 2.0])
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("quotas", ["auto", None])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_probabilities_for_logits_are_refused(quotas: Any, dtype: str) -> None:
+    p, z = there(softmax(TEACHER).astype(dtype)), there(TEACHER)
+    with pytest.raises(ValueError, match=r"^logits: expected logits, got probabilities.*Probabilities\(p\)"):
+        rad_fast.select(p, BUDGET, quotas=quotas)
+    with pytest.raises(ValueError, match=r"^student_logits: expected logits, got probabilities"):
+        rad_fast.select(z, BUDGET, student_logits=p, quotas=quotas)
+    selector = rad_fast.Selector(BUDGET, quotas=quotas).partial_fit(z)
+    with pytest.raises(ValueError, match=r"^logits: expected logits, got probabilities"):
+        selector.partial_fit(p)
+    assert len(selector.finalize().indices) == BUDGET
+
+
+@pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
+def test_few_rows_of_zeros_and_ones_can_be_logits() -> None:
+    """As in host memory: rows of 0 and 1 alone, a few of them, and rows that are left out, tell nothing."""
+    rows = np.eye(4, dtype=np.float32)
+    for given in (rows, np.vstack([rows, rows + 0.5]), np.vstack([softmax(TEACHER), TEACHER[:1]])):
+        np.testing.assert_array_equal(host(rad_fast.select(there(given), 2)), rad_fast.select(given, 2))
+    mixed = np.vstack([softmax(TEACHER[:50]), TEACHER[50:]])
+    out = np.arange(N) >= 50
+    for where in (there, np.asarray):
+        with pytest.raises(ValueError, match="got probabilities"):
+            rad_fast.select(where(mixed), 5, exclude=where(out))
 
 
 def test_wrong_gains_are_named_wherever_they_lie() -> None:
