@@ -21,11 +21,12 @@ from rad_fast.kernels.reference.score import Findings
 
 from . import equilibrium, keys
 from .class_game import class_game_kernel
+from .equilibrium import Shape
 from .game import HALF_BITS, INTERPRETED, on_device, probabilities
 from .keys import Keyed
 from .sample import Scan
 from .score import Points, findings_of
-from .solver import DONE, SOLVED
+from .solver import SOLVED
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
@@ -100,10 +101,11 @@ def solve(
     quotas: Float64s,
     mistakes: Float64s,
     alone: int = ALONE,
+    shape: Shape | None = None,
 ) -> Games:
     """Enqueue each class's game. ``counts`` as in ``keyed``, ``quotas`` multiples of 2^-31, ``mistakes`` of 2^-25.
 
-    A class without a quota has q = 0 for all of its points.
+    A class without a quota has q = 0 for all of its points. More than ``alone`` points: in rounds of such a ``shape``.
     """
     classes = len(counts)
     gain, correctness = keyed.pairs(int(counts.sum()))
@@ -130,9 +132,9 @@ def solve(
                 )  # fmt: skip
     for k in np.flatnonzero((quotas > 0) & (counts > alone)):
         mine = slice(int(starts[k]), int(starts[k] + counts[k]))
-        solution = equilibrium.solve(gain[mine], correctness[mine], float(quotas[k]), float(mistakes[k]))
+        solution = equilibrium.solve(gain[mine], correctness[mine], float(quotas[k]), float(mistakes[k]), shape=shape)
         answers[k].copy_(solution.equilibrium)
-        outcomes[k : k + 1].copy_(solution.outcome[DONE.value : DONE.value + 1])
+        outcomes[k : k + 1].copy_(solution.outcome[:1])
     return Games(answers, outcomes)
 
 

@@ -1,4 +1,5 @@
-"""The games of many classes at once, each by one program or a row of it: no memory beside the points, no host.
+"""Games of few points, each by one program or a row of it: no memory beside the points, no host. Those of many classes
+are played at once.
 
 The search is that of rad_fast/game/search.py, which says what is sought and why each probe moves a bound; here every
 probe is a pass over the class's points. Where the fixed-point iteration does not halve a bound, a bound moves to what
@@ -15,7 +16,19 @@ import triton.language as tl
 
 from .division import ratio
 from .game import GRID_SHIFT, HALF_MASK, HALF_SHIFT, VALUE_MASK, VALUE_SHIFT, grid_units, width_units
-from .solver import GRID_UNIT, MISSED, PRICE_ONE, SLOPE_ONE, SLOPE_UNIT, SOLVED, WIDTH_UNIT, carried, not_negative, real
+from .solver import (
+    FEW,
+    GRID_UNIT,
+    MISSED,
+    PRICE_ONE,
+    SLOPE_ONE,
+    SLOPE_UNIT,
+    SOLVED,
+    WIDTH_UNIT,
+    carried,
+    not_negative,
+    real,
+)
 
 END = tl.constexpr(1 << 25)  # the step of the price 1 seen from above
 MOST_PROBES = tl.constexpr(400)  # ten times what games need
@@ -33,11 +46,12 @@ SPEND = tl.constexpr(4)  # twice the mistakes, 2^-24
 
 @triton.jit
 def points_at(gain, correctness, start, size, begin, BLOCK: tl.constexpr):
-    """A tile of each row's points: gain, advantage, what both pieces pay, and whether there is a point."""
+    """A tile of each row's points: gain, advantage, what both pieces pay, and whether there is a point that plays."""
     lane = begin + tl.arange(0, BLOCK).to(tl.int64)
     inside = lane[None, :] < size[:, None]
     at = start[:, None] + lane[None, :]
     gains = tl.load(gain + at, mask=inside, other=float("nan"))
+    inside = gains == gains
     g, a = grid_units(gains, tl.load(correctness + at, mask=inside, other=0.0))
     return g, a, a.to(tl.int64) * g.to(tl.int64), -(g.to(tl.int64) << GRID_SHIFT), inside
 
@@ -104,9 +118,43 @@ def class_game_kernel(
     size = tl.load(column + SIZE * games, mask=live, other=0)
     budget = tl.load(column + BUDGET * games, mask=live, other=0)
     spend = tl.load(column + SPEND * games, mask=live, other=0)
-
-    todo = live & (size > 0)
     out = tl.load(column + CLASS * games, mask=live, other=0)
+    solved = played(gain, correctness, start, size, budget, spend, live & (size > 0), answers + 4 * out, ROWS, BLOCK)
+    tl.store(outcomes + out, tl.where(solved, SOLVED, MISSED).to(tl.int64), mask=live)
+
+
+@triton.jit(do_not_specialize=["points", "budget", "spend", "rate_bits"])
+def small_game_kernel(
+    gain, correctness, points: tl.int64, budget: tl.int64, spend: tl.int64, rate_bits: tl.int64, answer, outcome,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One game of few points: the answer, and the outcome and how many points are not left out."""
+    valid = tl.zeros((BLOCK,), tl.int32)
+    begin = tl.cast(0, tl.int64)
+    while begin < points:
+        at = begin + tl.arange(0, BLOCK)
+        gains = tl.load(gain + at, mask=at < points, other=float("nan"))
+        valid += (gains == gains).to(tl.int32)
+        begin += BLOCK
+    count = tl.sum(valid, 0).to(tl.int64)
+    rate = tl.cast(rate_bits, tl.int64).to(tl.float64, bitcast=True)
+    more = tl.floor(rate * count.to(tl.float64) * 33554432.0 + 0.5).to(tl.int64)
+    most = (2 * count + 2) << (GRID_SHIFT + 1)  # more mistakes change nothing: the price is 0 then
+    row = tl.zeros((1,), tl.int64)
+    enough = (count << HALF_SHIFT) >= budget
+    solved = played(
+        gain, correctness, row, row + tl.cast(points, tl.int64), row + tl.cast(budget, tl.int64),
+        row + tl.minimum(tl.cast(spend, tl.int64) + more, most), (row == 0) & enough, answer + row, 1, BLOCK,
+    )  # fmt: skip
+    state = tl.where(enough, tl.where(solved, SOLVED, MISSED), FEW).to(tl.int64)
+    tl.store(outcome + row, state)
+    tl.store(outcome + 1 + row, row + count)
+
+
+@triton.jit
+def played(gain, correctness, start, size, budget, spend, todo, answer, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    """Plays the games of the rows that are ``todo``, a row each; which were solved."""
+    all_solved = tl.zeros((ROWS,), tl.int1)
     ceiling_before = tl.zeros((ROWS,), tl.int64)
     attempts = tl.cast(0, tl.int32)
     while (attempts < 2) & (tl.max(todo.to(tl.int32), 0) > 0):
@@ -191,12 +239,13 @@ def class_game_kernel(
             pending, last_u = neighbours, u
         solved = settled(
             gain, correctness, start, size, budget, spend, at_gain, spot_floor, spot_ceiling, spot, found, todo,
-            answers + 4 * out, ROWS, BLOCK,
+            answer, ROWS, BLOCK,
         )  # fmt: skip
-        tl.store(outcomes + out, tl.where(solved, SOLVED, MISSED).to(tl.int64), mask=todo)
+        all_solved = all_solved | (solved & todo)
         todo = todo & found & (solved == 0)
         ceiling_before = spot_ceiling
         attempts += 1
+    return all_solved
 
 
 @triton.jit

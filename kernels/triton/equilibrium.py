@@ -12,6 +12,7 @@ import triton.language as tl
 
 from rad_fast.kernels.reference.game import Equilibrium
 
+from .class_game import small_game_kernel
 from .game import ACCOUNT, HALF_BITS, INTERPRETED, LINE, Reduction, enqueue_reduce, on_device
 from .settle import narrow_kernel, settle_kernel
 from .solver import (
@@ -45,6 +46,8 @@ class Shape(NamedTuple):
     shrinks: int = 4  # by how much a round is counted on to shrink the points; it is 10 as a rule
 
 
+DIRECT = 1 << 14  # points whose game one program plays
+DIRECT_BLOCK = 1024 if not INTERPRETED else 4096
 INTERPRETER = Shape(sample=1024, fan=64, prices=64, block=2048, rows=1024, against=1024, shrinks=2)
 
 
@@ -78,8 +81,8 @@ def begin_kernel(
 
 
 def spend_units(mistakes: float) -> int:
-    """Twice the mistakes in units of 2^-24."""
-    return math.floor(mistakes * 2.0**25 + 0.5)
+    """Twice the mistakes in units of 2^-24; of more than can be mistakes of 2^32 points, as many."""
+    return math.floor(min(mistakes, 2.0**34) * 2.0**25 + 0.5)
 
 
 def rounds_for(points: int, shape: Shape) -> int:
@@ -100,8 +103,11 @@ def solve(
     """Enqueue the search for the equilibrium; nothing waits for the device. The budget is a multiple of 2^-31.
 
     The mistakes are ``mistakes + mistakes_each * (points whose gain is not NaN)``, rounded to a multiple of 2^-25.
+    ``shape``: in rounds so cut; without it a game of few points is played by one program.
     """
-    shape = shape or (INTERPRETER if INTERPRETED else Shape())
+    if shape is None and len(gain) <= DIRECT:
+        return solve_directly(gain, correctness, budget, mistakes, mistakes_each)
+    shape = shape or usual_shape()
     points, device = len(gain), gain.device
     if shape.fan * shape.fan < shape.sample + 2:
         raise ValueError(f"shape: {shape.fan} prices twice are too few for a sample of {shape.sample} points")
@@ -120,8 +126,7 @@ def solve(
     spots = empty((1 + CORNERS) * 4, torch.int64)
     sorted_pieces = slopes, widths, marks, advantages
     found = rises, thresholds
-    budget_units = int(budget * 2**HALF_BITS)
-    rate_bits = struct.unpack("<q", struct.pack("<d", mistakes_each))[0]
+    budget_units, rate_bits = units_of(budget), bits_of(mistakes_each)
     rounds = rounds_for(points, shape)
     pools = [
         (empty(points // part + 1, torch.float32), empty(points // part + 1, torch.float32))
@@ -164,6 +169,35 @@ def solve(
             enqueue_reduce(*source, sizes, state[DONE.value :], ends, to)
             source = kept_gain, kept_correctness
     return Solution(answer[:4], state[: POINTS.value + 1])
+
+
+def solve_directly(
+    gain: torch.Tensor, correctness: torch.Tensor, budget: float, mistakes: float, mistakes_each: float
+) -> Solution:
+    """``solve`` by one program: one launch."""
+    numbers = torch.empty(6, dtype=torch.int64, device=gain.device)
+    answer, outcome = numbers[:4].view(torch.float64), numbers[4:]
+    given = len(gain), units_of(budget), spend_units(mistakes), bits_of(mistakes_each)
+    with on_device(gain):
+        small_game_kernel[(1,)](
+            gain, correctness, *given, answer, outcome, BLOCK=DIRECT_BLOCK, num_warps=8, enable_fp_fusion=False
+        )
+    return Solution(answer, outcome)
+
+
+def usual_shape() -> Shape:
+    return INTERPRETER if INTERPRETED else Shape()
+
+
+def units_of(budget: float) -> int:
+    """A budget in units of 2^-31."""
+    return int(budget * 2**HALF_BITS)
+
+
+def bits_of(rate: float) -> int:
+    """The bits of a float64, which a kernel takes as it is: a float among its arguments would be rounded."""
+    bits: int = struct.unpack("<q", struct.pack("<d", rate))[0]
+    return bits
 
 
 def read(solution: Solution) -> Equilibrium | None:

@@ -47,9 +47,13 @@ def host(tensor: torch.Tensor) -> Array:
     return tensor.contiguous().view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
-def points(random: np.random.Generator, count: int) -> tuple[Float32s, Float32s]:
+KINDS = 8  # of games' points
+GAMES = 5 * KINDS  # with each kind of mistakes
+
+
+def points(random: np.random.Generator, count: int, kind: int | None = None) -> tuple[Float32s, Float32s]:
     """Gains and correctness of a game: continuous, alike, quantised, hopeless."""
-    kind = random.integers(8)
+    kind = int(random.integers(KINDS)) if kind is None else kind
     gain = np.float32(1) - (random.random(count) ** random.choice([0.3, 1, 3])).astype(np.float32)
     correctness = random.random(count).astype(np.float32)
     if kind == 1:
@@ -63,23 +67,28 @@ def points(random: np.random.Generator, count: int) -> tuple[Float32s, Float32s]
     if kind == 5:
         correctness *= np.float32(0.4)
     if kind == 6:
-        gain[:] = gain[0]
+        gain[:] = gain[:1]
     if kind == 7:
         correctness[:] = 0
     return gain, correctness
 
 
-def game(random: np.random.Generator, most: int, least: int = 1) -> tuple[Float32s, Float32s, int, float]:
-    """Points, budget and mistakes, some points left out; mistakes are multiples of 2^-25, as the device rounds them."""
+def game(
+    random: np.random.Generator, most: int, least: int = 1, turn: int | None = None
+) -> tuple[Float32s, Float32s, int, float]:
+    """Points, budget and mistakes, some points left out; mistakes are multiples of 2^-25, as the device rounds them.
+
+    ``turn``: GAMES in a row have all kinds of points with all kinds of mistakes; without it they are drawn.
+    """
+    turn = int(random.integers(GAMES)) if turn is None else turn
     while True:
         count = int(random.integers(least, most + 1))
-        gain, correctness = points(random, count)
+        gain, correctness = points(random, count, turn % KINDS)
         if random.random() < 0.3:
             gain[random.random(count) < 0.1] = np.nan
         valid = int(np.count_nonzero(~np.isnan(gain)))
         if valid:
             break
     budget = int(random.integers(1, valid + 1))
-    choices = [0.0, random.random() * count, random.integers(0, count + 1), random.random() * 3, 3 * count]
-    mistakes = float(random.choice(choices))
-    return gain, correctness, budget, np.floor(mistakes * 2**25 + 0.5) / 2**25
+    choices = [0.0, random.random() * count, float(random.integers(0, count + 1)), random.random() * 3, 3.0 * count]
+    return gain, correctness, budget, np.floor(choices[turn // KINDS % 5] * 2**25 + 0.5) / 2**25

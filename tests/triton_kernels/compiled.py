@@ -165,6 +165,10 @@ def class_cases() -> list[Case]:
         ("mass_by_key", sample.mass_kernel, scanned, {"BLOCK": sample.TILE, "num_warps": 8}),
         ("take_by_key", sample.take_kernel, (*scanned, 0, first, 9), {"BLOCK": sample.TILE, "num_warps": 8}),
     ]
+    small = (*points, POINTS, 2**40, 2**40, 2**40, answers, first)
+    cases.append(
+        ("small_game_kernel", class_game.small_game_kernel, small, {"BLOCK": equilibrium.DIRECT_BLOCK, "num_warps": 8})
+    )
     for rows, block in (by_class.SMALL, by_class.LARGE):
         shape = {"ROWS": rows, "BLOCK": block}
         jobs = (*points, first, 9, answers, first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cases import DEVICE, host, on_device, points
+from cases import DEVICE, KINDS, host, on_device, points
 
 from rad_fast.device.backends import Kernels
 from rad_fast.game import solver
@@ -15,11 +15,12 @@ from rad_fast.kernels.reference import sample as reference_sample
 from rad_fast.kernels.reference.game import NOTHING, Equilibria
 from rad_fast.kernels.reference.score import Findings, Points
 from rad_fast.kernels.triton import by_class, keys, score
+from rad_fast.kernels.triton.equilibrium import usual_shape
 
 
 def made(random: np.random.Generator, sizes: list[int], others: int) -> Points:
     """Points of classes of such sizes, each of a kind of its own, in any order; some are left out."""
-    parts = [points(random, size) if size else (np.empty(0, np.float32),) * 2 for size in sizes]
+    parts = [points(random, size, k % KINDS) for k, size in enumerate(sizes)]
     label = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     order = random.permutation(len(label))
     gain, correctness = (np.concatenate(fields)[order] for fields in zip(*parts, strict=True))
@@ -98,7 +99,7 @@ def test_each_class_has_the_answer_of_the_hosts_solver(classes: int, most: int, 
     mine = made(random, random.integers(0, most, classes).tolist(), 1)
     counts = reference.class_counts(mine.gain, mine.label, classes)
     quotas, mistakes = games(random, counts)
-    found = by_class.solve(keys.count(there(mine), classes), counts, quotas, mistakes, alone)
+    found = by_class.solve(keys.count(there(mine), classes), counts, quotas, mistakes, alone, usual_shape())
     drawn = by_class.Drawn(torch.empty(0), found, torch.zeros(1, dtype=torch.int64, device=DEVICE))
     got, settled, _ = by_class.read_by_class(drawn)
     assert settled.all()

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import DEVICE, game, host, logits, on_device
+from cases import DEVICE, KINDS, game, host, logits, on_device
 
 from rad_fast.device.backends import Kernels
 from rad_fast.game import solver
@@ -20,9 +20,10 @@ from rad_fast.kernels.triton.select import read, select
 
 def test_indices_running_sum_and_mass_have_the_references_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    for turn in range(30):
-        monkeypatch.setattr(kernels, "TILE", int(random.choice([64, 1024, 16384])))
-        gain, correctness, budget, mistakes = game(random, 4000)
+    for turn in range(KINDS * 2):
+        tile = (64, 1024, 16384)[turn % 3]
+        monkeypatch.setattr(kernels, "TILE", tile)
+        gain, correctness, budget, mistakes = game(random, min(4000, 5 * tile), turn=3 * turn)  # all kinds, twice
         answer = solver.solve(ArrayPool([(gain, correctness)], Kernels("reference")), budget, mistakes)
         start = reference.start(turn, budget, len(gain))
         want, after = reference.sample(gain, correctness, answer, start)
