@@ -188,11 +188,12 @@ class Calibrator(Parameters):
         self.check_fitted()
         kernels = backend(self.backend)
         teacher = inputs.matrix("teacher_logits", teacher_logits)
+        self.check_classes("teacher_logits", teacher.classes)
         student = None
         if self.needs_student_:
             student = self.student_of(teacher, student_logits)
         for given in (teacher, student):
-            if given is not None and given.rows >= inputs.ENOUGH:
+            if given is not None and given.rows > 1:  # one row of logits may be in [0, 1] by chance
                 inputs.refuse_probabilities(given)
         inputs.agreement_of(agreement, self)
         said: Any = teacher.data
@@ -248,6 +249,14 @@ class Calibrator(Parameters):
         """ValueError where ``fit`` has not been called."""
         if not hasattr(self, "rule_"):
             raise ValueError("correctness: expected a fitted Calibrator; call .fit(teacher_logits, labels) first")
+
+    def check_classes(self, name: str, classes: int) -> None:
+        """ValueError where points have other classes than the labelled ones had."""
+        if classes != len(self.class_counts_):
+            raise ValueError(
+                f"{name}: expected {len(self.class_counts_)} classes, as the labelled points of the Calibrator have, "
+                f"got {classes}: a margin among other classes says something else; fit one on these"
+            )
 
     def __repr__(self) -> str:
         if not hasattr(self, "rule_"):
@@ -377,6 +386,7 @@ def rule_of(correctness: Any, teacher: inputs.Matrix, student: inputs.Matrix | N
         return Rule()
     if isinstance(correctness, Calibrator):
         correctness.check_fitted()
+        correctness.check_classes("logits", teacher.classes)
         if correctness.needs_student_:
             inputs.needed_student(teacher, student)
         return correctness.rule_

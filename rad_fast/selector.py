@@ -214,7 +214,7 @@ class Selector(Parameters):
         if others == 1 or (self._quotas is None and self._files is None):  # nobody will ask for it
             points = points._replace(other=None)
         of_student = None if student is None else student.data
-        bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points)
+        bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points, self._state.points)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)
         if gains is not None:

@@ -144,3 +144,17 @@ def test_mistakes_by_default(models, correctness, share):
     assert selection.mistakes == pytest.approx(share * (N - 100), rel=1e-12)
     if correctness == 0.9:
         assert np.all(selection.correctness == 1.0), "only an average is known: every label counts as right"
+
+
+def test_a_calibrator_of_other_classes_is_refused():
+    """What a margin among six classes says, one among four does not."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 3, (300, 6)), rng.integers(0, 6, 300)
+    calibrator = rad_fast.Calibrator().fit(logits, labels)
+    words = "expected 6 classes, as the labelled points of the Calibrator have, got 4"
+    with pytest.raises(ValueError, match=f"teacher_logits: {words}"):
+        calibrator.predict(logits[:, :4])
+    with pytest.raises(ValueError, match=f"logits: {words}"):
+        rad_fast.select(logits[:, :4], 5, correctness=calibrator)
+    with pytest.raises(ValueError, match=f"logits: {words}"):
+        rad_fast.Selector(5).partial_fit(logits[:, :4], correctness=calibrator)

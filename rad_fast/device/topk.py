@@ -48,19 +48,19 @@ def score(kernels: Backend, logits: Any, given: Int32s | None = None, name: str 
 
 
 def appraise(
-    kernels: Backend, teacher: Any, student: Any, rule: Rule, given: Float32s | None, out: Points
+    kernels: Backend, teacher: Any, student: Any, rule: Rule, given: Float32s | None, out: Points, first: int = 0
 ) -> tuple[Invalid, Invalid]:
-    """Gain, correctness and label of every point, from logits of either kind."""
+    """Gain, correctness and label of every point, from logits of either kind. ``first``: its number, for messages."""
     if not isinstance(teacher, (TopKLogits, TeacherLabels)) and not isinstance(student, TopKLogits):
         if rule.agreement is not None and given is not None:
             return with_agreement(kernels, teacher, student, rule, given, out)
         return kernels.appraise(teacher, student, rule, given, out)
     found = [Invalid(), Invalid()]
     for part in blocks_of(teacher, student):
-        of_teacher = part_scores(kernels, teacher, part, None, "logits")
+        of_teacher = part_scores(kernels, teacher, part, None, "logits", first)
         of_student = None
         if student is not None:
-            of_student = part_scores(kernels, student, part, of_teacher.label, "student_logits")
+            of_student = part_scores(kernels, student, part, of_teacher.label, "student_logits", first)
         values = None if given is None else given[part]
         place = Points(out.gain[part], out.correctness[part], out.label[part])
         bad = record(of_teacher, of_student, rule, values, place)
@@ -115,11 +115,11 @@ def label_scores(given: TeacherLabels) -> Scores:
     return Scores(np.where(none, np.nan, margin), np.where(none, np.nan, confidence), given.labels, None)
 
 
-def part_scores(kernels: Backend, logits: Any, part: slice, given: Int32s | None, name: str) -> Scores:
+def part_scores(kernels: Backend, logits: Any, part: slice, given: Int32s | None, name: str, first: int = 0) -> Scores:
     if isinstance(logits, TeacherLabels):
         return label_scores(logits[part])
     if isinstance(logits, TopKLogits):
-        return block_scores(kernels, logits[part], given, name, part.start)
+        return block_scores(kernels, logits[part], given, name, first + part.start)
     return kernels.score(logits[part], given)
 
 

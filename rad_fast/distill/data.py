@@ -35,7 +35,9 @@ def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
     >>> soft_targets([[0.0, 0.0]])
     tensor([[0.5000, 0.5000]])
     """
-    values = torch.from_numpy(inputs.matrix("logits", logits, None, None))
+    found = inputs.matrix("logits", logits, None, None)
+    inputs.no_probabilities("logits", found)
+    values = torch.from_numpy(found)
     return torch.softmax(values / inputs.positive("temperature", temperature), dim=1)
 
 

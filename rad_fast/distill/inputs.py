@@ -182,6 +182,39 @@ def fractions(values: npt.NDArray[np.float32]) -> bool:
     return bool(((values >= 0) & (values <= 1)).all() and (np.abs(sums - 1.0) <= SUM_TOLERANCE).all())
 
 
+def no_probabilities(name: str, values: npt.NDArray[np.float32]) -> None:
+    """Raise where two rows or more are probabilities; 0 and 1 alone may be logits where they are few."""
+    few = len(values) < ENOUGH and ((values == 0) | (values == 1)).all()
+    if len(values) > 1 and not few and fractions(values):
+        raise ValueError(
+            f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give their logarithm, "
+            "or take them as they are where targets are asked for"
+        )
+
+
+def class_labels(value: torch.Tensor, rows: int, classes: int) -> torch.Tensor:
+    """Checked labels of a batch as classes (rows,): integers, or the likeliest class of probabilities (rows, C)."""
+    if value.ndim == 2 and value.is_floating_point():
+        if value.shape != (rows, classes):
+            raise ValueError(f"labels: expected probabilities of shape ({rows}, {classes}), got {tuple(value.shape)}")
+        if bool(value.isnan().any()):
+            raise ValueError(f"labels: expected probabilities, {int(value.isnan().any(1).sum())} rows have NaN")
+        return value.argmax(1)
+    if value.ndim != 1 or value.is_floating_point() or value.dtype == torch.bool:
+        raise TypeError(
+            f"labels: expected integers of shape ({rows},) or probabilities of shape ({rows}, {classes}), got "
+            f"{value.dtype} of shape {tuple(value.shape)}"
+        )
+    wrong = (value < 0) | (value >= classes)
+    if bool(wrong.any()):
+        at = int(wrong.int().argmax())
+        raise ValueError(
+            f"labels: expected classes from 0 to {classes - 1}, {int(wrong.sum())} are not, the first: "
+            f"{int(value[at])} in row {at} of the batch; leave such rows out of the loader"
+        )
+    return value.long()
+
+
 def logarithms(values: npt.NDArray[np.float32], wanted: bool) -> npt.NDArray[np.float32]:
     """Logits of probabilities, where they are wanted: finite ones. Votes, 0 and 1 alone, say which class and not how
     surely: as logits they stay as far apart as they are."""

@@ -23,6 +23,7 @@ Int64s = npt.NDArray[np.int64]
 Score = Callable[[Tensor, Any, Tensor], Any]
 
 BY = ("learnability", "rad")
+SAMPLE = 16  # rows of the first batch that are looked at: are they logits?
 MISTAKES = 0.02  # of a batch: labels that may be wrong beyond what the reference admits
 
 
@@ -138,12 +139,14 @@ class OnlineBatches:
         count = max(1, round(self.keep * len(own)))
         if callable(self.by):
             return largest(inputs.scores("by", self.by(own, other, target), len(own)), count)
-        classes = target.argmax(1) if target.ndim == 2 else target.long()
+        classes = inputs.class_labels(target, *own.shape)
         if other is None:
             raise ValueError("reference: expected a model, got None")
         known, learned = (picked(logits, classes) for logits in (other, own))
         if self.by == "learnability":
             return largest(inputs.scores("logits", known - learned, len(own)), count)
+        for name, said in (("reference", known), ("student", learned)):
+            inputs.scores(name, said, len(own))
         return played(learned, known, count, self.seed + self.step)
 
     def _logits(self, name: str, model: Any, batch: Any) -> Tensor:
@@ -158,7 +161,10 @@ class OnlineBatches:
         finally:  # each as it was: a frozen part stays in evaluation mode
             for module, before in zip(modules, training, strict=True):
                 module.training = before
-        return inputs.logits_tensor(name, logits).float()
+        found = inputs.logits_tensor(name, logits).float()
+        if self.step == 0:  # a model that ends in a softmax does so in every batch
+            inputs.no_probabilities(name, found[:SAMPLE].cpu().numpy())
+        return found
 
 
 def parted(batch: Any) -> tuple[Any, Any]:

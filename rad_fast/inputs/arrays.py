@@ -141,6 +141,8 @@ NO_CUDA = "all arrays of a call must be on one device; .cpu() or .get() copies o
 
 def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], Any]]:
     dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_nested:
+        raise TypeError(f"{name}: expected a dense tensor, got a nested one, of rows of different lengths; pad them")
     if tensor.device.type != "cpu":
         raise ValueError(f"{name}: expected a tensor in host memory, got one on {tensor.device}; {NO_CUDA}")
     if str(tensor.layout) != "torch.strided":

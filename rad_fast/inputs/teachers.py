@@ -268,7 +268,10 @@ class TeacherLabels:
         self.n_classes = checked_classes(n_classes, 2)
         array, dtype, self.wrap = host_array("labels", labels)
         if array.dtype.kind not in "iu" or dtype == "bfloat16" or array.ndim != 1:
-            raise TypeError(f"labels: expected (N,) integers, a class each, got dtype {dtype} and shape {array.shape}")
+            raise TypeError(
+                f"labels: expected (N,) integers, a class each or -1 for no answer, got dtype {dtype} and shape "
+                f"{array.shape}"
+            )
         wrong = (array < -1) | (array >= self.n_classes)
         if wrong.any():
             at = int(wrong.argmax())

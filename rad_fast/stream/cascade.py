@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rad_fast.calibration import Calibrator
 from rad_fast.device import topk
 from rad_fast.device.backends import backend as backend_of
-from rad_fast.inputs import TopKLogits, host_backend, invalid_rows
+from rad_fast.inputs import Seen, TopKLogits, host_backend, invalid_rows, refuse_probabilities
 from rad_fast.inputs import labels as checked_labels
 from rad_fast.kernels.reference.score import Points, Rule, empty_points
 
@@ -120,6 +120,7 @@ class Cascade:
         self.window, self.slack = inputs.window(window, pace), pace.slack
         self.seed, self.backend = inputs.seed(seed), backend
         self._kernels = backend_of(backend)
+        self._looked = Seen()
         wanted = Wanted(pace.budget / pace.of, pace.slack, 0.0)
         self._decider = Decider(pace, self.window, wanted, self.seed, self._kernels)
 
@@ -184,6 +185,8 @@ class Cascade:
         Curve : prints as a table, and plots.
         """
         small, large = rows_of("small_logits", small_logits)[0], rows_of("large_logits", large_logits)[0]
+        for given in (small, large):
+            refuse_probabilities(given)
         truth = checked_labels("labels", labels, small.rows, max(small.classes, large.classes))
         inputs.same_queries(small.rows, large.rows)
         right = [topk.score(self._kernels, m.data, None, m.name).label == truth for m in (small, large)]
@@ -195,6 +198,8 @@ class Cascade:
 
     def _certainty(self, logits: Any) -> npt.NDArray[np.float32]:
         checked, _ = rows_of("logits", logits)
+        if not self._looked.others:  # rows that may still be probabilities, given for logits
+            self._looked = self._looked.after(checked, None)
         points = empty_points(checked.rows)
         rule = Rule() if self.calibrator is None else self.calibrator.rule_
         bad, _ = topk.appraise(self._kernels, checked.data, None, rule, None, points)

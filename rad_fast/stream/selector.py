@@ -163,7 +163,7 @@ class StreamSelector:
         self.backend = backend
         self.offered = 0
         self._source: Source | None = None
-        self._looked = Seen()
+        self._looked = Seen(), Seen()  # of the teacher's rows and the student's
         self._point: PointScorer | None = None
         self._kernels = backend_of(backend)
         self.gain, self.quotas = inputs.gain(gain), quotas
@@ -243,9 +243,10 @@ class StreamSelector:
         if student_logits is not None:
             student, _ = rows_of("student_logits", student_logits)
             same_rows(teacher, student)
-        looked = self._looked
-        if not looked.others:  # rows that may still be probabilities, given for logits
-            looked = looked.after(teacher, None)
+        # Rows that may still be probabilities, given for logits.
+        before = zip(self._looked, (teacher, student), strict=True)
+        of_both = [seen if seen.others or given is None else seen.after(given, None) for seen, given in before]
+        looked = of_both[0], of_both[1]
         silent = unanswered(teacher, student, self.gain if gain is None else gain)
         gain, correctness = (inputs.of_points(value, teacher.rows) for value in (gain, correctness))
         rule = Rule(Kind.GIVEN) if correctness is not None else rule_of(self.correctness, teacher, student)
@@ -276,7 +277,7 @@ class StreamSelector:
         if self._source is None and self._quotas is not None:
             self._decider.begin(teacher.classes, inputs.window(self.window, self._decider.pace, teacher.classes))
         self._looked = looked
-        plain = gains is None and given is None and looked.others
+        plain = gains is None and given is None and looked[0].others and (student is None or looked[1].others)
         if self._point is None and plain and self._kernels.name == "cpp":
             self._point = PointScorer(self._kernels, rule, known.classes, known.student_classes)
         self._source = known

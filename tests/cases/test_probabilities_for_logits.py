@@ -89,6 +89,61 @@ def test_calibrators():
         calibrator.predict(P)
 
 
+def test_two_rows_are_enough_for_a_calibrator():
+    labels = P.argmax(axis=1)
+    calibrator = rad_fast.Calibrator().fit(LOGITS, (labels + (np.arange(600) % 5 == 0)) % 6)
+    with pytest.raises(ValueError, match=GIVEN):
+        calibrator.predict(P[:2])
+    assert len(calibrator.predict(np.eye(6)[:1])) == 1
+
+
+def test_streams_and_cascades():
+    from rad_fast.stream import Cascade, StreamSelector
+
+    with pytest.raises(ValueError, match="^student_logits: " + GIVEN):
+        StreamSelector(0.1).offer(LOGITS, P)
+    stream = StreamSelector(0.1)
+    for teacher, student in zip(LOGITS[:7], P[:7], strict=True):
+        stream.offer(teacher, student)
+    with pytest.raises(ValueError, match="^student_logits: " + GIVEN):
+        stream.offer(LOGITS[7], P[7])
+    cascade = Cascade(lambda rows: P[rows], lambda rows: LOGITS[rows], rate=0.2)
+    for call in (
+        lambda: cascade(np.arange(100)),
+        lambda: cascade.route(P),
+        lambda: cascade.watch(P),
+        lambda: cascade.table(P, LOGITS, P.argmax(axis=1)),
+        lambda: cascade.table(LOGITS, P, P.argmax(axis=1)),
+    ):
+        with pytest.raises(ValueError, match=GIVEN):
+            call()
+    routed = Cascade(None, None, 0.2).route(rad_fast.Probabilities(P))
+    np.testing.assert_array_equal(routed, Cascade(None, None, 0.2).route(np.log(P)))
+
+
+def test_soft_targets_and_batches_inside_training():
+    torch = pytest.importorskip("torch")
+    from rad_fast.distill import OnlineBatches, soft_targets
+
+    for rows in (2, 600):
+        with pytest.raises(ValueError, match="logits: expected logits, got probabilities"):
+            soft_targets(P[:rows])
+    assert soft_targets(np.eye(6)[:2]).shape == (2, 6)  # a few rows of 0 and 1 may be logits
+    x, labels = torch.from_numpy(LOGITS[:64]), torch.from_numpy(P[:64].argmax(axis=1))
+
+    def ends_in_softmax(rows):
+        return rows.softmax(1)
+
+    def logits(rows):
+        return 2.0 * rows
+
+    for by in ("learnability", "rad"):
+        with pytest.raises(ValueError, match="reference: expected logits, got probabilities"):
+            next(iter(OnlineBatches([(x, labels)], logits, ends_in_softmax, by=by)))
+        with pytest.raises(ValueError, match="student: expected logits, got probabilities"):
+            next(iter(OnlineBatches([(x, labels)], ends_in_softmax, logits, by=by)))
+
+
 def test_the_largest_of_each_row():
     ids = np.argsort(-P, axis=1)[:, :4].copy()
     with pytest.raises(ValueError, match=GIVEN):

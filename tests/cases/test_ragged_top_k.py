@@ -136,3 +136,12 @@ def test_the_first_invalid_row_is_found_in_a_later_block(monkeypatch):
     values[[57, 111, 112]] = np.nan
     with pytest.raises(ValueError, match=r"3 rows have NaN.* the first is row 57"):
         rad_fast.select(rad_fast.TopKLogits(values, IDS, C, SUMS), 10)
+
+
+def test_rows_are_named_by_their_number_among_all_points():
+    """In chunks, and so in shards on the command line, as well."""
+    ids = IDS.copy()
+    ids[157, 3] = C
+    selector = rad_fast.Selector(10).partial_fit(rad_fast.TopKLogits(VALUES[:100], ids[:100], C, SUMS[:100]))
+    with pytest.raises(ValueError, match="row 157 has"):
+        selector.partial_fit(rad_fast.TopKLogits(VALUES[100:], ids[100:], C, SUMS[100:]))

@@ -380,3 +380,13 @@ def test_a_shape_that_nothing_is_there_for_is_told_at_once(tmp_path):
     (tmp_path / "z.zarr" / "zarr.json").write_text(json.dumps(about | {"shape": [10**11, 15]}))
     with pytest.raises(ValueError, match="expected 50000000000 chunks, got 25"):
         open_shards([tmp_path / "z.zarr"])
+
+
+@pytest.mark.parametrize("shape", [(-3, 6), (3, -6), (-3, -6), (-3,)])
+def test_a_shape_below_0_is_no_shape(tmp_path, shape):
+    with open(tmp_path / "x.npy", "wb") as file:
+        about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        file.write(bytes(4 * 18))
+    with pytest.raises(ValueError, match=r"x\.npy: expected -?\d+ bytes for shape"):
+        open_shards([tmp_path / "x.npy"])

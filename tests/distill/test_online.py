@@ -197,3 +197,29 @@ def test_batches_that_cannot_be_scored_are_named():
     broken = Lookup(torch.full((64, 5), float("nan")))
     with pytest.raises(ValueError, match="logits: expected scores that are numbers, 64 of 64 are NaN"):
         list(OnlineBatches([(x, y)], student, broken))
+
+
+@pytest.mark.parametrize("by", ["learnability", "rad"])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda y: torch.where(y == 2, -100, y), ValueError, "3 are not, the first: -100 in row 2 of the batch"),
+        (lambda y: y + 1, ValueError, "classes from 0 to 3, 3 are not, the first: 4 in row 3"),
+        (lambda y: y.float(), TypeError, "expected integers .* got torch.float32"),
+        (lambda y: y[:, None], TypeError, r"got torch.int64 of shape \(12, 1\)"),
+        (lambda y: y > 1, TypeError, "got torch.bool"),
+        (lambda y: torch.ones(12, 3) / 3, ValueError, r"probabilities of shape \(12, 4\), got \(12, 3\)"),
+        (lambda y: torch.full((12, 4), torch.nan), ValueError, "12 rows have NaN"),
+    ],
+)
+def test_labels_that_are_none_are_refused_and_never_cut_to_some(by, change, error, words):
+    x, y = 9.0 * torch.eye(4).repeat(3, 1), torch.arange(4).repeat(3)
+    with pytest.raises(error, match=f"labels: .*{words}"):
+        next(iter(OnlineBatches([(x, change(y))], torch.nn.Linear(4, 4), lambda rows: rows, by=by)))
+
+
+@pytest.mark.parametrize("by", ["learnability", "rad"])
+def test_a_model_that_says_nan_is_named(by):
+    x, y = 9.0 * torch.eye(4).repeat(3, 1), torch.arange(4).repeat(3)
+    with pytest.raises(ValueError, match="expected scores that are numbers, 12 of 12 are NaN"):
+        next(iter(OnlineBatches([(x, y)], lambda rows: rows * torch.nan, lambda rows: rows, by=by)))
