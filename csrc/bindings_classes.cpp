@@ -139,7 +139,7 @@ py::array_t<std::int64_t> sample_by_key(const py::array& gain, const py::array& 
     refuse("running", "(parts, " + std::to_string(keys) + ")", std::to_string(running.size()) + " numbers");
   const std::int64_t parts = running.shape(0);
   std::vector<std::uint64_t> sums(running.data(), running.data() + parts * keys);
-  std::vector<std::vector<std::int64_t>> taken;
+  std::vector<std::vector<std::uint32_t>> taken;
   {
     py::gil_scoped_release release;
     taken = key_samples(threads, points, table.classes, others, parts, table.equilibria, sums.data());
@@ -176,7 +176,7 @@ py::object play_by_class(const std::vector<std::tuple<py::array, py::array, py::
     if (!(stakes.mistakes[k] >= 0)) refuse("mistakes", "at least 0", std::to_string(stakes.mistakes[k]));
   }
   std::optional<ByClass> games;
-  std::vector<std::int64_t> taken;
+  std::vector<ByClass::Taken> taken;
   try {
     py::gil_scoped_release release;
     games.emplace(chunks, stakes, steps, static_cast<const double*>(random.data()), threads);
@@ -187,8 +187,15 @@ py::object play_by_class(const std::vector<std::tuple<py::array, py::array, py::
   }
   if (!games) return py::none();
   const ClassAnswers& found = games->answers;
-  return py::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value),
-                        py::array_t<std::int64_t>(static_cast<py::ssize_t>(taken.size()), taken.data()));
+  std::size_t count = 0;
+  for (const ByClass::Taken& some : taken) count += some.places.size();
+  py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(count));
+  std::int64_t* out = indices.mutable_data();
+  for (ByClass::Taken& some : taken) {
+    for (const std::uint32_t place : some.places) *out++ = some.begin + place;
+    some.places = {};
+  }
+  return py::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value), indices);
 }
 
 }  // namespace

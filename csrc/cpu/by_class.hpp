@@ -20,8 +20,8 @@
 namespace rad_fast {
 
 // Where 13 of 24 bytes a point are there already: points left take 24 each while they are brought together, those kept for
-// the sample 14.
-constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 14.0;
+// the sample 14, those taken 4.
+constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 14.0, bytes_taken = 4.0;
 constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
 constexpr std::int64_t own_threads = std::int64_t{1} << 18;  // points of a class that has all threads for itself
 
@@ -99,6 +99,7 @@ class ByClass {
     for (const LabelledPoints& chunk : chunks_) size_ += chunk.count;
     for (std::int64_t k = 0; k < stakes.classes; ++k) {
       boxes_.push_back(everywhere);
+      budget_ += stakes.budget[k];
       if (stakes.budget[k] > 0) open_.push_back(k);
     }
   }
@@ -113,8 +114,14 @@ class ByClass {
     return open_.empty();
   }
 
-  // The indices that a scan along the keys takes, ascending; after `solve`.
-  std::vector<std::int64_t> sample(std::uint64_t running) {
+  // Places in a chunk, whose points begin at `begin`.
+  struct Taken {
+    std::int64_t begin;
+    std::vector<std::uint32_t> places;
+  };
+
+  // What a scan along the keys takes, ascending; once, after `solve`.
+  std::vector<Taken> sample(std::uint64_t running) {
     return parts_.empty() ? sample_all(running) : sample_kept(running);
   }
 
@@ -135,7 +142,7 @@ class ByClass {
     }
   }
 
-  std::vector<std::int64_t> sample_kept(std::uint64_t running) {
+  std::vector<Taken> sample_kept(std::uint64_t running) {
     const Tables tables(answers.view(), stakes_.classes);
     std::vector<double> price;
     for (const double of_class : answers.price) price.insert(price.end(), static_cast<std::size_t>(stakes_.others), of_class);
@@ -145,20 +152,26 @@ class ByClass {
       parts_[static_cast<std::size_t>(part)].settle(tables.view(), price.data(), sums.data() + part * keys());
     });
     accumulate(sums, keys(), running);
-    std::vector<std::int64_t> before(1);
-    for (const LabelledPoints& chunk : chunks_) before.push_back(before.back() + chunk.count);
-    std::vector<std::vector<std::int64_t>> taken(parts_.size());
+    std::vector<std::int64_t> begins;
+    std::int64_t begin = 0;
+    for (const LabelledPoints& chunk : chunks_) {
+      begins.push_back(begin);
+      begin += chunk.count;
+    }
+    std::vector<Taken> taken(parts_.size());
     in_parallel(count, size_ * 12, [&](std::int64_t number) {
       const auto part = static_cast<std::size_t>(number);
-      parts_[part].sample(sums.data() + number * keys(), before[chunk_of_[part]], taken[part]);
+      const double share = static_cast<double>(parts_[part].points()) / static_cast<double>(size_);
+      taken[part].begin = begins[chunk_of_[part]];
+      taken[part].places.reserve(static_cast<std::size_t>(1.02 * share * budget_) + 64);
+      parts_[part].sample(sums.data() + number * keys(), taken[part].places);
     });
-    std::vector<std::int64_t> indices;
-    for (const auto& some : taken) indices.insert(indices.end(), some.begin(), some.end());
-    return indices;
+    parts_.clear();
+    return taken;
   }
 
   // The same where nothing was kept: the probabilities are computed twice.
-  std::vector<std::int64_t> sample_all(std::uint64_t running) const {
+  std::vector<Taken> sample_all(std::uint64_t running) const {
     std::vector<std::int64_t> parts;
     for (const LabelledPoints& chunk : chunks_) parts.push_back(parts_of(threads_, chunk.count, keys()));
     const std::int64_t all = std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
@@ -167,15 +180,16 @@ class ByClass {
     for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys())
       key_masses(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at);
     accumulate(sums, keys(), running);
-    std::vector<std::int64_t> indices;
-    std::int64_t before = 0;
+    std::vector<Taken> taken;
+    std::int64_t begin = 0;
     at = sums.data();
     for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys()) {
-      for (const auto& taken : key_samples(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at))
-        for (const std::int64_t i : taken) indices.push_back(before + i);
-      before += chunks_[c].count;
+      for (auto& places : key_samples(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at,
+                                      budget_ / static_cast<double>(size_)))
+        taken.push_back({begin, std::move(places)});
+      begin += chunks_[c].count;
     }
-    return indices;
+    return taken;
   }
 
   Stakes stakes_of(std::int64_t k) const { return Stakes(stakes_.budget[k], stakes_.mistakes[k], stakes_.points[k]); }
@@ -188,7 +202,7 @@ class ByClass {
       if (stakes_.points[k] > steps_.direct) large.push_back(k);
       else left += static_cast<double>(stakes_.points[k]);
     }
-    const double room = room_left * static_cast<double>(size_), most = room / bytes_left;
+    const double room = room_left * static_cast<double>(size_) - bytes_taken * budget_, most = room / bytes_left;
     if (large.empty() || left > most) return false;
     const std::int64_t count = std::min(steps_.sample * static_cast<std::int64_t>(large.size()), size_ / 16);
     const SomePoints sample = peek(count);
@@ -362,6 +376,7 @@ class ByClass {
   const double* random_;
   int threads_;
   std::int64_t size_ = 0;
+  double budget_ = 0.0;  // of all classes
   std::vector<Box> boxes_;          // where the answer of each class is looked for
   std::vector<std::int64_t> open_;  // classes whose games are not solved
   bool keeps_ = false;              // whether points that pass are kept for the sample

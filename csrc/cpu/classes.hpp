@@ -255,18 +255,21 @@ inline void key_masses(int threads, const LabelledPoints& points, std::int64_t c
 }
 
 // The points where the running sum of their key, which starts at `running` in each part, passes a whole number: for each part.
-inline std::vector<std::vector<std::int64_t>> key_samples(int threads, const LabelledPoints& points, std::int64_t classes,
+// `share`: which part of all points that is, about, where it is known.
+inline std::vector<std::vector<std::uint32_t>> key_samples(int threads, const LabelledPoints& points, std::int64_t classes,
                                                           std::int64_t others, std::int64_t parts,
-                                                          const Equilibria& equilibria, std::uint64_t* running) {
+                                                          const Equilibria& equilibria, std::uint64_t* running,
+                                                          double share = 0.0) {
   const std::int64_t keys = classes * others;
-  std::vector<std::vector<std::int64_t>> taken(static_cast<std::size_t>(parts));
+  std::vector<std::vector<std::uint32_t>> taken(static_cast<std::size_t>(parts));
   for_units(threads, points, classes, others, parts, equilibria, [&](std::int64_t part) {
     std::uint64_t* const mine = running + part * keys;
-    std::vector<std::int64_t>& to = taken[static_cast<std::size_t>(part)];
+    std::vector<std::uint32_t>& to = taken[static_cast<std::size_t>(part)];
+    to.reserve(static_cast<std::size_t>(1.02 * share * static_cast<double>(points.count) / static_cast<double>(parts)));
     return [mine, &to](std::int64_t place, std::int64_t key, std::uint64_t unit) {
       const std::uint64_t before = mine[key], after = before + unit;
       mine[key] = after;
-      if ((before ^ after) >> probability_bits & 1) to.push_back(place);
+      if ((before ^ after) >> probability_bits & 1) to.push_back(static_cast<std::uint32_t>(place));
     };
   });
   return taken;

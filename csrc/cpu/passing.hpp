@@ -51,6 +51,7 @@ class PassingPart {
     return true;
   }
 
+  std::int64_t points() const { return end_ - first_; }
   LabelledPoints undecided() const { return {gain_.get(), correctness_.get(), label_.get(), nullptr, undecided_}; }
 
   // The probabilities, now that the equilibria are known, and what they come to for each key: zeros before. `price`: of
@@ -76,15 +77,15 @@ class PassingPart {
     }
   }
 
-  // The points where the running sum of their key passes a whole number, ascending: `before` the chunk are so many.
-  void sample(std::uint64_t* running, std::int64_t before, std::vector<std::int64_t>& to) const {
-    std::int64_t entry = 0, begin = before + first_;
+  // The places in the chunk where the running sum of their key passes a whole number, ascending.
+  void sample(std::uint64_t* running, std::vector<std::uint32_t>& to) const {
+    std::int64_t entry = 0, begin = first_;
     for (const std::int64_t end : ends_) {
       for (; entry < end; ++entry) {
         std::uint64_t& sum = running[key_[entry]];
         const std::uint64_t was = sum, is = was + unit(entry);
         sum = is;
-        if ((was ^ is) >> probability_bits & 1) to.push_back(begin + place_[entry]);
+        if ((was ^ is) >> probability_bits & 1) to.push_back(static_cast<std::uint32_t>(begin + place_[entry]));
       }
       begin += game_points;
     }

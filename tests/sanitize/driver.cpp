@@ -1,7 +1,7 @@
-// Scoring, the solver, the sums of the game, probabilities and samples (not yet: games by class, decisions on arrival and
-// correctness), on random input in buffers that end where the input ends: what `make
-// sanitize` runs under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer. Compares the levels' sums and
-// indices with one another and with one thread; whether they are right is for the tests in Python.
+// Scoring and appraising, the solver, the sums of the game, probabilities and samples, games by class and decisions on
+// arrival, on random input in buffers that end where the input ends: what `make sanitize` runs under AddressSanitizer,
+// UndefinedBehaviorSanitizer and ThreadSanitizer. Compares the levels' sums and indices with one another and with one thread;
+// whether they are right is for the tests in Python.
 
 #include <cmath>
 #include <cstdint>
@@ -9,11 +9,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cpu/arrival.hpp"
+#include "cpu/by_class.hpp"
 #include "cpu/classes.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/game.hpp"
@@ -102,13 +105,120 @@ void play(std::int64_t count, const Steps& steps, const std::vector<double>& ran
   }
 }
 
+// Games by class and their sample, at every level, with one thread and with several.
+void play_by_class(std::int64_t count, std::int64_t classes, const Steps& steps, const std::vector<double>& random) {
+  const Points points(count);
+  const std::int64_t others = classes <= 256 ? classes : 1, half = count / 3;
+  std::vector<std::int32_t> label(static_cast<std::size_t>(count));
+  std::vector<std::uint8_t> other(label.size());
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(classes));
+  for (std::size_t i = 0; i < label.size(); ++i) {
+    const bool plays = points.gain[i] == points.gain[i];
+    label[i] = static_cast<std::int32_t>(!plays && uniform() < 0.5 ? -1 : whole(0, classes - 1));
+    other[i] = static_cast<std::uint8_t>(whole(0, others - 1));
+    if (plays) ++counts[static_cast<std::size_t>(label[i])];
+  }
+  const double part = std::pow(uniform(), 3.0), spoilt = uniform() < 0.2 ? 0.0 : 0.1 * uniform();
+  std::vector<double> budgets(counts.size()), mistakes(counts.size());
+  for (std::size_t k = 0; k < counts.size(); ++k) {
+    budgets[k] = uniform() < 0.1 ? 0.0 : std::floor(part * static_cast<double>(counts[k]) * 0x1p20) * 0x1p-20;
+    mistakes[k] = std::floor(spoilt * static_cast<double>(counts[k]) * 0x1p25) * 0x1p-25;
+  }
+  const std::uint8_t* const keys = others > 1 ? other.data() : nullptr;
+  const std::vector<LabelledPoints> chunks{
+      {points.gain.data(), points.correctness.data(), label.data(), keys, half},
+      {points.gain.data() + half, points.correctness.data() + half, label.data() + half, keys ? keys + half : nullptr, count - half}};
+  const ClassStakes stakes{classes, others, counts.data(), budgets.data(), mistakes.data()};
+  std::optional<std::vector<std::int64_t>> taken;
+  bool seen = false, solved = false;
+  for (const Level& candidate : levels()) {
+    if (!candidate.supported) continue;
+    set_level(candidate.name);
+    for (const int threads : {1, 3}) {
+      ByClass games(chunks, stakes, steps, random.data(), threads);
+      const bool now = games.solve();
+      require(!seen || now == solved, "levels differ in the games by class that they solve");
+      seen = true;
+      solved = now;
+      const ClassAnswers& at = games.answers;
+      std::vector<double> q(static_cast<std::size_t>(half));
+      class_probabilities_all(threads, chunks[0], classes, at.view(), q.data());
+      for (const double x : q) require(x >= 0 && x <= 1, "a probability in a game by class is none");
+      if (!solved) continue;
+      std::vector<std::int64_t> indices;
+      for (const ByClass::Taken& some : games.sample(std::uint64_t{1} << 61))
+        for (const std::uint32_t place : some.places) indices.push_back(some.begin + place);
+      require(!taken || indices == *taken, "levels differ in the sample along keys");
+      taken = std::move(indices);
+    }
+  }
+}
+
+void arrive(std::int64_t count, std::int64_t classes) {
+  const Points points(count);
+  std::vector<std::int32_t> label(static_cast<std::size_t>(count));
+  for (std::int32_t& y : label) y = static_cast<std::int32_t>(whole(0, classes - 1));
+  std::vector<double> price(static_cast<std::size_t>(classes)), phase(price), threshold(price.size() * arrival_levels), share(threshold);
+  for (std::vector<double>* numbers : {&price, &phase, &threshold, &share})
+    for (double& x : *numbers) x = uniform();
+  const auto taken = std::make_unique<bool[]>(static_cast<std::size_t>(count));
+  Standing standing{0, 0, phase.data()};
+  const double budget = static_cast<double>(whole(1, count)), of = static_cast<double>(count);
+  decide_all(points.gain.data(), points.correctness.data(), label.data(), count, {price.data(), threshold.data(), share.data(), classes},
+             {budget, of, 5.0, budget, of}, standing, taken.get());
+  require(standing.seen == count && standing.taken <= static_cast<std::int64_t>(budget), "more points are taken than may be");
+}
+
+// A value of a type of logits: any bits of 16-bit ones, inf and NaN among them.
 template <class T>
-void score_as(DType dtype, std::int64_t rows, std::int64_t classes) {
-  std::vector<T> logits(static_cast<std::size_t>(rows * classes));
+std::vector<T> some_logits(std::int64_t count) {
+  std::vector<T> logits(static_cast<std::size_t>(count));
   for (T& x : logits) {
-    if constexpr (sizeof(T) == 2) x = static_cast<T>(whole(0, 0xffff));  // any bits: inf and NaN among them
+    if constexpr (sizeof(T) == 2) x = static_cast<T>(whole(0, 0xffff));
     else x = static_cast<T>(uniform() < 0.001 ? INFINITY : 8 * uniform() - 4);
   }
+  return logits;
+}
+
+template <class T>
+void appraise_as(DType dtype, std::int64_t rows, std::int64_t classes) {
+  const std::vector<T> teacher = some_logits<T>(rows * classes), student = some_logits<T>(rows * classes);
+  std::vector<float> given(static_cast<std::size_t>(rows)), gain(given), correctness(given);
+  for (float& x : given) x = static_cast<float>(uniform());
+  const float thresholds[] = {0.1f, 0.5f, 0.8f}, values[] = {0.2f, 0.4f, 0.7f, 0.9f};
+  std::vector<std::int32_t> label(gain.size());
+  std::vector<std::uint8_t> other(gain.size());
+  for (const Level& candidate : levels()) {
+    if (!candidate.supported) continue;
+    set_level(candidate.name);
+    for (int model = 0; model <= 4; ++model) {
+      for (const bool both : {false, true}) {
+        if (model == 4 && !both) continue;  // the logistic model reads a student
+        Appraisal task{};
+        task.teacher = {teacher.data(), dtype, rows, classes, classes};
+        if (both) task.student = {student.data(), dtype, rows, classes, classes};
+        task.correctness = {static_cast<CorrectnessModel>(model), 0.7f, given.data(), thresholds, values, 3, {0.1f, 0.5f, 0.3f, 0.2f},
+                            {0.05f, 0.95f}};
+        task.gain = gain.data();
+        task.probability_correct = correctness.data();
+        task.label = label.data();
+        task.gain_of_label = both && model % 2 == 0;
+        task.other = classes <= 256 ? other.data() : nullptr;
+        Invalid invalid[] = {{0, -1}, {0, -1}};
+        candidate.score->appraise(task, 0, rows, invalid[0], invalid[1]);
+        for (std::size_t i = 0; i < gain.size(); ++i) {
+          require(label[i] >= -1 && label[i] < classes, "an appraised label is none");
+          require(!task.other || other[i] < classes, "another class is none");
+          require((label[i] < 0) == (gain[i] != gain[i]), "a gain is there without a label, or a label without a gain");
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void score_as(DType dtype, std::int64_t rows, std::int64_t classes) {
+  const std::vector<T> logits = some_logits<T>(rows * classes);
   std::vector<float> margin(static_cast<std::size_t>(rows)), confidence(margin), given_probability(margin);
   std::vector<std::int32_t> label(margin.size()), given(margin.size());
   for (std::int32_t& y : given) y = static_cast<std::int32_t>(whole(-1, classes));
@@ -136,12 +246,20 @@ int main(int count, char** arguments) {
     play(whole(1, 20'000), small, random);
   }
   play(400'000, usual, random);
+  for (int game = 0; game < games / 4; ++game)
+    for (const std::int64_t classes : {1, 2, 10, 16, 17, 300}) play_by_class(whole(classes, 60'000), classes, small, random);
+  play_by_class(300'000, 10, usual, random);
+  for (const std::int64_t classes : {1, 7}) arrive(whole(1, 5'000), classes);
   for (const std::int64_t classes : {2, 3, 10, 31, 100, 113, 700, 5'000}) {
     const std::int64_t rows = whole(1, 70);
     score_as<float>(DType::float32, rows, classes);
     score_as<double>(DType::float64, rows, classes);
     score_as<std::uint16_t>(DType::float16, rows, classes);
     score_as<std::uint16_t>(DType::bfloat16, rows, classes);
+    appraise_as<float>(DType::float32, rows, classes);
+    appraise_as<double>(DType::float64, rows, classes);
+    appraise_as<std::uint16_t>(DType::float16, rows, classes);
+    appraise_as<std::uint16_t>(DType::bfloat16, rows, classes);
   }
   std::puts("clean");
   return 0;
