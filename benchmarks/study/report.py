@@ -230,7 +230,8 @@ def reasons(s: Scores) -> dict[str, str]:
         "WHY_UNEVEN": f"{over(rad, uneven)}; `{both[0]}` {over(both[0], uneven)}, `{both[1]}` {over(both[1], uneven)}",
         "WHY_SPOKEN": f"calibrated so: {over(rad, spoken)}",
         "WHY_POOR": f"right on 48% to 50%: {over(rad, poor)}",
-        "WHY_EARLY": f"margin {over('margin', chosen)}; `rad-prior` less margin {over('rad-prior', chosen, 'margin')}",
+        "WHY_EARLY": f"margin {over('margin', chosen)}; less margin: `badge` {over('badge', chosen, 'margin')}, "
+        f"`rad-prior` {over('rad-prior', chosen, 'margin')}",
         "WHY_SOFT": f"with soft labels {over(rad, soft)} over uniform with soft labels",
     }
 
