@@ -327,11 +327,21 @@ RAD_FAST_INLINE Float from_half_bits(Bits h) {
   return (Float)(finite_or_not | ((h & 0x8000u) << 16));
 }
 
-RAD_FAST_INLINE Float from_half_units(Bits h) {
+// Two float16 a lane, the first in the lower half, to float32.
+RAD_FAST_INLINE void from_half_pairs(Bits pairs, Float& first, Float& second) {
 #if defined(__AVX512F__)
-  return (Float)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)h));
+  first = (Float)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)pairs));
+  second = (Float)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)(pairs >> 16)));
+#elif defined(__AVX2__) && defined(__F16C__)
+  // Within 16 bytes the first of each pair move down and the second up; then all first into the lower half.
+  const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,  //
+                                         0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  const __m256i apart = _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)pairs, order), _MM_SHUFFLE(3, 1, 2, 0));
+  first = (Float)_mm256_cvtph_ps(_mm256_castsi256_si128(apart));
+  second = (Float)_mm256_cvtph_ps(_mm256_extracti128_si256(apart, 1));
 #else
-  return from_half_bits(h);
+  first = from_half_bits(pairs & 0xffffu);
+  second = from_half_bits(pairs >> 16);
 #endif
 }
 

@@ -71,16 +71,18 @@ RAD_FAST_INLINE void transpose_group(const bfloat16* from, int64_t stride, int c
   Float out[4];
   transpose_quads(reinterpret_cast<const char*>(from), stride * 2, out);
   for (int j = 0; j < 4 && 2 * j < count; ++j) {  // each 4-byte unit is two elements, the first in the lower half (little endian)
-    store(columns + (2 * j) * lanes, (Bits)out[j] << 16);
-    store(columns + (2 * j + 1) * lanes, (Bits)out[j] & 0xffff0000u);
+    store(columns + (2 * j) * lanes, (Float)((Bits)out[j] << 16));
+    store(columns + (2 * j + 1) * lanes, (Float)((Bits)out[j] & 0xffff0000u));
   }
 }
 RAD_FAST_INLINE void transpose_group(const float16* from, int64_t stride, int count, float* columns) {
   Float out[4];
   transpose_quads(reinterpret_cast<const char*>(from), stride * 2, out);
   for (int j = 0; j < 4 && 2 * j < count; ++j) {
-    store(columns + (2 * j) * lanes, from_half_units((Bits)out[j] & 0xffffu));
-    store(columns + (2 * j + 1) * lanes, from_half_units((Bits)out[j] >> 16));
+    Float first, second;
+    from_half_pairs((Bits)out[j], first, second);
+    store(columns + (2 * j) * lanes, first);
+    store(columns + (2 * j + 1) * lanes, second);
   }
 }
 RAD_FAST_INLINE void transpose_group(const double* from, int64_t stride, int, double* columns) {
