@@ -1,13 +1,16 @@
-"""The SIMD levels of one processor beside one another: python -m benchmarks.cpu.levels [--turns N] [--out DIR]
+"""The SIMD levels of one processor beside one another, against the targets of AVX2.
 
-Writes cpu_levels.md to benchmarks/results/. Every level and every peer take turns in one run; a ratio is the median of
-those of the turns. RAD_FAST_THREADS says with how many threads, as for everything else.
+python -m benchmarks.cpu.levels [--quick] [--facts PAGE] [--out DIR]
+
+Writes cpu_levels.md to benchmarks/results/, and with --facts its table into that page, docs/facts.md. Every level and
+every peer take turns in one run; a ratio is the median of those of the turns. RAD_FAST_THREADS says with how many
+threads, as for everything else. Wants a quiet machine for some minutes; --quick takes one.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,28 +26,64 @@ from rad_fast.bench.timing import Case, Work, each_faster, measure
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NUMPY = "NumPy"
 SMALL = (1_000, 5_000, 10_000, 50_000)  # points of 10 classes: what a loop of active learning selects from
-SCORED = ((10, "float32"), (10, "bfloat16"), (32, "float32"), (100, "float32"), (1000, "float32"), (32768, "float32"))
+SCORED = (2, 10, 32, 100, 1000, 4096, 32768, 131072)
+NARROW = (2, 10, 32, 100, 1000, 131072)  # classes of which 16-bit logits are scored beside float32
 WHOLE = ((5_000_000, 10), (500_000, 100), (50_000, 1000))
 GAMES = (1_000_000, 10_000_000)
+
+
+AIMED_AT = "x86-64-v3"  # AVX2, which most processors have
+TARGETS = {
+    "select, 1,000 x 10, against NumPy's margins": 0.5,
+    "select, 5,000 x 10, against NumPy's margins": 1.0,
+    "select, 10,000 x 10, against NumPy's margins": 1.8,
+    "select, 50,000 x 10, against NumPy's margins": 1.0,
+    "select, 5,000,000 x 10, of a streaming read": 0.30,
+    "select, 500,000 x 100, of a streaming read": 0.50,
+    "select, 50,000 x 1000, of a streaming read": 0.55,
+    "scoring float32, C = 10, of a streaming read": 0.45,
+    **{f"scoring float32, C = {c}, of a streaming read": 0.65 for c in SCORED if c >= 32},
+    **{f"scoring bfloat16, C = {c}, rows a second against float32": 1.0 for c in NARROW},
+    "game and sample, 1,000,000 points, against numpy.sort": 3.0,
+    "game and sample, 10,000,000 points, against numpy.sort": 5.0,
+}
+# Where AVX2 stood when the targets were set: an AMD EPYC 7003, two threads.
+BEFORE = {
+    "select, 1,000 x 10, against NumPy's margins": "0.08 times",
+    "select, 10,000 x 10, against NumPy's margins": "0.42 times",
+    "select, 50,000 x 10, against NumPy's margins": "0.99 times",
+    "select, 5,000,000 x 10, of a streaming read": "13%",
+    "select, 500,000 x 100, of a streaming read": "31%",
+    "select, 50,000 x 1000, of a streaming read": "36%",
+    "scoring float32, C = 10, of a streaming read": "35%",
+    "scoring float32, C = 100, of a streaming read": "31%",
+    "scoring float32, C = 1000, of a streaming read": "56%",
+}
 
 
 class Row(NamedTuple):
     """A figure, and what it came to at each level."""
 
     figure: str
-    reached: dict[str, str]
+    reached: dict[str, float]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--turns", type=int, default=25, metavar="N", help="of every contender")
     arguments.add_argument("--elements", type=int, default=1 << 25, metavar="N", help="logits that are scored")
+    arguments.add_argument("--quick", action="store_true", help="5 turns, a quarter of the logits")
     arguments.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where cpu_levels.md goes")
+    arguments.add_argument("--facts", type=Path, metavar="PAGE", help="docs/facts.md: its table is replaced")
     given = arguments.parse_args()
-    text = markdown(rows(given.turns, given.elements), given.turns)
+    turns, elements = (5, 1 << 23) if given.quick else (given.turns, given.elements)
+    found = rows(turns, elements)
+    text = markdown(found, turns)
     print(text)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "cpu_levels.md").write_text(text)
+    if given.facts:
+        given.facts.write_text(with_table(given.facts.read_text(), "\n".join(table(found))))
 
 
 # ------------------------------------------------------------------------------------------------------------ measure
@@ -56,20 +95,23 @@ def rows(turns: int, elements: int) -> list[Row]:
         logits = cpu.logits("float32", 10, 10 * points)
         budget = points // 100
         ours, peer = selecting(logits, budget), softmax_margins(logits, budget)
-        found.append(times_as_fast(f"select, {points:,} x 10, against NumPy's margins", ours, peer, turns))
+        found.append(compared(f"select, {points:,} x 10, against NumPy's margins", ours, peer, turns))
     for points, classes in WHOLE:
         logits = cpu.logits("float32", classes, points * classes)
         ours, read = selecting(logits, points // 100), needed(cpu.streaming_read(logits))
-        found.append(share(f"select, {points:,} x {classes}, of a streaming read", ours, read, turns))
-    for classes, dtype in SCORED:
-        case = cpu.scoring(classes, dtype, elements)
-        found.append(share(f"scoring {dtype}, C = {classes}, of a streaming read", *pair(case, READ), turns))
+        found.append(compared(f"select, {points:,} x {classes}, of a streaming read", ours, read, turns))
+    for classes in SCORED:
+        case = cpu.scoring(classes, "float32", elements)
+        found.append(compared(f"scoring float32, C = {classes}, of a streaming read", *pair(case, READ), turns))
+    for dtype in ("bfloat16", "float16"):
+        for classes in NARROW:
+            ours, peer = (cpu.scoring(classes, kind, elements).contenders[OURS] for kind in (dtype, "float32"))
+            figure = f"scoring {dtype}, C = {classes}, rows a second against float32"
+            found.append(Row(figure, alternated(ours, peer, turns, level_by_level=True)))
     for points in GAMES:
         case = cpu.game(points)
         found.append(
-            times_as_fast(
-                f"game and sample, {points:,} points, against numpy.sort", *pair(case, SORT), max(5, turns // 4)
-            )
+            compared(f"game and sample, {points:,} points, against numpy.sort", *pair(case, SORT), max(5, turns // 4))
         )
     return found
 
@@ -108,34 +150,32 @@ def at(level: str, work: Work) -> Work:
     return run
 
 
-def alternated(ours: Work, peer: Work, turns: int) -> dict[str, float]:
-    """How many times as fast as the peer each level is. The peer runs at the best level, whatever ran before."""
+def alternated(ours: Work, peer: Work, turns: int, level_by_level: bool = False) -> dict[str, float]:
+    """How many times as fast as the peer each level is.
+
+    The peer runs at the best level, whatever ran before; ``level_by_level`` at each level in turn.
+    """
     levels = list(cpu.compiled().levels())
-    contenders = {NUMPY: at(levels[0], peer), **{level: at(level, ours) for level in levels}}
+    peers = {level: f"{NUMPY} {level}" for level in levels} if level_by_level else dict.fromkeys(levels, NUMPY)
+    contenders: dict[str, Work] = {}
+    for level in levels:
+        contenders.setdefault(peers[level], at(level, peer))
+        contenders[level] = at(level, ours)
     try:
         seconds = measure(Case("", 0, contenders), turns, turns)
     finally:
         cpu.compiled().set_level(levels[0])
-    return {level: each_faster(seconds, level, NUMPY).median for level in levels}
+    return {level: each_faster(seconds, level, peers[level]).median for level in levels}
 
 
-def times_as_fast(figure: str, ours: Work, peer: Work, turns: int) -> Row:
-    return row(figure, ours, peer, turns, lambda ratio: f"{ratio:.2f} times")
-
-
-def share(figure: str, ours: Work, peer: Work, turns: int) -> Row:
-    return row(figure, ours, peer, turns, lambda ratio: f"{100 * ratio:.0f}%")
-
-
-def row(figure: str, ours: Work, peer: Work, turns: int, shown: Callable[[float], str]) -> Row:
-    return Row(figure, {level: shown(ratio) for level, ratio in alternated(ours, peer, turns).items()})
+def compared(figure: str, ours: Work, peer: Work, turns: int) -> Row:
+    return Row(figure, alternated(ours, peer, turns))
 
 
 # -------------------------------------------------------------------------------------------------------------- write
 
 
 def markdown(found: list[Row], turns: int) -> str:
-    levels = list(found[0].reached)
     about = ", ".join(f"{name} {value}" for name, value in machine().items())
     lines = [
         "# SIMD levels",
@@ -143,13 +183,48 @@ def markdown(found: list[Row], turns: int) -> str:
         f"{about}.",
         "",
         f"Medians of the ratios of {turns} turns, of all levels and the peer alternately (games: a quarter as many).",
+        f"Targets are those of {AIMED_AT}, which is AVX2; bold is short of them.",
+        "Before: AVX2 on an AMD EPYC 7003, two threads.",
         "",
-        f"| figure | {' | '.join(levels)} |",
-        f"|---|{'---|' * len(levels)}",
-        *(f"| {row.figure} | {' | '.join(row.reached[level] for level in levels)} |" for row in found),
+        *table(found),
         "",
     ]
     return "\n".join(lines)
+
+
+def table(found: list[Row]) -> list[str]:
+    levels = list(found[0].reached)
+    return [
+        f"| figure | target | before | {' | '.join(levels)} |",
+        f"|---|---|---|{'---|' * len(levels)}",
+        *(f"| {row.figure} | {target(row.figure)} | {BEFORE.get(row.figure, '')} | {reached(row)} |" for row in found),
+    ]
+
+
+def target(figure: str) -> str:
+    return shown(figure, TARGETS[figure]) if figure in TARGETS else ""
+
+
+def reached(row: Row) -> str:
+    texts = []
+    for level, ratio in row.reached.items():
+        short = level == AIMED_AT and ratio < TARGETS.get(row.figure, 0.0)
+        texts.append(f"**{shown(row.figure, ratio)}**" if short else shown(row.figure, ratio))
+    return " | ".join(texts)
+
+
+def shown(figure: str, ratio: float) -> str:
+    return f"{100 * ratio:.0f}%" if figure.endswith("of a streaming read") else f"{ratio:.2f} times"
+
+
+def with_table(page: str, text: str) -> str:
+    """The page with this in place of the table of its section on SIMD levels."""
+    changed, count = re.subn(
+        r"(?s)(\n## SIMD levels\n.*?\n\n)\|.*?(?=\n\n)", lambda found: found[1] + text, page, count=1
+    )
+    if count != 1:
+        raise ValueError('--facts: expected a page with a table below "## SIMD levels", found none')
+    return changed
 
 
 if __name__ == "__main__":

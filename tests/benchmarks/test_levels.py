@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks.cpu import levels
 from rad_fast.bench import cpu
+from rad_fast.bench.timing import Case
 
 pytestmark = pytest.mark.skipif(cpu.compiled() is None, reason="the levels are those of the compiled extension")
 
@@ -19,9 +21,39 @@ def test_each_level_is_measured_at_its_own_and_the_best_is_left_in_use() -> None
     assert module.level() == best
 
 
-def test_the_table_has_a_column_a_level() -> None:
-    found = [levels.Row("this", {"a": "1%", "b": "2%"}), levels.Row("that", {"a": "3%", "b": "4%"})]
-    assert "| figure | a | b |\n|---|---|---|\n| this | 1% | 2% |\n| that | 3% | 4% |\n" in levels.markdown(found, 5)
+def test_a_peer_may_take_turns_at_every_level_too() -> None:
+    module, ours, peers = cpu.compiled(), [], []
+    levels.alternated(lambda: ours.append(module.level()), lambda: peers.append(module.level()), 2, level_by_level=True)
+    assert ours == peers == module.levels() * 3
+
+
+TABLE = """| figure | target | before | x86-64-v4 | x86-64-v3 |
+|---|---|---|---|---|
+| scoring float32, C = 10, of a streaming read | 45% | 35% | 30% | **40%** |
+| that | |  | 2.00 times | 3.00 times |""".replace("| that | |", "| that |  |")
+
+
+def test_the_table_has_a_column_a_level_and_says_what_misses_its_target() -> None:
+    scoring = levels.Row("scoring float32, C = 10, of a streaming read", {"x86-64-v4": 0.3, "x86-64-v3": 0.4})
+    that = levels.Row("that", {"x86-64-v4": 2.0, "x86-64-v3": 3.0})
+    assert TABLE in levels.markdown([scoring, that], 5)
+
+
+def test_the_page_gets_the_table_of_its_section_alone() -> None:
+    page = "# Facts\n\n| a |\n|---|\n| 1 |\n\n## SIMD levels\n\nFrom:\n\n{}\n\nMore.\n\n| b |\n|---|\n| 2 |\n"
+    assert levels.with_table(page.format("| old |\n|---|\n| 9 |"), TABLE) == page.format(TABLE)
+    with pytest.raises(ValueError, match="expected a page with a table"):
+        levels.with_table("# Facts\n", TABLE)
+
+
+def test_every_target_and_earlier_figure_is_one_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "alternated", lambda *_, **__: {"x86-64-v3": 1.0})
+    monkeypatch.setattr(levels.cpu, "logits", lambda dtype, classes, elements: np.zeros((4, classes), np.float32))
+    monkeypatch.setattr(
+        levels.cpu, "game", lambda points: Case("", 4, {cpu.OURS: lambda: None, cpu.SORT: lambda: None})
+    )
+    figures = {row.figure for row in levels.rows(1, 100)}
+    assert figures >= {*levels.TARGETS, *levels.BEFORE}
 
 
 def test_the_peer_takes_the_points_of_smallest_margin() -> None:
