@@ -429,7 +429,7 @@ class Selection:
 
         Returns
         -------
-        The matplotlib Figure. A notebook shows it once.
+        The matplotlib Figure, which a notebook shows once.
         """
         from .report.plot import plot
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar, TypeVar
 
-from .shown import call
+from .shown import call, card
 
 Self = TypeVar("Self", bound="Parameters")
 
@@ -44,6 +44,10 @@ class Parameters:
 
     def __repr__(self) -> str:
         return call(type(self).__name__, self.get_params(), defaults(type(self)))
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: every setting, the defaults too."""
+        return card(type(self).__name__, {name: repr(value) for name, value in self.get_params().items()})
 
 
 def defaults(kind: type) -> dict[str, Any]:

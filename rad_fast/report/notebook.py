@@ -7,7 +7,7 @@ from typing import Any
 
 
 def shown_once(figure: Any) -> Any:
-    """The figure, made by pyplot, with a say in how IPython shows it as the result of a cell."""
+    """The figure, told how IPython shows it as the result of a cell."""
     figure._ipython_display_ = functools.partial(display, figure)
     return figure
 
@@ -15,12 +15,13 @@ def shown_once(figure: Any) -> Any:
 def display(figure: Any) -> None:
     """Show the figure, unless it has a window, and let go of it, so that an inline backend does not show it again.
 
-    Inline backends come here too: when a cell ends they display all figures that pyplot still holds.
+    Inline backends get here too. When a cell ends they display all figures that pyplot still holds.
     """
     import matplotlib
     from matplotlib import pyplot
 
-    held = pyplot.fignum_exists(figure.number) and pyplot.figure(figure.number) is figure
+    number = getattr(figure, "number", None)  # of a figure that pyplot made
+    held = number is not None and pyplot.fignum_exists(number) and pyplot.figure(number) is figure
     backend = matplotlib.get_backend().lower()
     inline = "inline" in backend
     if held and not inline and backend != "agg":

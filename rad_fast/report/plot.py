@@ -22,7 +22,7 @@ def plot(numbers: Numbers, figures: Figures, ax: Any = None) -> Any:
     if ax is not None:
         draw("plane", ax, numbers, figures)
         titled("plane", ax, f"{numbers['budget']:,} of {numbers['points']:,} points")
-        return ax.figure
+        return shown_once(ax.figure.figure)  # of the whole, where these are Axes of a part of it
     names = drawn(numbers, figures)
     rows = -(-len(names) // COLUMNS)
     with rc_context(STYLE):

@@ -113,3 +113,16 @@ def test_the_checks_of_scikit_learn_that_apply_are_passed(made: Callable[[], Par
         "check_estimator_repr",
     ):
         getattr(checks, check)(type(thing).__name__, thing)
+
+
+def test_a_notebook_shows_a_selector_with_all_its_settings():
+    page = rad_fast.Selector("5%", mistakes=0.1, backend="reference")._repr_html_()
+    assert "Selector" in page
+    for name, value in (
+        ("budget", "&#x27;5%&#x27;"),
+        ("mistakes", "0.1"),
+        ("quotas", "&#x27;auto&#x27;"),
+        ("seed", "0"),
+    ):
+        assert f">{name}</th>" in page
+        assert f">{value}</td>" in page

@@ -62,3 +62,23 @@ def test_ipython_asks_the_figure_itself(figure, shown):
 
     assert DisplayFormatter().format(figure) == ({}, {})
     assert len(shown) == 1
+
+
+def test_a_figure_of_the_user_s_own_axes_is_shown_once_too(shown, monkeypatch):
+    logits = np.random.default_rng(5).normal(0, 4, size=(300, 6))
+    own = pyplot.figure()
+    part = own.subfigures(1, 2)[0]
+    drawn = rad_fast.Selector(20).fit(logits).plot(part.add_subplot())
+    assert drawn is own
+    monkeypatch.setattr("matplotlib.get_backend", lambda: "inline")
+    drawn._ipython_display_()
+    assert len(shown) == 1
+    assert not pyplot.fignum_exists(own.number)
+
+
+def test_a_figure_that_pyplot_does_not_know_is_shown(shown):
+    from matplotlib.figure import Figure
+
+    logits = np.random.default_rng(5).normal(0, 4, size=(300, 6))
+    rad_fast.Selector(20).fit(logits).plot(Figure().add_subplot())._ipython_display_()
+    assert len(shown) == 1
