@@ -16,7 +16,7 @@ ROWS, RATE = 4_000, 0.02
 
 
 def teach(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """In place of your model: logits of every row."""
+    """Your model: logits of every row."""
     logits = [np.random.default_rng(row).normal(0, 4, 10) for row in batch["id"]]
     return {"id": batch["id"], "logits": np.array(logits, np.float32)}
 

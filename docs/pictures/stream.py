@@ -48,7 +48,7 @@ def draw(out: Path) -> None:
 def stream() -> tuple[npt.NDArray[np.int64], Floats, Floats, Floats]:
     """Points seen; price, threshold, and the count less rate x seen after them."""
     logits = frames()
-    selector = StreamSelector(RATE, window=WINDOW, mistakes=0.02)
+    selector = StreamSelector(RATE, window=WINDOW, mistakes=0.02, quotas=None)
     found = []
     for begin in range(0, len(logits), STEP):
         selector.offer(logits[begin : begin + STEP])
