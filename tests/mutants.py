@@ -36,7 +36,8 @@ FOLDER = ROOT / "build" / "mutants"
 LIBRARIES = ("numpy", "scipy.optimize", "scipy.special", "pytest", "torch", "torch.utils.data", "pandas")
 LIMIT = 300  # seconds that the tests of a mutant may take: a loop that does not end is found out
 TESTS = {  # the tests that a module's lines are held by; few and quick
-    "rad_fast/calibration.py": "tests/test_calibration.py tests/cases/test_lines_that_matter.py",
+    "rad_fast/calibration.py": "tests/test_calibration.py tests/inputs/test_teacher_labels.py "
+    "tests/cases/test_lines_that_matter.py",
     "rad_fast/distill/journal.py": "tests/cases/test_journals_and_identity.py",
     "rad_fast/distill/ledger.py": "tests/distill/test_resume.py tests/cases/test_journals_and_identity.py",
     "rad_fast/distill/querying.py": "tests/distill/test_resume.py tests/distill/test_distiller.py "
@@ -47,7 +48,8 @@ TESTS = {  # the tests that a module's lines are held by; few and quick
     "rad_fast/game": "tests/cases/test_certificates.py tests/game -k 'not numba and not v2 and not v3'",
     "rad_fast/storage/workdir.py": "tests/storage/test_workdir.py tests/cases/test_score_folders.py",
     "rad_fast/storage/readers": "tests/cases/test_stored_files.py tests/cases/test_numbers_in_files.py "
-    "tests/storage/test_readers.py tests/cases/test_paired_shards.py tests/storage/test_broken_headers.py",
+    "tests/storage/test_readers.py tests/cases/test_paired_shards.py tests/storage/test_broken_headers.py "
+    "tests/cases/test_score_folders.py -k 'not journal and not disk'",
     "rad_fast/inputs": "tests/inputs tests/cases/test_masks.py tests/cases/test_ragged_top_k.py "
     "tests/cases/test_probabilities_for_logits.py tests/cases/test_what_is_no_array.py",
 }

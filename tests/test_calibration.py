@@ -158,3 +158,62 @@ def test_a_calibrator_of_other_classes_is_refused():
         rad_fast.select(logits[:, :4], 5, correctness=calibrator)
     with pytest.raises(ValueError, match=f"logits: {words}"):
         rad_fast.Selector(5).partial_fit(logits[:, :4], correctness=calibrator)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_labelled_point_is_judged_by_a_calibration_that_does_not_know_it(both):
+    from rad_fast.calibration import FOLDS
+
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 3, (53, 4))
+    student = logits + rng.normal(0, 2, logits.shape) if both else None
+    labels = np.where(rng.random(53) < 0.7, logits.argmax(1), rng.integers(0, 4, 53))
+    found = rad_fast.Calibrator().fit(logits, labels, student).held_out()
+    folds = np.arange(53) % FOLDS
+    for k in range(FOLDS):
+        known, held = folds != k, folds == k
+        of_known, of_held = (student[known], student[held]) if both else (None, None)
+        others = rad_fast.Calibrator().fit(logits[known], labels[known], of_known)
+        np.testing.assert_allclose(found.correctness[held], others.predict(logits[held], of_held), atol=1e-6)
+    assert rad_fast.Calibrator().fit(logits[:1], labels[:1]).held_out().correctness.tolist() == [0.5]
+
+
+def test_the_gain_of_labelled_points_is_the_selection_s():
+    rng = np.random.default_rng(4)
+    logits, student = rng.normal(0, 3, (40, 4)), rng.normal(0, 3, (40, 4))
+    labels = np.where(np.arange(40) % 3 > 0, logits.argmax(1), 0)
+    held_out = rad_fast.Calibrator().fit(logits, labels, student).held_out()
+    p = np.exp(student) / np.exp(student).sum(1, keepdims=True)
+
+    def margin(z):
+        e = np.sort(np.exp(z) / np.exp(z).sum(1, keepdims=True), axis=1)
+        return e[:, -1] - e[:, -2]
+
+    expected = {
+        "teacher": 1 - margin(logits),
+        "student": 1 - margin(student),
+        "label": 1 - p[np.arange(40), logits.argmax(1)],
+    }
+    for kind, gain in expected.items():
+        np.testing.assert_allclose(held_out.seen(kind).gain, gain, atol=1e-6)
+    assert held_out.seen(None).gain is None
+    assert (held_out.seen("label").right == (logits.argmax(1) == labels)).all()
+
+
+def test_the_bands_of_a_curve_are_wilson_s():
+    from scipy.stats import binomtest
+
+    from rad_fast.calibration import binned
+
+    predicted = np.repeat([0.2, 0.5, 0.9], [40, 60, 100])
+    right = np.concatenate([np.arange(40) < 9, np.arange(60) < 33, np.arange(100) < 93]).astype(float)
+    curve = binned(predicted, right)
+    assert curve[0] == pytest.approx([0.2, 0.5, 0.9])
+    assert curve[1] == pytest.approx([9 / 40, 33 / 60, 0.93])
+    assert curve[4].tolist() == [40, 60, 100]
+    for at, (k, n) in enumerate([(9, 40), (33, 60), (93, 100)]):
+        interval = binomtest(k, n).proportion_ci(0.95, "wilson")
+        assert (curve[2][at], curve[3][at]) == pytest.approx((interval.low, interval.high), abs=1e-4)
+    even = binned(np.linspace(0, 1, 200), np.ones(200))  # bins of about equal size, the first and the last among them
+    assert even[4].sum() == 200
+    assert even[4].max() - even[4].min() <= 1

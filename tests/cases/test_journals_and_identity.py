@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,51 @@ def test_a_folder_or_a_pipe_is_refused(tmp_path):
     for name in ("", "pipe"):
         with pytest.raises(ValueError, match="journal: expected the path of a file"):
             ActiveDistiller(**settings(tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["answers", "weights"])  # before and after "run" by the alphabet
+def test_records_that_begin_with_no_run_are_no_journal(tmp_path, kind):
+    text = json.dumps({"kind": kind}).encode()
+    (tmp_path / "journal").write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    before = (tmp_path / "journal").read_bytes()
+    with pytest.raises(ValueError, match="not a journal"):
+        ActiveDistiller(**settings(tmp_path / "journal"))
+    assert (tmp_path / "journal").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"0123abcd is no record", b'xxxxxxxxx{"kind":"run","version":2'])
+def test_a_first_line_without_an_end_must_look_like_one_of_a_journal(tmp_path, content):
+    (tmp_path / "journal").write_bytes(content)
+    with pytest.raises(ValueError, match="not a journal"):
+        ActiveDistiller(**settings(tmp_path / "journal"))
+    assert (tmp_path / "journal").read_bytes() == content
+
+
+@pytest.mark.parametrize("line", [2, 3, 4])
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_line_that_is_damaged_is_named(path, line, whole):
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 4
+    damaged = b"0" * 8 + lines[line - 1][8:]
+    kept = [*lines[: line - 1], damaged] if whole else [*lines[: line - 1], b"#" + damaged.rstrip(b"\n")]
+    path.write_bytes(b"".join(kept))
+    with pytest.raises(ValueError, match=rf"line {line}\b"):
+        ActiveDistiller(**settings(path))
+
+
+@pytest.mark.parametrize(("code", "goes_on"), [(errno.ENOLCK, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch, code, goes_on):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if goes_on:
+        Journal(tmp_path / "journal").release()
+        return
+    with pytest.raises(OSError, match=os.strerror(code)):
+        Journal(tmp_path / "journal")
 
 
 def test_an_empty_file_becomes_a_journal(tmp_path):

@@ -23,6 +23,15 @@ def test_a_step_lies_halfway_between_the_margins_beside_it():
     assert rule.levels == (0.0, 1.0)
 
 
+@pytest.mark.parametrize("below", [0.5, float(np.nextafter(np.float32(0.5), np.float32(1)))])
+def test_between_neighbouring_numbers_the_step_is_at_the_upper_one(below):
+    """Halfway would be rounded to one of them, and at the lower one both would be above the step."""
+    from rad_fast.calibration import steps
+
+    above = float(np.nextafter(np.float32(below), np.float32(1)))
+    assert steps(np.array([below, above]), np.array([0.0, 1.0])).steps == (above,)
+
+
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
 from rad_fast.distill import ActiveDistiller, DebiasingWeights, Fit, MixingEstimator, Round  # noqa: E402

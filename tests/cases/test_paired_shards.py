@@ -120,3 +120,18 @@ def test_no_shard_of_a_pattern_is_overwritten(here, capsys):
     assert cli.main(command) == 1
     assert "expected a place other than the inputs'" in capsys.readouterr().err
     np.testing.assert_array_equal(np.load("teacher/part-3.npy"), T[60:80])
+
+
+def test_names_with_other_numbers_of_numbers_are_compared_whole(here, capsys):
+    """What stands between tells a shard of one run from that of another, where the numbers alone do not."""
+    names = ["run2-part1", "part1b", "last"]
+    for folder, logits in (("teacher", T), ("student", S)):
+        for path in (here / folder).iterdir():
+            path.unlink()
+        for name, part in zip(names, np.array_split(logits, 3), strict=True):
+            np.save(here / folder / f"{name}.npy", part)
+    ours, theirs = [[f"{folder}/{name}.npy" for name in names] for folder in ("teacher", "student")]
+    assert run(*ours, "--student", *theirs) == 0
+    assert capsys.readouterr().err == ""
+    assert run(*ours, "--student", theirs[1], theirs[0], theirs[2]) == 1
+    assert "student/part1b.npy stands beside teacher/run2-part1.npy" in capsys.readouterr().err

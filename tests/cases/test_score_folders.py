@@ -192,6 +192,26 @@ def test_a_manifest_does_not_grow_with_the_number_of_chunks(here, monkeypatch):
     np.testing.assert_array_equal(np.load("o.npy"), rad_fast.select(LOGITS, 50))
 
 
+def test_room_is_made_for_what_is_asked_and_no_more(tmp_path, monkeypatch):
+    for number in range(2):
+        files = workdir.ScoreFiles(tmp_path / f"{number}")
+        files.reserve(1000)
+        files.reserve(3000)
+        for name, dtype in workdir.DTYPES.items():
+            assert files.path(name).stat().st_size == workdir.OFFSET + 3000 * dtype.itemsize
+        files.unlock()
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)  # a system that makes room otherwise
+
+
+def test_a_run_that_was_killed_while_it_made_room_goes_on(here):
+    """One file had grown, the others had not."""
+    assert run() == 0
+    with open(here / "w" / "gain.npy", "r+b") as file:
+        file.truncate(workdir.OFFSET + 4 * 10 * N)
+    assert run() == 0
+    np.testing.assert_array_equal(np.load("o.npy"), rad_fast.select(LOGITS, 50))
+
+
 # ------------------------------------------------------------------------------------------------------------ identity
 
 

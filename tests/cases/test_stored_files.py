@@ -236,6 +236,33 @@ def test_a_chunk_or_shard_of_zarr_that_is_lost(tmp_path, sharded):
     assert open_shards([tmp_path / "z.zarr"]).rows == 50
 
 
+def test_a_chunk_beyond_the_array_does_not_stand_in_for_one_that_is_lost(tmp_path):
+    """Of an array that was made shorter files are left over."""
+    zarr_array(tmp_path / "z.zarr", (50, 15), (10, 15))
+    about = json.loads((tmp_path / "z.zarr" / "zarr.json").read_text())
+    (tmp_path / "z.zarr" / "zarr.json").write_text(json.dumps(about | {"shape": [30, 15]}))
+    assert open_shards([tmp_path / "z.zarr"]).rows == 30
+    (tmp_path / "z.zarr" / "c" / "1" / "0").unlink()
+    with pytest.raises(ValueError, match="expected 3 chunks, got 2: those that are missing would read as the fill"):
+        open_shards([tmp_path / "z.zarr"])
+
+
+@pytest.mark.parametrize("dtypes", [("f2", "f4"), ("f4", "f2"), ("f4", "f8")])
+def test_shards_of_two_types_are_refused(tmp_path, dtypes):
+    for number, dtype in enumerate(dtypes):
+        np.save(tmp_path / f"{number}.npy", Z.astype(dtype))
+    with pytest.raises(ValueError, match=r"1\.npy: expected float\d+ as in .*0\.npy, got float"):
+        open_shards([tmp_path])
+
+
+@pytest.mark.parametrize("writer", writers.WRITERS, ids=writers.name_of)
+def test_no_rows_behind_the_last_one(tmp_path, writer):
+    opened = open_shards([writer(tmp_path / "x", Z)])
+    opened.read(0, opened.rows)
+    for at in (opened.rows, 0, 17):
+        assert opened.read(at, at).shape[0] == 0
+
+
 @pytest.mark.parametrize("rows", [slice(0, 10), slice(10, 20), slice(40, 50)])
 @pytest.mark.parametrize("columns", [slice(0, 3), slice(12, 15)])
 def test_a_chunk_within_a_shard_that_was_never_written(tmp_path, rows, columns):
@@ -296,6 +323,10 @@ def test_columns_of_other_names_are_named(tmp_path):
         open_shards([tmp_path / "w.parquet"])  # two losses are no two classes
     np.testing.assert_array_equal(read(tmp_path / "w.parquet", column="*"), Z[:, :4])
     np.testing.assert_array_equal(read(tmp_path / "w.parquet", column="loss_*"), Z[:, 2:4])
+    with pytest.raises(ValueError, match=r"expected a column 'gain_\*', got 'id', 'cat'"):
+        open_shards([tmp_path / "w.parquet"], column="gain_*")
+    parquet.write_table(pa.table({"loss_": Z[:, 0], **table}), tmp_path / "w.parquet")  # a sum, say, and no class
+    np.testing.assert_array_equal(read(tmp_path / "w.parquet", column="loss_*"), Z[:, 2:4])
 
 
 def test_batches_in_one_file_are_one_matrix_and_two_models_are_not(tmp_path):
@@ -332,9 +363,10 @@ def test_archives_forwards_and_back(tmp_path, packed, order):
 def test_text_with_and_without_names_and_never_an_index(tmp_path):
     np.savetxt(tmp_path / "x.csv", Z, delimiter=",")
     np.testing.assert_allclose(read(tmp_path / "x.csv"), Z)
-    np.savetxt(tmp_path / "y.csv", np.c_[np.arange(60), Z], delimiter=",")
-    with pytest.raises(ValueError, match="the first column counts the rows"):
-        open_shards([tmp_path / "y.csv"])
+    for first in (0, 1):
+        np.savetxt(tmp_path / "y.csv", np.c_[np.arange(first, 60 + first), Z], delimiter=",")
+        with pytest.raises(ValueError, match="the first column counts the rows"):
+            open_shards([tmp_path / "y.csv"])
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame(Z).to_csv(tmp_path / "p.csv")  # with its index, in a column without a name
     np.testing.assert_allclose(read(tmp_path / "p.csv"), Z)
