@@ -30,7 +30,7 @@ NORMAL_95 = 1.959963984540054  # the normal distribution's two-sided 95% point
 
 
 class Curve(NamedTuple):
-    """How often the teacher was right where the calibration said how likely that is: (bins,) arrays, float64.
+    """How often the teacher was right, by the probability that was predicted: (bins,) arrays, float64.
 
     predicted : the mean predicted probability of a bin, ascending.
     right : how often the teacher's label was right there.
@@ -84,20 +84,20 @@ class HeldOut(NamedTuple):
 
 
 class Calibrator(Parameters):
-    """Learns the probability that the teacher's label is right from a labelled hold-out set.
+    """Learns from a labelled hold-out set how likely it is that the teacher's label is right.
 
-    With the teacher's logits alone: isotonic regression of "the teacher is right" on its margin, a step function. With
+    With only the teacher's logits: isotonic regression of "the teacher is right" on its margin, a step function. With
     the student's too: logistic regression, with a unit ridge on all but the intercept, on the logit of the teacher's
-    margin, the logit of the student's probability of the teacher's label, and the student's margin: where the two
-    models disagree the teacher is wrong more often than its margin says. With ``agreement``, how many of a point's
-    neighbours bear its label, the logistic regression is on its logit as well: with the student's logits or without.
+    margin, the logit of the student's probability of the teacher's label, and the student's margin. Where the two
+    models disagree, the teacher is wrong more often than its margin suggests. With ``agreement``, the share of a
+    point's neighbours that have its label, the logistic regression also uses its logit, with or without a student.
 
-    What is learned from n points is never 0 or 1, but held within [1/2, n + 1/2] / (n + 1).
+    After n points the result is never 0 or 1: it stays within [1/2, n + 1/2] / (n + 1).
 
     Parameters
     ----------
     backend : {"auto", "cpp", "numba", "reference"}
-        What scores the logits.
+        Which kernels score the logits.
 
     Attributes
     ----------
@@ -134,10 +134,10 @@ class Calibrator(Parameters):
 
         Parameters
         ----------
-        teacher_logits : (n, C) array of float64, float32, float16 or bfloat16, TopKLogits, TeacherLabels (of which
-            points without an answer are left out) or Probabilities.
+        teacher_logits : (n, C) array of float64, float32, float16 or bfloat16, TopKLogits, TeacherLabels (points
+            without an answer are left out) or Probabilities.
         labels : (n,) integers in 0..C-1, the true classes.
-        student_logits : (n, C) array or None; with it the calibration is on both models.
+        student_logits : (n, C) array or None; if given, the calibration is on both models.
         agreement : (n,) array in [0, 1] or None: what ``rad_fast.agreement`` gives with these points as queries.
 
         Returns

@@ -42,16 +42,16 @@ def select(
 ) -> Any:
     """Choose the ``budget`` points that are informative for the student and labelled correctly by the teacher.
 
-    A player picks points, an adversary spoils labels; the inclusion probabilities are the equilibrium of that game, the
-    indices a systematic sample with just these probabilities.
+    A player picks points, an adversary spoils labels. The inclusion probabilities are the equilibrium of that game, and
+    the indices are a systematic sample with exactly these probabilities.
 
     Parameters
     ----------
     logits : (N, C) array of float64, float32, float16 or bfloat16, or TopKLogits
-        The teacher's logits: NumPy, torch, CuPy, or anything with DLPack; a table of pandas, polars or Arrow with a
-        column a class, or a column of lists. Never modified.
+        The teacher's logits: NumPy, torch, CuPy, or anything with DLPack; a pandas, polars or Arrow table with one
+        column per class, or a column of lists. Never modified.
     budget : int in 1..N, or float in (0, 1], or text such as "5%"
-        How many points to select, or the fraction of those that can be.
+        How many points to select, or which fraction of those that can be selected.
     student_logits : (N, any C) array, optional
         The student's logits: the gain is then what the student does not know yet.
     gain : {"auto", "label", "margin"}, or (N,) array in [0, 1]
@@ -59,15 +59,15 @@ def select(
         the teacher's where there is no student. "auto": "label" where the student has the teacher's classes. An array
         is rounded to multiples of 2**-24.
     correctness : None, (N,) array in [0, 1], fitted Calibrator, or float in [0, 1]
-        The probability that the teacher's label is right: the teacher's own confidence (None), given, calibrated, or
-        only the teacher's average accuracy.
+        The probability that the teacher's label is right: the teacher's own confidence (None), an array, a fitted
+        Calibrator's prediction, or just the teacher's average accuracy.
     agreement : (N,) array in [0, 1]
         Of each point's neighbours, the share that bears its label: ``rad_fast.agreement``. Needed where the Calibrator
         was fitted with it.
     mistakes : None, int or float >= 1 (a count), or float in [0, 1) (a fraction of the points)
-        How many more labels may be wrong than correctness says. Also text such as "5%". None: with a Calibrator as many
-        as its labelled points leave to expect; (1 - accuracy) N with an average accuracy; 0.02 N otherwise. 0: the
-        points of highest effective gain, no game.
+        How many more labels may be wrong than correctness says. Also text such as "5%". None: with a Calibrator, as
+        many as its labelled points suggest; with an average accuracy, (1 - accuracy) N; otherwise 0.02 N. 0: no game,
+        just the points of highest effective gain.
     quotas : None, {"auto", "equal", "proportional"}, or weights: (C,) array, or mapping of classes to weights
         How the budget is shared out among the teacher's labels, each with a game of its own. "auto": with a Calibrator
         by how often each label comes, counted as in a sample of as many points as it was fitted on, and drawn together
@@ -80,7 +80,7 @@ def select(
     exclude : boolean mask (N,) or indices, optional
         Points never to select: those already labelled, say.
     seed, random_state : int >= 0
-        Two names for the start of the sample; give one. The same scores and seed give the same indices.
+        The start of the sample, under either name. The same scores and seed give the same indices.
     invalid : {"raise", "exclude"}
         What to do with rows that have NaN, +inf or nothing finite.
     backend : {"auto", "cpp", "numba", "reference", "triton", "cuda"}
@@ -89,7 +89,7 @@ def select(
 
     Returns
     -------
-    (budget,) int64 indices, ascending and distinct, of the library and device of ``logits``; NumPy's for a table.
+    (budget,) int64 indices, ascending and distinct, in the library and on the device of ``logits``; NumPy for a table.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def select(
 
     Warns
     -----
-    UnreliableTeacherWarning : the value of the game is not positive.
+    UnreliableTeacherWarning : if the value of the game is not positive.
 
     References
     ----------

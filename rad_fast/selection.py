@@ -39,33 +39,34 @@ HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as t
 class Selection:
     """The points chosen for the student, and the game behind the choice.
 
-    Arrays are of the library of the logits that were given.
+    Arrays are in the library of the logits.
 
     Attributes
     ----------
     indices : (budget,) int64, ascending and distinct.
-    probabilities : (N,) float64, every point's inclusion probability; they sum to ``budget``. Computed when asked for.
+    probabilities : (N,) float64, every point's inclusion probability; they sum to ``budget``. Computed on first use.
     gain : (N,) float32 in [0, 1], what the student would learn; NaN where a point was excluded or invalid.
     correctness : (N,) float32 in [0, 1], the probability that the teacher's label is right.
     labels : (N,) int32, the teacher's; -1 where a row is invalid.
-    weights : (budget,) float64, 1 / inclusion probability of the selected points: a sum over them weighted so is an
-        unbiased estimate of the sum over all points whose inclusion probability is not 0.
-    value : the value of the game: whichever ``mistakes`` labels are wrong beyond what correctness admits, the expected
-        gain of the selection, right labels less wrong ones, is at least this. What the labelled points of a Calibrator
-        promise, whatever correctness says, is ``certificate()``.
-    mistakes : how many labels the adversary may spoil beyond that.
+    weights : (budget,) float64, 1 / inclusion probability of the selected points. A sum over them with these weights is
+        an unbiased estimate of the sum over all points whose inclusion probability is not 0.
+    value : the value of the game: the expected gain of the selection, right labels less wrong ones, is at least this,
+        whichever ``mistakes`` labels are wrong beyond those that correctness allows for. ``certificate()`` is what the
+        labelled points of a Calibrator promise, whatever correctness says.
+    mistakes : how many labels the adversary may spoil beyond those.
     price, threshold, share : the equilibrium. A point is taken with probability min(1, price / gain) where its
-        effective gain (2 correctness - 1) gain exceeds the threshold. With quotas (C,) float64 each, one per class.
-    quotas : (C,) float64, how much of the budget each class gets, in sum ``budget``; None without quotas. ``value`` is
-        then the sum of the classes' values: each class's adversary has mistakes in proportion to its points.
+        effective gain (2 correctness - 1) gain exceeds the threshold. With quotas these are (C,) float64 arrays, one
+        entry per class.
+    quotas : (C,) float64, how much of the budget each class gets; the sum is ``budget``. None without quotas. With
+        quotas, ``value`` is the sum over classes, each with mistakes in proportion to its points.
     calibrator : the Calibrator that correctness came from, or None.
 
     Notes
     -----
     ``report()`` gives the numbers, ``summary()`` says them in words, ``table()`` lists the selected points, ``plot()``
-    draws figures, ``save_report(path)`` writes words and figures to one HTML page. ``save(path)`` keeps a selection,
-    ``Selection.load(path)`` brings it back. A selection can be pickled and copied, too; where it was made on a device
-    it comes back as NumPy arrays, so that a machine without one can read it.
+    draws figures, ``save_report(path)`` writes words and figures to one HTML page. ``save(path)`` stores a selection
+    and ``Selection.load(path)`` reads it. A selection can also be pickled and copied. If it was made on a device, it
+    comes back with NumPy arrays, so that any machine can read it.
 
     Examples
     --------
@@ -190,11 +191,11 @@ class Selection:
     def certificate(self, confidence: float = 0.95) -> float:
         """The expected gain that the labelled points promise: right labels less wrong ones, each counted with its gain.
 
-        However the teacher's mistakes lie, the gain to be expected of the selection is at least this with that
-        confidence: for labelled points that are a random sample from the pool's source. It does not rest on what
-        correctness or ``mistakes`` say, only on which points may be taken. Below 0 the labelled points are too few to
-        promise a gain. It is loose where the calibrator does not know the gain: fit it with the student's logits where
-        the selection has them.
+        With that confidence the expected gain of the selection is at least this, wherever the teacher's mistakes are,
+        if the labelled points are a random sample from the same source as the pool. It does not depend on correctness
+        or ``mistakes``, only on which points may be taken. If it is below 0, the labelled points are too few to promise
+        a gain. It is loose if the calibrator does not know the gain: if the selection has a student, fit the calibrator
+        with the student's logits too.
 
         Parameters
         ----------
@@ -206,11 +207,11 @@ class Selection:
 
         Raises
         ------
-        ValueError : where correctness came from no Calibrator, or this is one rank's part of a selection.
+        ValueError : if correctness did not come from a Calibrator, or this is one rank's part of a selection.
 
         Warns
         -----
-        UserWarning : there are fewer than 30 labelled points.
+        UserWarning : if there are fewer than 30 labelled points.
 
         Examples
         --------
@@ -255,7 +256,7 @@ class Selection:
         Parameters
         ----------
         library : {"auto", "pandas", "polars", "pyarrow"}
-            Whose table; "auto" takes the first of them that the program has imported, or else the first installed.
+            The kind of table; "auto" takes the first of these that is already imported, or else the first installed.
 
         Returns
         -------
@@ -264,7 +265,7 @@ class Selection:
 
         Raises
         ------
-        ImportError : where the library is not installed.
+        ImportError : if the library is not installed.
 
         Examples
         --------
@@ -290,26 +291,26 @@ class Selection:
         return backend("auto") if isinstance(self._kernels, Route) else self._kernels
 
     def extend(self, budget: Budget, *, seed: int | None = None) -> Selection:
-        """A selection of more points that contains this one, for labels that are bought in steps.
+        """A larger selection that contains this one, for labels that are bought in steps.
 
-        Given the points that are selected, the others play the game for what the budget has more, and are sampled with
-        its probabilities. Those are exact given this selection: in the new one ``probabilities`` are 1 for the points
-        selected before, and ``weights`` estimate, without bias, sums over these and all others whose probability is not
-        0. ``value`` is the sum of the stages' values: over all draws, that much gain is expected at least. Quotas share
-        out the whole budget.
+        The points selected so far are fixed. A new game on the other points gives the probabilities with which the rest
+        of the budget is sampled. They are exact given this selection: in the new one ``probabilities`` are 1 for the
+        points selected before, and ``weights`` give unbiased estimates of sums over these and all other points whose
+        probability is not 0. ``value`` is the sum of the stages' values, a lower bound of the gain expected over all
+        draws. Quotas share out the whole budget.
 
         Parameters
         ----------
-        budget : int, or a fraction as a float or as text: how many points in all.
-        seed : int >= 0, optional: the start of the new sample; by default it follows from this selection's seed.
+        budget : int, or a fraction as a float or as text: how many points in total.
+        seed : int >= 0, optional: the start of the new sample. Default: this selection's seed.
 
         Returns
         -------
-        Selection. Of a selection made on a device the arrays are NumPy's.
+        Selection. If this one was made on a device, the new one has NumPy arrays.
 
         Raises
         ------
-        ValueError : where the budget is not larger than this selection's, or this is one rank's part of a selection.
+        ValueError : if the budget is not larger than this selection's, or this is one rank's part of a selection.
 
         Examples
         --------
@@ -350,15 +351,15 @@ class Selection:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Keep the selection in a file, for ``Selection.load``: the points' scores too, 12 bytes per point.
+        """Store the selection in a file for ``Selection.load``, with the points' scores, 12 bytes per point.
 
         Parameters
         ----------
-        path : where the file goes, by custom with the name ending in .npz; what is there is replaced, in one step.
+        path : where the file goes; the usual suffix is .npz. An existing file is replaced in one step.
 
         Raises
         ------
-        OSError : where it cannot be written.
+        OSError : if it cannot be written.
 
         Examples
         --------
@@ -376,12 +377,12 @@ class Selection:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Selection:
-        """The selection that ``save`` kept; its arrays are NumPy's. No code in the file is run.
+        """Read what ``save`` stored, with NumPy arrays. No code in the file is run.
 
         Raises
         ------
-        OSError : where there is no such file.
-        ValueError : where the file is another, or of another version of rad_fast.
+        OSError : if there is no such file.
+        ValueError : if it is some other file, or one from another version of rad_fast.
         """
         content = archive.read(path, "Selection", SAVED, SAVED_CLASSES)
         indices, points = content.pop("indices"), content.pop("points")
@@ -425,7 +426,7 @@ class Selection:
 
         Parameters
         ----------
-        ax : matplotlib Axes, optional: only the plane is drawn, into these.
+        ax : matplotlib Axes, optional: draw only the plane, into these axes.
 
         Returns
         -------
@@ -436,19 +437,19 @@ class Selection:
         return plot(self.report(), self._figures, ax)
 
     def save_report(self, path: str | os.PathLike[str], *, title: str = "Selection") -> None:
-        """Write one HTML page with the numbers in words and the figures; it needs nothing from a network.
+        """Write one HTML page with the numbers in words and the figures. It loads nothing from a network.
 
         The same selection gives the same bytes. Needs ``pip install "rad_fast[report]"``.
 
         Parameters
         ----------
-        path : where the page goes; a file that is there is replaced, in one step.
+        path : where the page goes. An existing file is replaced in one step.
         title : its heading.
 
         Raises
         ------
-        ImportError : where matplotlib or jinja2 is missing.
-        OSError : where the page cannot be written.
+        ImportError : if matplotlib or jinja2 is missing.
+        OSError : if the page cannot be written.
 
         Examples
         --------

@@ -48,14 +48,14 @@ class Selector(Parameters):
 
     Parameters are those of ``select``; ``get_params``, ``set_params`` and ``sklearn.base.clone`` know them by name.
     ``process_group``: a group of torch.distributed. Every rank then gives its own points, any number of them, and gets
-    its own indices; ``fit`` and ``finalize`` are called by all of them. The indices do not depend on how the points are
-    cut into chunks, nor on how many ranks share them. ``scores``: a folder (of each rank its own) to keep the points'
-    scores in, mapped into memory: 12 bytes per point of disk in place of 12 of memory. Scores that an earlier selection
-    kept there are replaced.
+    its own indices. All ranks have to call ``fit`` and ``finalize``. The indices do not depend on how the points are
+    split into chunks or ranks. ``scores``: a folder, one per rank, that keeps the points' scores
+    in files mapped into memory: 12 bytes per point on disk instead of in memory. Scores of an earlier selection in that
+    folder are replaced.
 
-    ``fit`` may be called from many threads at once. ``partial_fit`` and ``finalize`` may not, nor ``fit`` with
-    ``scores`` or a process group: a call while another thread is in one is refused. A selector can be pickled and
-    copied, also between chunks, unless it holds a ``scores`` folder or a process group.
+    ``fit`` may be called from several threads at once. ``partial_fit`` and ``finalize`` may not, nor may ``fit`` with
+    ``scores`` or a process group: while one thread is in such a call, others are refused. A selector can be pickled and
+    copied, even between chunks, unless it has a ``scores`` folder or a process group.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class Selector(Parameters):
         chosen: Any = None,
         exclude: Any = None,
     ) -> Selection:
-        """Select from one array; arguments as in ``select``. What ``partial_fit`` was given is forgotten."""
+        """Select from one array; arguments as in ``select``. Earlier calls of ``partial_fit`` are forgotten."""
         of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
         of_points |= {"chosen": chosen, "exclude": exclude, "agreement": agreement}
         if self.scores is not None or not isinstance(self._group, Alone):

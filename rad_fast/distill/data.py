@@ -48,7 +48,7 @@ class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):
     ----------
     data : a data set, tensor, array, pandas column or table of N points, taken by position; of items that are
         tuples the first part is the input.
-    targets : (n, C) probabilities, or (n,) integer labels with ``n_classes``: one a selected point, in their order.
+    targets : (n, C) probabilities, or (n,) integer labels with ``n_classes``: one per selected point, in their order.
     indices : (n,) the selected points; None: all of them.
     weights : (n,) how much each point counts, at least 0; None: 1.
     n_classes : C, needed where targets are labels.
@@ -112,12 +112,12 @@ class SelectionSampler(Sampler[int]):
 
     Notes
     -----
-    ``set_epoch`` before an epoch gives that epoch's order; without it every run through is the next epoch. Every
-    ``iter()`` starts at the beginning, or where ``load_state_dict`` put it. A run that is broken off is not counted the
-    first time, so that a look at one batch changes nothing; those that follow it, broken off too, count, so that loops
-    of fewer steps than batches come round to all points. ``state_dict`` and ``load_state_dict`` hold the epoch
-    and the place in it, so that a loader can resume in the middle. With worker processes the sampler is ahead of the
-    loop by the batches that the loader has asked for.
+    ``set_epoch`` before an epoch sets that epoch's order; without it every run is the next epoch. Every ``iter()``
+    starts at the beginning, or where ``load_state_dict`` put it. The first run that is broken off does not count, so
+    that looking at one batch changes nothing. Further broken-off runs count, so that loops with fewer steps than
+    batches still reach all points. ``state_dict`` and ``load_state_dict`` hold the epoch and the place in it, so that a
+    loader can resume in the middle. With worker processes the sampler is ahead of the loop by the batches that the
+    loader has asked for.
 
     Examples
     --------

@@ -43,16 +43,15 @@ class ActiveDistiller:
 
     Each round: the student's logits for the pool, a choice of ``budget`` points by the strategy, the teacher's answers
     for these points, training on the labelled points and all answered ones. ``run()`` does it all and returns the
-    student; called again after an interruption, in this process or another with the same ``journal``, it goes on
+    student. If it was interrupted, call it again, in this process or in another with the same ``journal``: it continues
     without asking the teacher twice.
 
     Parameters
     ----------
     student : a torch module, a ``SklearnStudent``, or anything that ``train`` and ``call`` understand. It is copied,
-        never modified. It gives logits; where all that it says of the pool are probabilities, their logarithms are
-        taken.
+        never modified. It returns logits; if all its outputs for the pool are probabilities, their logarithms are used.
     teacher : a callable on a batch of inputs that returns logits (rows, C), TeacherLabels or Probabilities; only asked
-        for chosen points and, once, for the hold-out. None where ``pool_logits`` and ``holdout_logits`` are given.
+        for chosen points and, once, for the hold-out. None if ``pool_logits`` and ``holdout_logits`` are given.
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
     pool : a data set, tensor, array, pandas column or table of inputs, taken by position; of items that are tuples the
         first part is the input.
@@ -67,7 +66,7 @@ class ActiveDistiller:
     train : a callable (student, dataset) that returns the trained student, or None where it trains it in place; items
         are (input, target (C,), weight ()). Default: ``Fit(holdout=holdout)``.
     labels : "soft", the teacher's probabilities, or "hard", its top class.
-    temperature : of the soft labels.
+    temperature : that of the soft labels.
     weights : "correctness" weights the points in the loss by the probability that the teacher is right; None does not.
     features : a callable (student, batch) to (rows, D), where strategies measure distances and look for neighbours.
         None: the logits; neighbours in the inputs where these are vectors.

@@ -21,10 +21,10 @@ SHARE = 0.01  # classes of a soft label with less than this are left out
 class SklearnStudent:
     """A classifier of scikit-learn, LightGBM or XGBoost as a student: ``ActiveDistiller(SklearnStudent(...), ...)``.
 
-    It is trained with its own ``fit``, anew in each round. Where ``fit`` takes ``sample_weight`` (also of the last step
-    of a ``Pipeline``), a soft label becomes one row for each class of at least 1%, weighted with its probability times
-    the point's weight; otherwise the likeliest class is learned and weights are left out. Before it has learned
-    anything all classes are equally likely.
+    It is trained with its own ``fit``, from scratch in each round. If ``fit`` takes ``sample_weight`` (also of the last
+    step of a ``Pipeline``), a soft label becomes one row for each class of at least 1%, weighted with its probability
+    times the point's weight; otherwise the likeliest class is learned and weights are left out. Before it has been
+    trained, all classes are equally likely.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class SklearnStudent:
 
     Raises
     ------
-    TypeError : for what is no classifier.
+    TypeError : if it is not a classifier.
 
     Examples
     --------

@@ -27,30 +27,30 @@ SLACK = 1e-2  # by how much log(sum(exp)) of the kept may exceed logsumexp: both
 
 
 class TopKLogits:
-    """The k largest logits of every row and their classes, in place of an (N, n_classes) array.
+    """The k largest logits of every row and their classes, instead of an (N, n_classes) array.
 
     Parameters
     ----------
     values : (N, k) array of float64, float32, float16 or bfloat16, k at least 2
-        The largest logits of each row, in any order; or log-probabilities. -inf is a class that is ruled out.
+        The largest logits of each row, in any order; or log-probabilities. -inf rules a class out.
     indices : (N, k) array of integers in 0..n_classes-1
         Their classes. Where the value is -inf or NaN the class may be any number, -1 say: that is padding of a row that
         has fewer. Of a class that is in a row twice the first counts; that is said where the values differ.
     n_classes : int
         How many classes there are.
     logsumexp : (N,) array, or one number for all rows, optional
-        ``log(sum(exp(all logits)))`` of each row; of log-probabilities it is zeros. With it margin, confidence and
-        label are exact. Without it the classes that are not kept count as impossible: where r is the probability that
-        they have in truth, margin and confidence come out as 1 / (1 - r) of what they are, too large by at most
-        r <= x / (1 + x), x = (n_classes - k) * (smallest of the k probabilities, as computed from those kept).
+        ``log(sum(exp(all logits)))`` of each row; 0 for log-probabilities. With it margin, confidence and label are
+        exact. Without it the classes that were not kept count as impossible. If r is their true probability, margin and
+        confidence are too large by a factor of 1 / (1 - r), where r <= x / (1 + x) and x = (n_classes - k) * (smallest
+        of the k probabilities, as computed from those kept).
 
     Notes
     -----
-    Among equal largest logits the class of lowest index is the label, as far as it is kept. The probability that a
-    student's top k give a label they do not hold is 0 without ``logsumexp``; with it, an equal share of what is not
-    kept, which is never more than the smallest kept probability. What arrays hold is checked when it is scored. Those
-    in CUDA memory (torch, CuPy) are scored in host memory, to which they come block by block: k numbers of each row,
-    where all classes would be n_classes; what is selected is handed back on the device.
+    Among equal largest logits the label is the class of lowest index that was kept. If a student's top k do not include
+    a label, its probability is 0 without ``logsumexp``; with it, an equal share of what was not kept, but never more
+    than the smallest kept probability. The content of arrays is checked when it is scored. Arrays in CUDA memory
+    (torch, CuPy) are scored in host memory, to which they come block by block: k numbers of each row, where all classes
+    would be n_classes; what is selected is handed back on the device.
 
     Examples
     --------
@@ -93,20 +93,20 @@ class TopKLogits:
 
     @staticmethod
     def from_logprobs(rows: Iterable[Any], n_classes: int | None = None, vocabulary: Any = None) -> TopKLogits:
-        """From log-probabilities as a server of a language model gives them, for the first token of each answer.
+        """From log-probabilities as language model servers return them, for the first token of each answer.
 
         Parameters
         ----------
-        rows : of each point a dict of token ids (or tokens) to log-probabilities, any number of them; or a response of
-            vLLM (``RequestOutput``) or of OpenAI (chat or completion, as an object or as JSON).
-        n_classes : how many classes there are; without a vocabulary the size of the teacher's.
+        rows : for each point a dict of token ids (or tokens) to log-probabilities, of any length; or a response of vLLM
+            (``RequestOutput``) or of OpenAI (chat or completion, as an object or as JSON).
+        n_classes : how many classes there are; without ``vocabulary``, the size of the teacher's vocabulary.
         vocabulary : the class of each token, as a mapping, or a list with the token of each class. Other tokens are
-            left out, spaces around a token do not matter, and what several tokens of one class have is added up. None:
-            the token ids are the classes.
+            left out, spaces around a token do not matter, and the probabilities of several tokens of one class are
+            added up. None: the token ids are the classes.
 
         Returns
         -------
-        TopKLogits. A row with none of the vocabulary's tokens is invalid: leave it out with ``invalid="exclude"``.
+        TopKLogits. A row without any token of the vocabulary is invalid: leave it out with ``invalid="exclude"``.
 
         Raises
         ------
@@ -164,17 +164,17 @@ class TopKLogits:
 
 
 class Probabilities:
-    """Probabilities of the classes, in place of logits: softmax outputs, or what ``predict_proba`` gives.
+    """Probabilities of the classes instead of logits: softmax outputs, or the result of ``predict_proba``.
 
     Parameters
     ----------
     p : (N, C) array of float64, float32, float16 or bfloat16
-        Rows in [0, 1] that sum to 1, in host memory. Their logarithms serve as logits; 0 is a class that is ruled out,
-        and a row with NaN is invalid.
+        Rows in [0, 1] that sum to 1, in host memory. Their logarithms are used as logits; 0 rules a class out, and a
+        row with NaN is invalid.
 
     Raises
     ------
-    TypeError, ValueError : naming the row that is none.
+    TypeError, ValueError : naming the row that is not a distribution.
 
     Examples
     --------
@@ -235,22 +235,22 @@ class Probabilities:
 
 
 class TeacherLabels:
-    """A teacher's answers alone, in place of logits: what a language model says, and how sure it says it is.
+    """A teacher's answers instead of logits: the labels that a language model gives, and how sure it says it is.
 
     Parameters
     ----------
     labels : (N,) integers in 0..n_classes-1, or -1 where there is no answer
         A point without an answer is left out and counted.
     confidence : (N,) array in [0, 1], optional
-        How likely the teacher says its label is right; NaN where it does not say: as little as a guess, 1 / n_classes.
-        The other classes share the rest. Without it every label counts as certain: calibrate.
+        How likely the teacher says its label is right; NaN, if it does not say, counts as a guess, 1 / n_classes. The
+        other classes share the rest. Without ``confidence`` every label counts as certain, so calibrate.
     n_classes : int
         How many classes there are.
 
     Notes
     -----
-    The confidence that a language model speaks of is worth little as correctness: fit a ``Calibrator``. Without
-    ``confidence``, what there is to learn is known from a student alone, or from ``gain=``.
+    The confidence that a language model states is worth little as correctness: fit a ``Calibrator``. Without
+    ``confidence``, only a student or ``gain=`` can say what there is to learn.
 
     Raises
     ------
