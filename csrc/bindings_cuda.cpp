@@ -40,8 +40,8 @@ Logits logits_of(const char* argument, const py::tuple& description, std::int64_
 }
 
 Rule rule_of(const py::tuple& description, std::int64_t rows, bool with_student) {
-  if (description.size() != 10)
-    refuse("rule", "(kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains)",
+  if (description.size() != 11)
+    refuse("rule", "(kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains, agreement)",
            std::to_string(description.size()) + " items");
   const int kind = description[0].cast<int>();
   if (kind < 0 || kind > 4)
@@ -65,13 +65,20 @@ Rule rule_of(const py::tuple& description, std::int64_t rows, bool with_student)
   rule.gain = static_cast<Gain>(gain);
   rule.gains = pointer<const float>(description[9].cast<Address>());
   if (rule.gain == Gain::label && !with_student) refuse("student", "logits, which the gain of the label reads", "None");
-  if (rule.kind == Kind::given) require("rule given", description[2].cast<Address>(), rows);
+  const auto agreement = description[10].cast<py::tuple>();
+  rule.agrees = rule.kind == Kind::logistic && agreement.size() == 2;
+  if (rule.agrees) {
+    rule.agreement = agreement[0].cast<float>();
+    rule.neighbours = agreement[1].cast<float>();
+  }
+  if (rule.kind == Kind::given || rule.agrees) require("rule given", description[2].cast<Address>(), rows);
   if (rule.kind == Kind::steps) {
     require_count("rule steps", rule.steps);
     require("rule thresholds", description[3].cast<Address>(), rule.steps);
     require("rule levels", description[4].cast<Address>(), 1);
   }
-  if (rule.kind == Kind::logistic && !with_student) refuse("student", "logits, which the logistic rule reads", "None");
+  if (rule.kind == Kind::logistic && !with_student && !rule.agrees)
+    refuse("student", "logits, which the logistic rule reads", "None");
   return rule;
 }
 
@@ -123,8 +130,8 @@ void bind_score(py::module_& module) {
       "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
       "other"_a, "findings"_a, "add"_a, "look"_a, "off"_a, "device"_a, "stream"_a,
       "Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.\n\n"
-      "rule: (kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains) with addresses of float32 in\n"
-      "device memory. exclude: the address of one byte a row, or 0; those points get gain NaN, and are not counted in\n"
+      "rule: (kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains, agreement) with addresses of\n"
+      "float32 in device memory; agreement: (weight, neighbours) of a logistic rule whose `given` it is, or (). exclude: the address of one byte a row, or 0; those points get gain NaN, and are not counted in\n"
       "`findings`. add: to what `findings` holds already, as of the chunks before. look: so many rows are looked at for\n"
       "probabilities, whose sum may be `off` from 1.");
   module.attr("findings_bytes") = sizeof(Findings);

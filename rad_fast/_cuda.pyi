@@ -15,8 +15,8 @@ drawn_bytes: int
 _Logits = tuple[int, int, int, int, int]  # address, dtype, classes, row stride, column stride, in elements
 _Count = tuple[int, int]  # how many, and the first or -1
 _Rule = tuple[
-    int, float, int, int, int, int, tuple[float, float, float, float], tuple[float, float], int, int
-]  # kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains
+    int, float, int, int, int, int, tuple[float, float, float, float], tuple[float, float], int, int, tuple[float, ...]
+]  # kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains, (weight, neighbours) of agreement
 
 def score(
     logits: _Logits,

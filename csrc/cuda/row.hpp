@@ -239,13 +239,15 @@ enum class Gain : std::int32_t { margin = 0, label = 1 };
 struct Rule {
   Kind kind;
   float constant;
-  const float* given;       // given: one a row
+  const float* given;       // given: one a row; logistic: the share of neighbours that agree, where `agrees`
   const float* thresholds;  // steps: ascending, `steps` of them
   const float* levels;      // steps: one more; the level of k thresholds at most the margin is levels[k]
   std::int64_t steps;
   float weights[4];  // logistic: 1, logit(teacher's margin), logit(student's probability of the teacher's label),
                      // student's margin
   float low, high;   // logistic: the result is held within
+  bool agrees;
+  float agreement, neighbours;  // the weight of that share's logit, and of how many neighbours it is
   Gain gain;
   const float* gains;  // one a row, in place of what is computed; may be null
 };
@@ -260,9 +262,14 @@ RAD_FAST_BOTH float level_of(const Rule& rule, float margin) {
   return rule.levels[base];
 }
 
-// The probability that the teacher's label of row `row` is right.
+// The logit of a share of neighbours, drawn away from 0 and 1 by half a neighbour.
+RAD_FAST_BOTH float logit_of_share(float share, float neighbours) {
+  return logit(ieee_divide(fmaf(neighbours, share, 0.5f), neighbours + 1.0f));
+}
+
+// The probability that the teacher's label of row `row` is right; `probability`: the student's of it, where there is a student.
 RAD_FAST_BOTH float correctness_of(const Rule& rule, std::int64_t row, float teacher_margin, float teacher_confidence,
-                                   float student_margin, float agreement) {
+                                   bool student, float student_margin, float probability) {
   switch (rule.kind) {
     case Kind::confidence: return teacher_confidence;
     case Kind::constant: return rule.constant;
@@ -271,8 +278,9 @@ RAD_FAST_BOTH float correctness_of(const Rule& rule, std::int64_t row, float tea
     case Kind::logistic: break;
   }
   float u = fmaf(rule.weights[1], logit(teacher_margin), rule.weights[0]);
-  u = fmaf(rule.weights[2], logit(agreement), u);
-  return fminf(rule.high, fmaxf(rule.low, sigmoid(fmaf(rule.weights[3], student_margin, u))));
+  if (student) u = fmaf(rule.weights[3], student_margin, fmaf(rule.weights[2], logit(probability), u));
+  if (rule.agrees) u = fmaf(rule.agreement, logit_of_share(rule.given[row], rule.neighbours), u);
+  return fminf(rule.high, fmaxf(rule.low, sigmoid(u)));
 }
 
 // --------------------------------------------------------------------------------------------------------- width classes

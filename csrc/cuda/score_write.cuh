@@ -48,9 +48,9 @@ __device__ __forceinline__ void write(const Outputs& out, std::int64_t row, cons
   const float confidence = student ? out.confidence[row] : scores.confidence;
   const std::int32_t label = student ? out.label[row] : scores.label;
   const bool of_label = student && out.rule.gain == Gain::label;
-  const float agreement = of_label || out.rule.kind == Kind::logistic ? given_probability(found) : 0.0f;
-  float c = correctness_of(out.rule, row, margin, confidence, scores.margin, agreement);
-  float gain = gain_of(of_label ? fminf(agreement, 1.0f) : scores.margin);  // a rounding may exceed 1
+  const float probability = of_label || (student && out.rule.kind == Kind::logistic) ? given_probability(found) : 0.0f;
+  float c = correctness_of(out.rule, row, margin, confidence, student, scores.margin, probability);
+  float gain = gain_of(of_label ? fminf(probability, 1.0f) : scores.margin);  // a rounding may exceed 1
   const float nan = bits_as<float>(std::uint32_t{0x7fffffffu});
   const bool valid = scores.label >= 0 && label >= 0;
   if (!valid) {
@@ -63,7 +63,8 @@ __device__ __forceinline__ void write(const Outputs& out, std::int64_t row, cons
     if (out.rule.gains != nullptr) gain = gain_on_grid(given_gain);
     // The game's integers rest on numbers in [0, 1].
     const bool wrong_gain = !(given_gain >= 0.0f && given_gain <= 1.0f);
-    const bool wrong_given = out.rule.kind == Kind::given && !(c >= 0.0f && c <= 1.0f);
+    const bool given = out.rule.kind == Kind::given || out.rule.agrees;
+    const bool wrong_given = given && !(out.rule.given[row] >= 0.0f && out.rule.given[row] <= 1.0f);
     if (wrong_gain || wrong_given) gain = nan;
     if (wrong_gain && !excluded) note(&out.findings->gain, out.first_row + row);
     if (wrong_given && !excluded) note(&out.findings->given, out.first_row + row);

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.inputs.softmax import ROWS, SUM
+from rad_fast.kernels.reference.agreement import NEIGHBOURS
 from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
 from rad_fast.kernels.reference.score import Findings, Invalid, Kind, Rule
 
@@ -163,11 +164,11 @@ def appraise(
 ) -> Points:
     """Gain, correctness and label of every point.
 
-    ``given``: float32 correctness, for a rule of kind GIVEN. ``gains``: float32 gains in place of those of the rule.
-    ``exclude``: a boolean mask of points whose gain becomes NaN; their rows are not counted where they are invalid.
-    ``others``: each point's likeliest class but the label as well, of at most 256 classes. ``out``: where to write,
-    arrays that can be written to; chunks that share its ``status`` say the number of their first row, and add to the
-    first chunk's counts.
+    ``given``: float32 correctness, for a rule of kind GIVEN, or agreement, for one that has learned from it. ``gains``:
+    float32 gains in place of those of the rule. ``exclude``: a boolean mask of points whose gain becomes NaN; their
+    rows are not counted where they are invalid. ``others``: each point's likeliest class but the label as well, of at
+    most 256 classes. ``out``: where to write, arrays that can be written to; chunks that share its ``status`` say the
+    number of their first row, and add to the first chunk's counts.
     """
     z = matrix("logits", teacher)
     places, status = appraised(z, student, rule, given, exclude, gains, out, others, first_row)
@@ -194,9 +195,9 @@ def appraised(
             f"got {of_student.shape[0]} on device {of_student.device}"
         )
     values = None
-    if ready.rule.kind == Kind.GIVEN:
+    if ready.rule.kind == Kind.GIVEN or ready.rule.agreement is not None:
         if given is None:
-            raise ValueError("correctness: expected one number for each point, got none")
+            raise ValueError("correctness, or agreement: expected one number for each point, got none")
         values = vector("correctness", given, "float32", z)
     mask = None if exclude is None else vector("exclude", exclude, "bool", z)
     rows = z.shape[0]
@@ -239,7 +240,8 @@ def described_rule(ready: DeviceRule, given: CudaArray | None, gains: CudaArray 
     tables = (0, 0) if steps is None or levels is None else (steps.address, levels.address)
     weights, bounds = (tuple(map(float, numbers)) for numbers in (rule.weights, rule.bounds))
     of_correctness = (int(rule.kind), float(rule.constant), address(given), *tables, len(rule.steps), weights, bounds)
-    return *of_correctness, int(rule.gain), address(gains)
+    agreement = () if rule.agreement is None else (float(rule.agreement), float(NEIGHBOURS))
+    return *of_correctness, int(rule.gain), address(gains), agreement
 
 
 def findings(status: Room) -> Findings:

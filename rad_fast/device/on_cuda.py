@@ -24,6 +24,7 @@ class Kernels(Route):
     """The compiled backend."""
 
     name = "cuda"
+    agrees = True
     stages = Stages(
         cuda.appraise,
         cuda.findings,

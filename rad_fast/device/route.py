@@ -78,7 +78,7 @@ class Task(NamedTuple):
     teacher: inputs.Matrix
     student: inputs.Matrix | None
     rule: Rule
-    given: Any  # correctness, float32 on the device, or None
+    given: Any  # correctness, or what neighbours agree on: float32 on the device, or None
     gains: Any  # given gains, float32 on the device, or None
     masks: Masks
     elsewhere: npt.NDArray[np.int64] | None  # how many points of each class were selected before, of others than these
@@ -132,6 +132,7 @@ class Route(abc.ABC):
 
     name: str
     stages: Stages
+    agrees = False  # whether the scoring pass knows what neighbours agree on
 
     # What a set of kernels knows of arrays:
 
@@ -168,6 +169,7 @@ class Route(abc.ABC):
         correctness: Any,
         chosen: Any,
         exclude: Any,
+        agreement: Any = None,
         *,
         empty: bool = False,
     ) -> Task:
@@ -190,8 +192,11 @@ class Route(abc.ABC):
         masks = self.masks(exclude, chosen, teacher)
         rule = rule_of(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
         given = None
+        inputs.agreement_of(agreement, correctness)
         if rule.kind == Kind.GIVEN:
             given = self.numbers("correctness", correctness, teacher, masks)
+        elif agreement is not None:
+            given = self.numbers("agreement", agreement, teacher, masks)
         gains = None if isinstance(gain, str) else self.numbers("gain", gain, teacher, masks)
         return Task(teacher, student, rule, given, gains, masks, elsewhere)
 
@@ -222,10 +227,11 @@ class Route(abc.ABC):
         return None if host is None else self.moved(host, teacher.data), host
 
     def numbers(self, name: str, value: Any, teacher: inputs.Matrix, masks: Masks) -> Any:
-        """Correctness or gains as float32 on the device; those given there in that form are checked by the kernels."""
+        """Correctness, gains or agreement as float32 on the device; what is given so there the kernels check."""
         check, checked = {
             "correctness": (inputs.check_correctness, inputs.correctness_array),
             "gain": (inputs.check_gain, inputs.gain_array),
+            "agreement": (inputs.check_agreement, inputs.agreement_array),
         }[name]
         if is_cuda(value):
             seen = self.seen(name, value, teacher)
@@ -306,7 +312,8 @@ def refuse(asked: Task, found: Findings, keep_invalid_out: bool, offset: int = 0
     for given, bad in ((asked.teacher, found.teacher), (asked.student, found.student)):
         if given is not None and bad.rows and not keep_invalid_out:
             raise inputs.invalid_rows(given.name, bad.rows, offset + bad.first)
-    inputs.refuse_numbers("correctness", found.given.rows, offset + found.given.first)
+    name = "correctness" if asked.rule.kind == Kind.GIVEN else "agreement"
+    inputs.refuse_numbers(name, found.given.rows, offset + found.given.first)
     inputs.refuse_numbers("gain", found.gain.rows, offset + found.gain.first)
 
 

@@ -44,7 +44,7 @@ from .arrays import (
     same_rows,
 )
 from .classes import check_gain, chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
-from .neighbours import agreement_array, agreement_of
+from .neighbours import agreement_array, agreement_of, check_agreement
 from .points import (
     Source,
     UnreliableTeacherWarning,
@@ -89,6 +89,7 @@ __all__ = [
     "as_torch",
     "budget",
     "budget_alone",
+    "check_agreement",
     "check_correctness",
     "check_gain",
     "check_logits",

@@ -31,10 +31,7 @@ def agreement_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | No
     if value is None:
         return None
     array, dtype, _ = host_array("agreement", value)
-    if dtype not in FLOATS:
-        raise TypeError(f"agreement: expected floats in [0, 1], one a point, got dtype {dtype}")
-    if array.shape != (points,):
-        raise ValueError(f"agreement: expected one number a point, shape ({points},), got shape {array.shape}")
+    check_agreement(dtype, array.shape, points)
     if dtype == "bfloat16":
         array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
     with np.errstate(invalid="ignore"):
@@ -43,3 +40,10 @@ def agreement_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | No
         wrong &= ~exclude
     refuse_elements("agreement", "numbers in [0, 1]", array, dtype, wrong)
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def check_agreement(dtype: str, shape: tuple[int, ...], points: int) -> None:
+    if dtype not in FLOATS:
+        raise TypeError(f"agreement: expected floats in [0, 1], one a point, got dtype {dtype}")
+    if shape != (points,):
+        raise ValueError(f"agreement: expected one number a point, shape ({points},), got shape {shape}")

@@ -169,6 +169,22 @@ def test_logistic_correctness_stays_within_its_bounds() -> None:
     assert (got.min(), got.max()) == (np.float32(0.1), np.float32(0.9))
 
 
+@pytest.mark.parametrize("with_student", [False, True])
+def test_what_neighbours_agree_on_moves_the_logistic_rule(with_student: bool) -> None:
+    rng = np.random.default_rng(2)
+    teacher, student = (rng.normal(0, 2, (60, 5)).astype(np.float32) for _ in range(2))
+    share = (rng.integers(0, 11, 60) / 10).astype(np.float32)
+    rule = Rule(Kind.LOGISTIC, weights=(-0.2, 0.7, 0.4, 0.3), agreement=0.9)
+    expected, beside = reference_score.empty_points(60), student if with_student else None
+    reference_score.appraise(teacher, beside, rule, share, expected)
+    there = Memory.of(student) if with_student else None
+    got = cuda.appraise(Memory.of(teacher), there, rule, Memory.of(share))
+    np.testing.assert_allclose(got.correctness.numpy(), expected.correctness, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(got.gain.numpy(), expected.gain, atol=6 * 2.0**-24, rtol=0)
+    share[[4, 6]] = [np.nan, 1.5]
+    assert cuda.findings(cuda.appraise(Memory.of(teacher), there, rule, Memory.of(share)).status).given == (2, 4)
+
+
 def test_given_gains_outside_their_range_are_counted_and_left_out() -> None:
     gains = np.array([0.5, 1.5, np.nan, -0.1, 1.0], np.float32)
     points = cuda.appraise(Memory.of(np.eye(5, dtype=np.float32)), gains=Memory.of(gains))
@@ -318,7 +334,7 @@ def test_addresses_and_numbers_are_checked(on_emulator: ModuleType) -> None:
         module.solve(64, 64, 10, 5, 1.0, 0.0, 64, 1, 64, 0, 0)
     with pytest.raises(ValueError, match="classes: expected 2"):
         module.score((64, 1, 1, 1, 1), 4, 0, 0, 64, 64, 64, 0, 64, 0, 0)
-    whole = (1, 1.0, 0, 0, 0, 0, (0.0,) * 4, (0.0, 1.0), 1, 0)
+    whole = (1, 1.0, 0, 0, 0, 0, (0.0,) * 4, (0.0, 1.0), 1, 0, ())
     logits = (64, 1, 300, 300, 1)
     with pytest.raises(ValueError, match="student: expected logits, which the gain of the label"):
         module.appraise(logits, None, 1, 0, whole, 0, 64, 64, 64, 0, 64, False, 0, 0.0, 0, 0)

@@ -6,6 +6,7 @@ The kernels run on the emulator, so that "CUDA memory" is the host's; arrays are
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,7 @@ from ..triton_kernels.public_cases import (
     RULE,
     STUDENT,
     TEACHER,
+    TRUTH,
     WRONG,
     C,
     N,
@@ -238,6 +240,42 @@ def test_too_few_rows_and_wrong_quotas_are_said() -> None:
         rad_fast.select(there(TEACHER), N, exclude=there(np.arange(N) == 4))
     with pytest.raises(ValueError, match="quotas: expected a weight for each of 10 classes"):
         rad_fast.select(there(TEACHER), 5, quotas=[1.0, 2.0])
+
+
+@pytest.mark.parametrize("with_student", [False, True])
+def test_agreement_of_neighbours_serves_there_too(with_student: bool) -> None:
+    share = np.random.default_rng(3).integers(0, 11, N) / 10
+    fitted = (TEACHER[:500], TRUTH[:500], *([STUDENT[:500]] if with_student else []))
+    learned = rad_fast.Calibrator().fit(*fitted, agreement=share[:500])
+    beside = {"student_logits": STUDENT} if with_student else {}
+    wanted = rad_fast.Selector(BUDGET).fit(TEACHER, correctness=learned, agreement=share, **beside)
+    for given in (share, there(share.astype(np.float32)), there(share)):
+        on_device = {name: there(value) for name, value in beside.items()}
+        got = rad_fast.Selector(BUDGET).fit(there(TEACHER), correctness=learned, agreement=given, **on_device)
+        assert got.backend == "cuda"
+        np.testing.assert_allclose(host(got.correctness), wanted.correctness, atol=2e-4, rtol=0)
+        assert len(np.intersect1d(host(got.indices), wanted.indices)) >= BUDGET - 4
+    wrong = np.where(np.arange(N) == 7, 2, share).astype(np.float32)
+    with pytest.raises(ValueError, match=r"agreement: expected numbers in \[0, 1\], 1 are not, the first at index 7"):
+        rad_fast.select(there(TEACHER), BUDGET, correctness=learned, agreement=there(wrong), **on_device)
+    with pytest.raises(ValueError, match="agreement: expected the share of each point's neighbours"):
+        rad_fast.select(there(TEACHER), BUDGET, correctness=learned, **on_device)
+
+
+@pytest.mark.parametrize("way", ["chunks", "scores in a folder"])
+def test_the_indices_are_the_same_whichever_way(way: str, tmp_path: Path) -> None:
+    given = {"student_logits": STUDENT, "exclude": np.arange(N) % 7 == 0}
+    whole = rad_fast.select(there(TEACHER), BUDGET, **{name: there(value) for name, value in given.items()})
+    if way == "chunks":
+        selector = rad_fast.Selector(BUDGET)
+        for part in np.array_split(np.arange(N), 3):
+            some = {name: there(value[part]) for name, value in given.items()}
+            selector.partial_fit(there(TEACHER[part]), **some)
+        got = selector.finalize()
+    else:
+        selector = rad_fast.Selector(BUDGET, scores=tmp_path / "scores")
+        got = selector.fit(there(TEACHER), **{name: there(value) for name, value in given.items()})
+    np.testing.assert_array_equal(host(got.indices), host(whole))
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
