@@ -468,31 +468,3 @@ def choice_of(points: npt.NDArray[np.int64], available: npt.NDArray[np.bool_], b
             f"strategy: expected {budget} distinct points that are still available, got {len(checked)}, {distinct} of "
             f"them distinct, {before} chosen before"
         )
-
-
-def share(name: str, value: Any) -> float:
-    if not is_number(value) or not 0.0 < float(value) <= 1.0:
-        kind = TypeError if not is_number(value) else ValueError
-        raise kind(f"{name}: expected a number in (0, 1], the share of a batch to keep, got {value!r}")
-    return float(value)
-
-
-def rows_alike(labels: int, student: torch.Tensor, reference: torch.Tensor | None) -> None:
-    """A batch's labels and both models' logits are of the same rows and classes."""
-    if labels != len(student):
-        raise ValueError(f"labels: expected one for each of the student's {len(student)} rows, got {labels}")
-    if reference is not None and reference.shape != student.shape:
-        raise ValueError(
-            f"reference: expected logits of shape {tuple(student.shape)}, as the student's, got "
-            f"{tuple(reference.shape)}"
-        )
-
-
-def scores(name: str, value: Any, rows: int) -> torch.Tensor:
-    """A score a row, none of them NaN."""
-    found = torch.as_tensor(value).detach().float().cpu()
-    if found.shape != (rows,):
-        raise ValueError(f"{name}: expected one score per row, shape ({rows},), got {tuple(found.shape)}")
-    if bool(found.isnan().any()):
-        raise ValueError(f"{name}: expected scores that are numbers, {int(found.isnan().sum())} of {rows} are NaN")
-    return found

@@ -16,7 +16,7 @@ from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points
 
-from . import inputs
+from . import inputs, online_inputs
 from .training import device_of, logits_of, moved
 
 Int64s = npt.NDArray[np.int64]
@@ -30,24 +30,24 @@ MISTAKES = 0.02  # of a batch: labels that may be wrong beyond what the referenc
 class OnlineBatches:
     """Wraps a loader of large batches and yields the part of each that is worth a step.
 
-    Every batch is scored without gradients, the student in evaluation mode; the rows that are kept come in their order
-    and in the batch's own structure.
+    Every batch is scored without gradients, with the student in evaluation mode. The rows that are kept stay in order,
+    in the batch's own structure.
 
     Parameters
     ----------
-    loader : an iterable of batches, a DataLoader say
+    loader : an iterable of batches, such as a DataLoader
         (inputs, labels, ...) as tuples, lists, or dictionaries with "labels". Labels are integers (n,) or
-        probabilities (n, C), of which the likeliest class counts.
+        probabilities (n, C); then the likeliest class counts.
     student : the module that is trained, on its device.
-    reference : a model of the same classes, trained on data to be trusted, or the teacher: what can be known
-        of the labels. A callable of the same inputs.
+    reference : a model with the same classes that was trained on reliable data, or the teacher. It tells what can be
+        known about the labels. A callable of the same inputs.
     keep : float in (0, 1], the share of a batch to keep, at least one row.
     by : "learnability", "rad" or a callable
         "learnability": the rows of largest log p_reference(label) - log p_student(label), those that the reference
-        explains and the student does not yet. "rad": the game on the batch, gain 1 - p_student(label), correctness
-        p_reference(label), and 2% of the labels for the adversary; a sample. A callable of (student's logits,
-        reference's logits or None, labels) returns one score per row: the largest are kept.
-    split : a callable of a batch to (inputs, labels), where the default does not fit.
+        explains but the student does not yet. "rad": the game on the batch, gain 1 - p_student(label), correctness
+        p_reference(label), with 2% of the labels for the adversary; the rows are a sample. A callable of (student's
+        logits, reference's logits or None, labels) returns one score per row: the largest are kept.
+    split : a callable from a batch to (inputs, labels), if the default does not fit.
     call : a callable (model, inputs) to logits.
     seed : of the sample of "rad".
 
@@ -97,7 +97,7 @@ class OnlineBatches:
             if reference is None:
                 raise ValueError(f"reference: expected a model, which by={by!r} compares the student with; got None")
         self.loader, self.student, self.reference = loader, student, reference
-        self.keep = inputs.share("keep", keep)
+        self.keep = online_inputs.share("keep", keep)
         self.by, self.split, self.call = by, split or parted, call
         self.seed = inputs.seed(seed)
         self.step = 0
@@ -122,10 +122,8 @@ class OnlineBatches:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken; ValueError where it is of another seed."""
-        if state.get("seed") != self.seed:
-            raise ValueError(f"state: expected that of batches with seed {self.seed}, got {state.get('seed')}")
-        self.step = int(state["step"])
+        """Continue where ``state_dict`` was taken; ValueError if it is that of another seed, or no state."""
+        self.step = int(online_inputs.state(state, self.seed)["step"])
         if "loader" in state and hasattr(self.loader, "load_state_dict"):
             self.loader.load_state_dict(state["loader"])
 
@@ -135,18 +133,18 @@ class OnlineBatches:
         own = self._logits("student", self.student, batch)
         other = None if self.reference is None else self._logits("reference", self.reference, batch)
         target = target.to(own.device)
-        inputs.rows_alike(len(target), own, other)
+        online_inputs.rows_alike(len(target), own, other)
         count = max(1, round(self.keep * len(own)))
         if callable(self.by):
-            return largest(inputs.scores("by", self.by(own, other, target), len(own)), count)
+            return largest(online_inputs.scores("by", self.by(own, other, target), len(own)), count)
         classes = inputs.class_labels(target, *own.shape)
         if other is None:
             raise ValueError("reference: expected a model, got None")
         known, learned = (picked(logits, classes) for logits in (other, own))
         if self.by == "learnability":
-            return largest(inputs.scores("logits", known - learned, len(own)), count)
+            return largest(online_inputs.scores("logits", known - learned, len(own)), count)
         for name, said in (("reference", known), ("student", learned)):
-            inputs.scores(name, said, len(own))
+            online_inputs.scores(name, said, len(own))
         return played(learned, known, count, self.seed + self.step)
 
     def _logits(self, name: str, model: Any, batch: Any) -> Tensor:

@@ -137,7 +137,7 @@ def test_a_sample_goes_on_where_its_state_was_taken():
     again.load_state_dict(before.state_dict())
     assert again.step == 2
     assert head + [part[0].tolist() for part in again] == whole
-    with pytest.raises(ValueError, match="state: expected that of batches with seed 4, got 3"):
+    with pytest.raises(ValueError, match="state: expected one of batches with seed 4, got seed 3"):
         OnlineBatches(data, student, reference, seed=4).load_state_dict(before.state_dict())
 
 
@@ -223,3 +223,16 @@ def test_a_model_that_says_nan_is_named(by):
     x, y = 9.0 * torch.eye(4).repeat(3, 1), torch.arange(4).repeat(3)
     with pytest.raises(ValueError, match="expected scores that are numbers, 12 of 12 are NaN"):
         next(iter(OnlineBatches([(x, y)], lambda rows: rows * torch.nan, lambda rows: rows, by=by)))
+
+
+@pytest.mark.parametrize("state", [None, {"seed": 0}, [0, 1]])
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(ValueError, match=r"state: expected what state_dict\(\) returned, got"):
+        OnlineBatches([], None, None, by=len).load_state_dict(state)
+
+
+def test_a_score_that_is_no_number_is_named():
+    x, y = torch.eye(4), torch.tensor([0, 1, 2, 0])
+    batches = OnlineBatches([(x, y)], torch.nn.Linear(4, 4), by=lambda *_: "high")
+    with pytest.raises(TypeError, match="by: expected one score per row, got str"):
+        next(iter(batches))
