@@ -108,8 +108,8 @@ def solve(
     A class without a quota has q = 0 for all of its points. More than ``alone`` points: in rounds of such a ``shape``.
     """
     classes = len(counts)
-    gain, correctness = keyed.pairs(int(counts.sum()))
-    device, starts = gain.device, np.cumsum(counts) - counts
+    gain, correctness, starts = keyed.pairs(counts)
+    device = gain.device
     mistakes = np.minimum(mistakes, 2.0 * counts + 2.0)  # more change nothing: the price is 0 then
     played = np.flatnonzero((quotas > 0) & (counts <= alone))
     played = played[np.argsort(-counts[played], kind="stable")]  # those of a program are alike, the longest come first
@@ -146,7 +146,7 @@ def scanned(
     indices = torch.empty(budget, dtype=torch.int64, device=points.gain.device)
     scan = Scan(points.gain, points.correctness, answers, running, keyed.order(playing), points.label)
     scan.take(indices)
-    return indices.sort().values, scan.high[-1:]  # of those alone that are selected
+    return indices.sort().values, scan.passed  # of those alone that are selected
 
 
 def answers_on(device: torch.device, equilibria: Equilibria) -> torch.Tensor:

@@ -190,18 +190,6 @@ def of_class(equilibria, label, at, live):
     return tl.load(mine), tl.load(mine + 1), tl.load(mine + 2)
 
 
-@triton.jit(do_not_specialize=["count"])
-def weights_kernel(gain, correctness, indices, count: tl.int64, equilibrium, out, BLOCK: tl.constexpr):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    live = at < count
-    price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
-    index = tl.load(indices + at, mask=live, other=0)
-    gains = tl.load(gain + index, mask=live, other=float("nan"))
-    correct = tl.load(correctness + index, mask=live, other=0.0)
-    q = probability(gains, correct, price, threshold, share)
-    tl.store(out + at, (1.0 / tl.where(live, q, 1.0)).to(out.dtype.element_ty), mask=live)
-
-
 # ---------------------------------------------------------------------------------------------------------- on the host
 
 
@@ -337,20 +325,6 @@ def probabilities(
     out = torch.empty(len(gain), dtype=dtype, device=gain.device)
     numbers = (gain, correctness, label, len(gain), on(gain.device, equilibrium), out)
     launch_points(probabilities_kernel, len(gain), numbers)
-    return out
-
-
-def weights(
-    gain: torch.Tensor,
-    correctness: torch.Tensor,
-    indices: torch.Tensor,
-    equilibrium: Equilibrium | torch.Tensor,
-    dtype: torch.dtype = torch.float64,
-) -> torch.Tensor:
-    """1 / q of the selected points."""
-    out = torch.empty(len(indices), dtype=dtype, device=gain.device)
-    numbers = (gain, correctness, indices, len(indices), on(gain.device, equilibrium), out)
-    launch_points(weights_kernel, len(indices), numbers)
     return out
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import triton
 import triton.language as tl
@@ -31,10 +33,9 @@ POINTS_A_CELL = 4  # of the table
 
 @triton.jit
 def key_of(label, other, at, live, others):
+    """Without other classes, of which there is one then, nothing of them is read."""
     key = tl.load(label + at, mask=live, other=0)
-    if other is not None:
-        key = key * others + tl.load(other + at, mask=live, other=0).to(tl.int32)
-    return key
+    return key * others + tl.load(other + at, mask=live & (others > 1), other=0).to(tl.int32)
 
 
 @triton.jit
@@ -99,40 +100,53 @@ class Keyed(NamedTuple):
     """Points, and where those of each key go."""
 
     points: Points
-    keys: int
+    other: torch.Tensor  # uint8; without other classes anything of so many bytes
     others: int  # keys of a label
-    stretches: int
-    table: torch.Tensor  # int32, (keys, stretches)
+    table: torch.Tensor  # int32, (keys, stretches): how many points of each key a stretch has
 
     def counts(self) -> torch.Tensor:
         """How many points of each label are not left out, int64."""
-        return self.table.view(self.keys // self.others, -1).sum(1)
+        return self.table.view(len(self.table) // self.others, -1).sum(1)
 
-    def pairs(self, total: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gain and correctness of the ``total`` points that are not left out, by key."""
-        gain = torch.empty(total, dtype=torch.float32, device=self.table.device)
+    def pairs(self, counts: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.int64]]:
+        """Gain and correctness of the points that are not left out, by key, and where each label's begin: at 16 bytes.
+
+        ``counts``: as above, in host memory.
+        """
+        room = (counts + 3) // 4 * 4
+        starts = np.cumsum(room) - room
+        gain = torch.empty(int(room.sum()), dtype=torch.float32, device=self.table.device)
         correctness = torch.empty_like(gain)
-        self.place(gain, correctness, None)
-        return gain, correctness
+        self.place(gain, correctness, None, starts - (np.cumsum(counts) - counts))
+        return gain, correctness, starts
 
     def order(self, total: int) -> torch.Tensor:
-        """Their indices, by key and, in a key, ascending; int32 where that is enough."""
+        """The indices of the ``total`` points that are not left out, by key and, in a key, ascending; int32 where that
+        is enough."""
         dtype = torch.int32 if len(self.points.gain) < 1 << 31 else torch.int64
         index = torch.empty(total, dtype=dtype, device=self.table.device)
         self.place(None, None, index)
         return index
 
-    def place(self, gain: torch.Tensor | None, correctness: torch.Tensor | None, index: torch.Tensor | None) -> None:
-        count = len(self.points.gain)
-        if not count:
+    def place(
+        self,
+        gain: torch.Tensor | None,
+        correctness: torch.Tensor | None,
+        index: torch.Tensor | None,
+        apart: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        size, flat = len(self.points.gain), self.table.view(-1)
+        if not size:
             return
-        flat = self.table.view(-1)
         first = torch.cumsum(flat, 0, dtype=torch.int64).sub_(flat)
-        by = (self.points.label, self.points.other if self.others > 1 else None)
+        if apart is not None:
+            first.view(len(apart), -1).add_(torch.from_numpy(apart).to(first.device)[:, None])
+        stretches = self.table.shape[1]
         with on_device(flat):
-            place_kernel[(self.stretches,)](
-                self.points.gain, self.points.correctness, *by, count, triton.cdiv(count, self.stretches), self.others,
-                first, gain, correctness, index, BLOCK=PLACED, AGAINST=AGAINST, num_warps=8,
+            place_kernel[(stretches,)](
+                self.points.gain, self.points.correctness, self.points.label, self.other, size,
+                triton.cdiv(size, stretches), self.others, first, gain, correctness, index,
+                BLOCK=PLACED, AGAINST=AGAINST, num_warps=8,
             )  # fmt: skip
 
 
@@ -142,10 +156,11 @@ def count(points: Points, classes: int, others: int = 1) -> Keyed:
     stretches = max(LEAST_STRETCHES, min(MOST_STRETCHES, size // (POINTS_A_CELL * keys)))
     stretches = min(stretches, max(1, triton.cdiv(size, PLACED)))
     table = torch.zeros((keys, stretches), dtype=torch.int32, device=points.gain.device)
+    other = points.other if others > 1 and points.other is not None else points.label.view(torch.uint8)
     if size:
         with on_device(table):
             count_kernel[(stretches,)](
-                points.gain, points.label, points.other if others > 1 else None, size, triton.cdiv(size, stretches),
-                others, table, BLOCK=COUNTED, num_warps=4,
+                points.gain, points.label, other, size, triton.cdiv(size, stretches), others, table,
+                BLOCK=COUNTED, num_warps=4,
             )  # fmt: skip
-    return Keyed(points, keys, others, stretches, table)
+    return Keyed(points, other, others, table)

@@ -110,8 +110,10 @@ class Scan:
         self.points = gain, correctness, count, on(gain.device, equilibrium), order, label
         self.tiles = triton.cdiv(count, TILE)
         self.running = running
-        halves = torch.empty((2, self.tiles + 1), dtype=torch.int64, device=gain.device)
+        # One more than there are tiles, and an even number: both begin at 16 bytes, so that kernels compile once.
+        halves = torch.empty((2, self.tiles // 2 * 2 + 2), dtype=torch.int64, device=gain.device)
         self.high, self.low = halves[0], halves[1]
+        self.passed = self.high[self.tiles : self.tiles + 1]  # how many points the scan takes
         fraction = running & ((1 << PROBABILITY_BITS) - 1)
         start = fraction >> HALF_BITS, fraction & ((1 << HALF_BITS) - 1)
         with on_device(gain):
@@ -135,7 +137,7 @@ class Scan:
 
     def end(self) -> tuple[int, int]:
         """How many points are selected, and the running sum after the last point. Waits for the device."""
-        integers, fraction = int(self.high[-1]), int(self.low[-1])
+        integers, fraction = int(self.passed), int(self.low[self.tiles])
         whole = (self.running >> PROBABILITY_BITS) + integers
         return integers, ((whole << PROBABILITY_BITS) + fraction) % (1 << 64)
 

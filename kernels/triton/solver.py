@@ -154,10 +154,11 @@ def order_kernel(
         g, a, valid = load_points(gain, correctness, mine, size, SAMPLE, SAMPLE_BITS)
         d = a.to(tl.int64) * g.to(tl.int64)
         minus = -(g.to(tl.int64) << GRID_SHIFT)
-        before_first = tl.zeros((ROWS,), tl.int32)
-        before_second = tl.zeros((ROWS,), tl.int32)
-        below = tl.zeros((ROWS,), tl.int32)
-        sampled = tl.cast(0, tl.int32)
+        # Added up over all columns at the end, so that no iteration waits for another thread. Two counts below 2^15
+        # share a number: gains that are lower, and pieces that pay more than the first.
+        counted = tl.zeros((ROWS, BLOCK), tl.int32)
+        seconds = tl.zeros((ROWS, BLOCK), tl.int32)
+        there = tl.zeros((BLOCK,), tl.int32)
         first = tl.cast(0, tl.int32)
         while first < tl.minimum(size, SAMPLE):
             theirs = first + tl.arange(0, BLOCK)
@@ -165,16 +166,19 @@ def order_kernel(
             other_d = tl.where(other_valid, other_a.to(tl.int64) * other_g.to(tl.int64), LOWEST)
             other_minus = tl.where(other_valid, -(other_g.to(tl.int64) << GRID_SHIFT), LOWEST)
             other_g = tl.where(other_valid, other_g, PRICE_ONE + 1)
-            sampled += tl.sum(other_valid.to(tl.int32), 0)
+            there += other_valid.to(tl.int32)
             earlier = theirs[None, :] < mine[:, None]
             lower = (other_g[None, :] < g[:, None]) | ((other_g[None, :] == g[:, None]) & earlier)
-            below += tl.sum(lower.to(tl.int32), 1)
             steeper = (other_d[None, :] > d[:, None]) | ((other_d[None, :] == d[:, None]) & earlier)
-            before_first += tl.sum(steeper.to(tl.int32), 1)
+            counted += lower.to(tl.int32) + (steeper.to(tl.int32) << 16)
             if both:
-                before_first += tl.sum((other_minus[None, :] > d[:, None]).to(tl.int32), 1)
-                before_second += tl.sum((other_d[None, :] >= minus[:, None]).to(tl.int32), 1)
+                counted += (other_minus[None, :] > d[:, None]).to(tl.int32) << 16
+                seconds += (other_d[None, :] >= minus[:, None]).to(tl.int32)
             first += BLOCK
+        sums = tl.sum(counted, 1)
+        below, before_first = sums & 0xFFFF, sums >> 16
+        before_second = tl.sum(seconds, 1)
+        sampled = tl.sum(there, 0)
         before_second += below  # of second pieces, those of lower gains pay more
         tl.store(kinks + below, g, mask=valid)
         width = width_units(g)

@@ -81,12 +81,6 @@ def game_cases() -> list[Case]:
             {"BLOCK": 1024, "num_warps": 4},
         ),
         (
-            "weights_kernel",
-            game.weights_kernel,
-            (*points, array(I64), POINTS, answer, array(F64)),
-            {"BLOCK": 1024, "num_warps": 4},
-        ),
-        (
             "mass_kernel",
             sample.mass_kernel,
             (*points, POINTS, answer, None, None, state, state),

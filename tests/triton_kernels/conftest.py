@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,39 +28,47 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::RuntimeWarning"))
 
 
+PLANNED: set[str] = set()
+
+
 def pytest_sessionfinish() -> None:
-    """How many kernels a GPU would have compiled for what was scored, where RAD_FAST_COUNT_KERNELS names a file."""
+    """What a GPU would have compiled, a line each, where RAD_FAST_COUNT_KERNELS names a file."""
     to = os.environ.get("RAD_FAST_COUNT_KERNELS")
     if to:
-        Path(to).write_text(str(len(PLANNED)))
-
-
-PLANNED: set[object] = set()
+        Path(to).write_text("\n".join(sorted(PLANNED)))
 
 
 @pytest.fixture(autouse=True)
 def _planned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notes what each launch of a scoring kernel is compiled for: constants, dtypes, what is None, what 16 divides."""
+    """Notes what each interpreted launch would have been compiled for."""
     if not os.environ.get("RAD_FAST_COUNT_KERNELS"):
         return
+    from triton.runtime.interpreter import InterpretedFunction
+
+    run = InterpretedFunction.run
+
+    def noted(kernel: Any, *given: Any, **options: Any) -> Any:
+        launch = {name: value for name, value in options.items() if name not in ("grid", "warmup")}
+        PLANNED.add(compiled_for(kernel, given, launch))
+        return run(kernel, *given, **options)
+
+    monkeypatch.setattr(InterpretedFunction, "run", noted)
+
+
+def compiled_for(kernel: Any, given: tuple[Any, ...], launch: dict[str, Any]) -> str:
+    """Constants and options; of arguments the dtype and alignment, what is None, and of a whole number its type,
+    whether it is 1 and whether 16 divides it, unless the kernel says otherwise."""
     import torch
 
-    from rad_fast.kernels.triton import score
+    plain, typed = kernel.kwargs.get("do_not_specialize") or (), kernel.fn.__annotations__
 
-    plan = score.plan
+    def kind(name: str, value: Any) -> object:
+        if isinstance(value, torch.Tensor):
+            return str(value.dtype), value.data_ptr() % 16 == 0
+        if isinstance(value, int):
+            size = typed.get(name) or ("i32" if -(2**31) <= value < 2**31 else "i64")
+            return size if name in plain else (size, value == 1, value % 16 == 0)
+        return type(value).__name__
 
-    def noted(*given: object) -> object:
-        kernel, grid, arguments, options = plan(*given)
-
-        def kind(value: object) -> object:
-            if isinstance(value, torch.Tensor):
-                return value.dtype
-            return (value == 1, value % 16 == 0) if isinstance(value, int) else type(value)
-
-        plain = ("points", "first_row", "step_count")  # what no kernel is specialised for, but packed_kernel for points
-        names = kernel.arg_names
-        kinds = tuple(None if name in plain else kind(value) for name, value in zip(names, arguments, strict=False))
-        PLANNED.add((kernel.__name__, tuple(sorted(options.items())), kinds))
-        return kernel, grid, arguments, options
-
-    monkeypatch.setattr(score, "plan", noted)
+    kinds = [kind(name, value) for name, value in zip(kernel.arg_names, given, strict=False)]
+    return f"{kernel.__name__} {sorted(launch.items())} {kinds}"

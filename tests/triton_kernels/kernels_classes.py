@@ -58,9 +58,11 @@ def test_points_are_counted_and_brought_together_in_their_order(sizes: list[int]
     valid = np.flatnonzero(~np.isnan(mine.gain))
     order = valid[np.argsort(reference_sample.keys(mine, others)[valid], kind="stable")]
     assert np.array_equal(host(keyed.order(total)), order)
-    gain, correctness = keyed.pairs(total)
-    assert np.array_equal(host(gain), mine.gain[order])
-    assert np.array_equal(host(correctness), mine.correctness[order])
+    gain, correctness, starts = keyed.pairs(counts)
+    assert (starts % 4 == 0).all()
+    places = np.arange(total) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    assert np.array_equal(host(gain)[places], mine.gain[order])
+    assert np.array_equal(host(correctness)[places], mine.correctness[order])
 
 
 def wanted(mine: Points, counts: np.ndarray, quotas: np.ndarray, mistakes: np.ndarray) -> Equilibria:

@@ -7,7 +7,7 @@ import pytest
 import torch
 import triton
 import triton.language as tl
-from cases import DEVICE, GAMES, game, host, on_device, points
+from cases import DEVICE, GAMES, game, host, on_device, points, some
 
 from rad_fast.device.backends import Kernels
 from rad_fast.game import solver
@@ -18,7 +18,9 @@ from rad_fast.kernels.triton import equilibrium as device
 from rad_fast.kernels.triton import game as kernels
 from rad_fast.kernels.triton.solver import not_negative
 
+# One for few points; on a GPU by default the usual one, which is compiled anyway.
 SMALL = device.Shape(sample=64, fan=16, prices=16, block=128, rows=64, against=64, shrinks=2)
+SMALL = some([SMALL], [device.usual_shape()])[0]
 
 
 def solved(gain: np.ndarray, correctness: np.ndarray, budget: int, mistakes: float) -> Equilibrium:
@@ -87,7 +89,7 @@ def test_distinct_points_are_counted_across_chunks(monkeypatch: pytest.MonkeyPat
         assert np.array_equal(mine, theirs)
 
 
-def test_probabilities_and_weights_have_the_references_bits() -> None:
+def test_probabilities_have_the_references_bits() -> None:
     random = np.random.default_rng(4)
     for _ in range(20):
         gain, correctness, budget, mistakes = game(random, 3000)
@@ -95,8 +97,6 @@ def test_probabilities_and_weights_have_the_references_bits() -> None:
         q = reference.probabilities(gain, correctness, answer)
         mine = tensors(gain, correctness)
         assert np.array_equal(host(kernels.probabilities(*mine, answer)), q)
-        some = np.flatnonzero(q > 0)
-        assert np.array_equal(host(kernels.weights(*mine, on_device(some), answer)), 1 / q[some])
 
 
 # ------------------------------------------------------------------------------------------------- solved on the device
@@ -199,7 +199,7 @@ def test_mistakes_for_each_valid_point_are_counted_on_the_device() -> None:
 
 def test_too_few_valid_points_are_reported() -> None:
     for count, shape in ((30, None), (30, SMALL), (3000, device.usual_shape())):
-        gain, correctness = torch.rand((2, count), device=DEVICE)
+        gain, correctness = torch.rand(count, device=DEVICE), torch.rand(count, device=DEVICE)
         gain[count // 2 :] = float("nan")
         solution = device.solve(gain, correctness, count // 2 + 1, 1.0, shape=shape)
         assert device.read(solution) is None

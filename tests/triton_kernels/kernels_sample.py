@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import DEVICE, KINDS, game, host, logits, on_device
+from cases import DEVICE, KINDS, game, host, logits, on_device, some
 
 from rad_fast.device.backends import Kernels
 from rad_fast.game import solver
@@ -21,7 +21,7 @@ from rad_fast.kernels.triton.select import read, select
 def test_indices_running_sum_and_mass_have_the_references_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     for turn in range(KINDS * 2):
-        tile = (64, 1024, 16384)[turn % 3]
+        tile = some((64, 1024, 16384), (kernels.TILE,) * 3)[turn % 3]
         monkeypatch.setattr(kernels, "TILE", tile)
         gain, correctness, budget, mistakes = game(random, min(4000, 5 * tile), turn=3 * turn)  # all kinds, twice
         answer = solver.solve(ArrayPool([(gain, correctness)], Kernels("reference")), budget, mistakes)
@@ -49,7 +49,7 @@ def test_all_points_and_one_point() -> None:
     assert one.tolist() == [0]
 
 
-@pytest.mark.parametrize("student_classes", [None, 12])
+@pytest.mark.parametrize("student_classes", some([None, 12], [None]))
 def test_the_chain_on_the_device_selects_the_references_points(student_classes: int | None) -> None:
     for seed, rows in enumerate((1, 700, 3000)):
         teacher = logits(rows, 10, torch.bfloat16, seed)
