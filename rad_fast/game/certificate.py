@@ -55,7 +55,9 @@ def certificate(
     some = q > 0.0
     worth = q[some] * points.gain[some]
     wrong = int(np.count_nonzero(seen & ~labelled.right))
-    errors = most_wrong(wrong, int(np.count_nonzero(seen)), int(np.count_nonzero(taken)), confidence)
+    # What was left out, by an earlier round say, may be just the points that are right: the sample is of them as well.
+    rest = int(np.count_nonzero(taken | np.isnan(points.gain)))
+    errors = most_wrong(wrong, int(np.count_nonzero(seen)), rest, confidence)
     return promised(worth, errors)
 
 

@@ -202,3 +202,27 @@ def test_it_is_the_same_after_saving_and_on_every_backend(tmp_path, kernels):
         world.teacher[:POOL], student_logits=world.student[:POOL], gain="label", correctness=calibrator
     )
     assert other.certificate() == pytest.approx(selection.certificate(), rel=1e-3)
+
+
+@pytest.mark.parametrize("left_out", ["most that are right", "rounds before"])
+def test_it_is_kept_of_what_is_left_when_others_were_left_out(left_out):
+    """The labelled points are a sample of all: of what is left they may say too much."""
+    kept = 0
+    for seed in range(60):
+        world = World(seed, 100, 0.9, False, pool=300)
+        held, pool = slice(300, None), slice(0, 300)
+        calibrator = rad_fast.Calibrator().fit(world.teacher[held], world.truth[held])
+        rng = np.random.default_rng(seed)
+        gone = ~world.wrong[pool] & (rng.random(300) < 0.8) if left_out.startswith("most") else np.zeros(300, bool)
+        selector = rad_fast.Selector(30, quotas=None, mistakes=0)
+        if left_out == "rounds before":
+            for _ in range(5):
+                gone[selector.fit(world.teacher[pool], correctness=calibrator, exclude=gone).indices] = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            selection = selector.fit(world.teacher[pool], correctness=calibrator, exclude=gone)
+        there = ~gone
+        right = np.where(world.wrong[pool], -1.0, 1.0)
+        real = float((selection.probabilities * np.nan_to_num(selection.gain) * right)[there].sum())
+        kept += selection.certificate() <= real + 1e-9
+    assert kept >= 0.95 * 60

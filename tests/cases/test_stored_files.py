@@ -73,10 +73,19 @@ def test_hive_partitions(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "t"), Z)
 
 
-@pytest.mark.parametrize(("mark", "name"), [("_delta_log", "Delta"), (".hoodie", "Hudi")])
+@pytest.mark.parametrize(
+    ("mark", "name"),
+    [
+        ("_delta_log/00000000000000000000.json", "Delta"),
+        (".hoodie/hoodie.properties", "Hudi"),
+        ("metadata/version-hint.text", "Iceberg"),
+        ("metadata/00002-9c12d441-03fe-4693-9a96-a0705ddf69c1.metadata.json", "Iceberg"),  # whose catalog knows which
+    ],
+)
 def test_a_table_with_a_log_is_refused(tmp_path, mark, name):
-    shards(tmp_path / "t", writers.write_parquet, [Z])
-    (tmp_path / "t" / mark).mkdir()
+    shards(tmp_path / "t" / "data", writers.write_parquet, [Z])
+    (tmp_path / "t" / mark).parent.mkdir()
+    (tmp_path / "t" / mark).touch()
     with pytest.raises(ValueError, match=f"expected plain files, got a {name} table"):
         open_shards([tmp_path / "t"])
 

@@ -99,6 +99,16 @@ def test_points_without_an_answer_are_not_asked_for_again(tmp_path, again):
     assert teacher.points == asked == made.queries
 
 
+def test_points_without_an_answer_are_not_asked_for_again_where_others_of_the_round_are():
+    teacher = Doubtful(fails=range(9, 1000))  # five calls for the hold-out, and four of eight of the round
+    made = ActiveDistiller(**arguments(teacher=teacher, invalid="skip", rounds=1, budget=60, retries=0))
+    with pytest.raises(TeacherError):
+        made.run()
+    teacher.fails = ()
+    made.run()
+    assert teacher.points == made.queries == 40 + 60
+
+
 @pytest.mark.parametrize("after", range(9))
 def test_killed_at_any_call_and_resumed(after, tmp_path):
     """Nine calls: five for the hold-out, two a round."""

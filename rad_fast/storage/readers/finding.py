@@ -13,7 +13,12 @@ from typing import Any
 
 from .formats import SUFFIXES, by_suffix, form_of
 
-TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/version-hint.text": "Iceberg"}
+TABLES = {
+    "_delta_log": "Delta",
+    ".hoodie": "Hudi",
+    "metadata/*.metadata.json": "Iceberg",
+    "metadata/version-hint.text": "Iceberg",
+}
 PASSING = ("_temporary", "_spark_metadata", "__pycache__")  # folders of what writes, never of what was written
 UNFINISHED = frozenset((".gz", ".bz2", ".xz", ".zst", ".tmp", ".part", ".partial", ".crdownload", ".incomplete"))
 SCORES = ("gain.npy", "correctness.npy", "label.npy")  # what tells a folder of scores
@@ -58,7 +63,7 @@ def below(folder: Path, follow_links: bool) -> Iterator[Path]:
 def refuse_table(folder: Path) -> None:
     """The files of a table with a log are not all of them valid."""
     for mark, name in TABLES.items():
-        if (folder / mark).exists():
+        if any(folder.glob(mark)):
             raise ValueError(
                 f"{folder}: expected plain files, got a {name} table, in which old files stay beside the valid ones; "
                 "write its rows to Parquet files first"
