@@ -225,6 +225,7 @@ def reasons(s: Scores) -> dict[str, str]:
     rad, best = plan.DEFAULT, (main_rivals(s) or ["balanced-greedy"])[0]
     both = ("balanced-greedy", "balanced-top-confidence")
     return {
+        "BADGE": over("badge", chosen, "rad-prior"),
         "WHY_RAD": f"{over(rad, chosen)} over uniform, {over(rad, chosen, best)} over `{best}`, the next best",
         "WHY_EVEN": f"{over(rad, even)} and {over(both[0], even)}",
         "WHY_UNEVEN": f"{over(rad, uneven)}; `{both[0]}` {over(both[0], uneven)}, `{both[1]}` {over(both[1], uneven)}",
