@@ -181,7 +181,7 @@ def test_a_class_without_points_leaves_its_share_to_the_others_and_the_report_sa
     assert selection.quotas[2] == 0
     assert selection.quotas.sum() == BUDGET
     assert selection.report()["quotas_without_points"] == ["2"]
-    assert "without points, so that the others had their share: classes 2" in selection.summary()
+    assert "classes without points, whose share went to the others: 2" in selection.summary()
 
 
 def test_with_a_calibrator_the_shares_are_the_labels_as_in_a_sample_of_as_many_points(teacher, student) -> None:

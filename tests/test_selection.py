@@ -69,7 +69,7 @@ def test_a_value_below_zero_warns_and_still_selects(logits):
     with pytest.warns(rad_fast.UnreliableTeacherWarning, match="the value of the game is -.*smaller budget"):
         chosen = rad_fast.Selector(BUDGET, mistakes=N).fit(logits)
     assert len(chosen.indices) == BUDGET
-    assert "no promise" in chosen.summary()
+    assert "nothing is promised" in chosen.summary()
 
 
 def test_the_warning_points_at_the_callers_line(logits):

@@ -21,7 +21,7 @@ TITLES = {
     "calibration": "Calibration",
     "classes": "Labels",
     "mistakes": "What robustness costs",
-    "budget": "Where labels stop paying",
+    "budget": "Where labels stop paying off",
 }
 STYLE = {
     "axes.edgecolor": MUTED,

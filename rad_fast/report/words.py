@@ -10,7 +10,7 @@ Figures = dict[str, Any]  # of figures.figures()
 
 
 def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
-    """The numbers in words, a line each; with the figures also what robustness costs and where labels stop paying."""
+    """The numbers in words, one line each; with the figures also what robustness costs and where labels stop paying off."""
     left_out = numbers["excluded"] + numbers["invalid"]
     excluded = ""
     if left_out:
@@ -35,12 +35,12 @@ def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
     if numbers.get("quotas_without_points"):
         lacking = numbers["quotas_without_points"]
         named = ", ".join(lacking[:10]) + (f" and {len(lacking) - 10:,} more" if len(lacking) > 10 else "")
-        lines.append(f"without points, so that the others had their share: classes {named}")
+        lines.append(f"classes without points, whose share went to the others: {named}")
     if figures is not None and figures["calibration"]:
         labelled, error = figures["calibration"]["labelled"], figures["calibration"]["error"]
         lines.append(f"the teacher was wrong on {percent(error)} of {labelled:,} labelled points")
     if numbers["value"] <= 0:
-        lines.append("that is no promise: the teacher is too unreliable for this budget and that many mistakes")
+        lines.append("nothing is promised: the teacher is too unreliable for this budget and that many mistakes")
     return lines
 
 
@@ -48,7 +48,7 @@ def certified(gain: float, labelled: int) -> str:
     """What the labelled points promise."""
     points = f"{labelled:,} labelled point" + ("s" if labelled != 1 else "")
     if gain > 0:
-        return f"certificate: by {points}, with 95% confidence, the expected gain is at least {amount(gain)}"
+        return f"certificate from {points}: with 95% confidence, the expected gain is at least {amount(gain)}"
     return f"no certificate: {points} cannot promise a gain with 95% confidence; label more, drawn at random"
 
 
@@ -65,11 +65,11 @@ def robustness(numbers: Numbers, figures: Figures) -> list[str]:
         lines[0] += f"; {highest} would bring {said(best)}, but only {said(worst)} at worst"
     stops, threshold = curves["stops_paying"], numbers["threshold"]
     if threshold is None and stops > numbers["budget"]:
-        lines.append(f"more labels stop paying at {rough(stops)}")
+        lines.append(f"more labels stop paying off at {rough(stops)}")
     elif threshold is not None and threshold > 0:
-        lines.append(f"one more label adds {threshold:.4g}; more labels stop paying at {rough(stops)}")
+        lines.append(f"one more label adds {threshold:.4g}; more labels stop paying off at {rough(stops)}")
     elif stops > 0:
-        lines.append(f"more labels stop paying at {rough(stops)}: with {numbers['budget']:,} the value is lower")
+        lines.append(f"more labels stop paying off at {rough(stops)}: with {numbers['budget']:,} the value is lower")
     else:
         lines.append("with that many mistakes, no number of labels pays off")
     return lines

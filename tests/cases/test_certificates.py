@@ -163,8 +163,8 @@ def test_summary_report_page_and_json_say_it(tmp_path, quotas):
     promise = selection.certificate()
     numbers = json.loads(json.dumps(selection.report()))
     assert (numbers["certificate"], numbers["labelled"]) == (promise, 500)
-    words = "by 500 labelled points, with 95% confidence, the expected gain is at least"
-    assert f"certificate: {words}" in selection.summary()
+    words = "from 500 labelled points: with 95% confidence, the expected gain is at least"
+    assert f"certificate {words}" in selection.summary()
     selection.save_report(tmp_path / "page.html")
     assert words in (tmp_path / "page.html").read_text()
     few = World(5, 5, 0.8, False).selection(True, "label", quotas=quotas)

@@ -60,4 +60,4 @@ def test_all_labels_may_be_mistaken_on_the_command_line_too(
 ) -> None:
     assert cli.main(["select", "logits.npy", "--budget", "40", "--mistakes", "100%", "--out", "picks.npy"]) == 0
     assert json.loads(Path("picks.json").read_text())["mistakes"] == 2000
-    assert "no promise" in capsys.readouterr().out
+    assert "nothing is promised" in capsys.readouterr().out

@@ -197,7 +197,7 @@ def test_curves_with_quotas_of_a_sample_are_close_to_those_of_all_points(by_clas
 def test_a_selection_with_quotas_is_told_with_its_curves(by_class, monkeypatch):
     said = "; ".join(sentences(by_class.report(), figures(by_class._drawn)))
     assert "points of highest effective gain of each class would bring" in said
-    assert "more labels stop paying at about" in said
+    assert "more labels stop paying off at about" in said
     monkeypatch.setattr(of_figures, "MOST_GAMES", 4)
     assert figures(by_class._drawn)["curves"] is None, "too many games to play them again and again"
 
@@ -287,7 +287,7 @@ def test_the_numbers_in_words():
         "selected: mean gain 0.750, mean correctness 0.900, 2 different labels",
         f"even if 50,000 more labels are wrong than expected, the gain is at least {VALUE}",
         f"with no more wrong labels than expected, it is 15,000; {greedy}",
-        "one more label adds 0.2011; more labels stop paying at about 399,000",
+        "one more label adds 0.2011; more labels stop paying off at about 399,000",
         "the teacher was wrong on 5.67% of 1,200 labelled points",
     ]
 
@@ -296,11 +296,11 @@ def test_words_say_what_is_a_sample_and_what_does_not_pay():
     sampled = {**FIGURES, "calibration": None, "curves": {**FIGURES["curves"], "points": 100_000}}
     assert "would bring about 20,000, but only about -4,320 at worst" in sentences(NUMBERS, sampled)[4]
     late = sentences({**NUMBERS, "threshold": -0.1}, FIGURES)[5]
-    assert late == "more labels stop paying at about 399,000: with 60,000 the value is lower"
+    assert late == "more labels stop paying off at about 399,000: with 60,000 the value is lower"
     hopeless = {**FIGURES, "curves": {**FIGURES["curves"], "stops_paying": 0}}
     lines = sentences({**NUMBERS, "threshold": -0.1, "value": -1.0}, hopeless)
     assert lines[5] == "with that many mistakes, no number of labels pays off"
-    assert "no promise" in lines[-1]
+    assert "nothing is promised" in lines[-1]
     without = sentences(NUMBERS, {**FIGURES, "curves": None})
     assert without[4] == "with no more wrong labels than expected, it is 15,000"
 
