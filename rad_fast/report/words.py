@@ -10,7 +10,7 @@ Figures = dict[str, Any]  # of figures.figures()
 
 
 def sentences(numbers: Numbers, figures: Figures | None = None) -> list[str]:
-    """The numbers in words, one line each; with the figures, also what robustness costs and where labels stop paying off."""
+    """The numbers in words, line by line; with the figures, the price of robustness and when labels stop paying."""
     left_out = numbers["excluded"] + numbers["invalid"]
     excluded = ""
     if left_out:
