@@ -118,7 +118,7 @@ def test_an_install_without_compiler_succeeds_and_says_so(
     assert re.search(r"no C\+\+ compiler", output), output
     assert not [name for name in contents(wheel) if re.search(r"\.(so|pyd)$", name)]
     said = run(installed(wheel) / "python", "-W", "error", "-c", SELECT).splitlines()
-    assert "nothing" in said[0], "one line says that the slow kernels serve"
+    assert "NumPy does the work" in said[0], "one line says that the slow kernels serve"
     assert [line.split()[0] for line in said[1:]] == ["7"]
 
 
