@@ -13,6 +13,8 @@
   X(x86_64_v4, "x86-64-v4")    \
   X(x86_64_v3, "x86-64-v3")    \
   X(x86_64_v2, "x86-64-v2")
+#elif defined(__aarch64__)
+#define RAD_FAST_LEVELS(X) X(neon, "neon")
 #else
 #define RAD_FAST_LEVELS(X) X(plain, "plain")
 #endif
@@ -76,6 +78,7 @@ inline bool supports_x86_64_v4() {
 }
 #endif
 #else
+inline bool supports_neon() { return true; }  // every aarch64 processor has it
 inline bool supports_plain() { return true; }
 #endif
 

@@ -77,13 +77,16 @@ RAD_FAST_INLINE Float exp2_fraction(Float f) {
   return multiply_add(p, f, broadcast(1.0f));
 }
 
-// exp(x) for x <= 0: 1 at 0, 0 below 2^-127, NaN for NaN. n ln 2 is taken off in two parts, the first of them exact, as there may
-// be no fma.
+// exp(x) for x <= 0: 1 at 0, 0 below 2^-127, NaN for NaN. Without fma n ln 2 is taken off in two parts, the first of them exact.
 RAD_FAST_INLINE Float exponential(Float x) {
   using namespace constants;
   x = maximum(broadcast(exp2_underflow * ln_2), x);
   const Float n = maximum(broadcast(exp2_underflow), round_down(x * log2_e));
+#if defined(__aarch64__)
+  const Float f = multiply_add(n, broadcast(-ln_2), x) * log2_e;
+#else
   const Float f = ((x - n * ln_2_high) - n * ln_2_low) * log2_e;
+#endif
   return exp2_fraction(f) * (Float)((__builtin_convertvector(n, Int) + 127) << 23);  // 2^-127 counts as 0
 }
 

@@ -155,14 +155,13 @@ template <class T>
 RAD_FAST_INLINE void score_two(const T* rows, int64_t stride, const int32_t* given, int count, const T* ahead, bool with_other,
                                Tile& tile) {
   using Scalar = typename Compared<T>::Scalar;
-  constexpr int group = 16 / sizeof(T);
   typename Compared<T>::Vector x, y;
   typename Compared<T>::Index zero, one;
-  alignas(64) Scalar columns[group * lanes];
   prefetch(ahead, 2 * lanes);
-  transpose_group(rows, stride, 2, columns);
-  load_lanes(columns, x);
-  load_lanes(columns + lanes, y);
+  if (stride == 2)
+    two_columns_dense(rows, x, y);
+  else
+    two_columns(rows, stride, x, y);
   set(zero, 0);
   set(one, 1);
   const auto top1 = maximum(x, y);

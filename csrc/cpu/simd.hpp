@@ -1,5 +1,5 @@
 // Vectors of `lanes` numbers for the level that this translation unit is compiled for: 16 with AVX-512, 8 with AVX2, 4 with
-// SSE4 and elsewhere. Plain arithmetic is written with GCC's vector extensions; intrinsics only where those cannot say it.
+// SSE4, NEON and elsewhere. Plain arithmetic is written with GCC's vector extensions; intrinsics only where those cannot say it.
 // Everything is in the level's namespace and forced inline (see dispatch.hpp for why).
 #pragma once
 
@@ -11,6 +11,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include "../constants.hpp"
@@ -119,12 +121,14 @@ RAD_FAST_INLINE Float multiply_add(Float a, Float b, Float c) {  // a b + c: one
   return (Float)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(__FMA__)
   return (Float)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (Float)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
   return a * b + c;
 #endif
 }
 
-// maximum and minimum return b where a or b is NaN: what x86 does in one instruction.
+// Where a or b is NaN, maximum and minimum return b or NaN: what processors do in one instruction.
 RAD_FAST_INLINE Float maximum(Float a, Float b) {
 #if defined(__AVX512F__)
   return (Float)_mm512_max_ps((__m512)a, (__m512)b);
@@ -132,6 +136,8 @@ RAD_FAST_INLINE Float maximum(Float a, Float b) {
   return (Float)_mm256_max_ps((__m256)a, (__m256)b);
 #elif defined(__SSE4_1__)
   return (Float)_mm_max_ps((__m128)a, (__m128)b);
+#elif defined(__aarch64__)
+  return (Float)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
 #else
   return a > b ? a : b;
 #endif
@@ -143,6 +149,8 @@ RAD_FAST_INLINE Float minimum(Float a, Float b) {
   return (Float)_mm256_min_ps((__m256)a, (__m256)b);
 #elif defined(__SSE4_1__)
   return (Float)_mm_min_ps((__m128)a, (__m128)b);
+#elif defined(__aarch64__)
+  return (Float)vminq_f32((float32x4_t)a, (float32x4_t)b);
 #else
   return a < b ? a : b;
 #endif
@@ -155,6 +163,8 @@ RAD_FAST_INLINE Float round_down(Float x) {
   return (Float)_mm256_floor_ps((__m256)x);
 #elif defined(__SSE4_1__)
   return (Float)_mm_floor_ps((__m128)x);
+#elif defined(__aarch64__)
+  return (Float)vrndmq_f32((float32x4_t)x);
 #else
   const Float truncated = __builtin_convertvector(__builtin_convertvector(x, Int), Float);
   return truncated > x ? truncated - 1.0f : truncated;
@@ -339,6 +349,9 @@ RAD_FAST_INLINE void from_half_pairs(Bits pairs, Float& first, Float& second) {
   const __m256i apart = _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)pairs, order), _MM_SHUFFLE(3, 1, 2, 0));
   first = (Float)_mm256_cvtph_ps(_mm256_castsi256_si128(apart));
   second = (Float)_mm256_cvtph_ps(_mm256_extracti128_si256(apart, 1));
+#elif defined(__aarch64__)
+  first = (Float)vcvt_f32_f16((float16x4_t)vmovn_u32((uint32x4_t)pairs));
+  second = (Float)vcvt_f32_f16((float16x4_t)vshrn_n_u32((uint32x4_t)pairs, 16));
 #else
   first = from_half_bits(pairs & 0xffffu);
   second = from_half_bits(pairs >> 16);
@@ -374,6 +387,8 @@ RAD_FAST_INLINE Float load_half(const float16* from) {
   return (Float)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 #elif defined(__F16C__)
   return (Float)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+#elif defined(__aarch64__)
+  return (Float)vcvt_f32_f16((float16x4_t)load<HalfBits>(from));
 #else
   return from_half_bits(__builtin_convertvector(load<HalfBits>(from), Bits));
 #endif

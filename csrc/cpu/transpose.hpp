@@ -41,6 +41,11 @@ RAD_FAST_UNPACK(Float, unpack_low, __m256, unpacklo_ps)
 RAD_FAST_UNPACK(Float, unpack_high, __m256, unpackhi_ps)
 RAD_FAST_UNPACK(Double, unpack_low, __m256d, unpacklo_pd)
 RAD_FAST_UNPACK(Double, unpack_high, __m256d, unpackhi_pd)
+#elif defined(__aarch64__)
+RAD_FAST_INLINE Float unpack_low(Float a, Float b) { return (Float)vzip1q_f32((float32x4_t)a, (float32x4_t)b); }
+RAD_FAST_INLINE Float unpack_high(Float a, Float b) { return (Float)vzip2q_f32((float32x4_t)a, (float32x4_t)b); }
+RAD_FAST_INLINE Double unpack_low(Double a, Double b) { return (Double)vzip1q_f64((float64x2_t)a, (float64x2_t)b); }
+RAD_FAST_INLINE Double unpack_high(Double a, Double b) { return (Double)vzip2q_f64((float64x2_t)a, (float64x2_t)b); }
 #else
 RAD_FAST_INLINE Float unpack_low(Float a, Float b) { return Float{a[0], b[0], a[1], b[1]}; }
 RAD_FAST_INLINE Float unpack_high(Float a, Float b) { return Float{a[2], b[2], a[3], b[3]}; }
@@ -58,6 +63,26 @@ RAD_FAST_INLINE void transpose_quads(const char* from, int64_t stride, Float out
   out[1] = (Float)unpack_high(ab_low, cd_low);
   out[2] = (Float)unpack_low(ab_high, cd_high);
   out[3] = (Float)unpack_high(ab_high, cd_high);
+}
+
+// The first, third, ... (second, fourth, ...) numbers of each 16 bytes of a, then of b.
+RAD_FAST_INLINE Float every_first(Float a, Float b) {
+#if defined(__AVX512F__)
+  return (Float)_mm512_shuffle_ps((__m512)a, (__m512)b, _MM_SHUFFLE(2, 0, 2, 0));
+#elif defined(__AVX2__)
+  return (Float)_mm256_shuffle_ps((__m256)a, (__m256)b, _MM_SHUFFLE(2, 0, 2, 0));
+#else
+  return Float{a[0], a[2], b[0], b[2]};
+#endif
+}
+RAD_FAST_INLINE Float every_second(Float a, Float b) {
+#if defined(__AVX512F__)
+  return (Float)_mm512_shuffle_ps((__m512)a, (__m512)b, _MM_SHUFFLE(3, 1, 3, 1));
+#elif defined(__AVX2__)
+  return (Float)_mm256_shuffle_ps((__m256)a, (__m256)b, _MM_SHUFFLE(3, 1, 3, 1));
+#else
+  return Float{a[1], a[3], b[1], b[3]};
+#endif
 }
 
 // 16 bytes of every row into columns: 4 of float32, 8 of 16 bits (of these no more than hold `count`), 2 of float64.
@@ -101,6 +126,26 @@ RAD_FAST_INLINE void transpose(const T* from, int64_t stride, int count, typenam
   constexpr int group = 16 / sizeof(T);
   for (int j = 0; j < count; j += group) transpose_group(from + j, stride, count - j, columns + j * lanes);
 }
+
+// The two columns of `lanes` rows of two classes.
+template <class T>
+RAD_FAST_INLINE void two_columns(const T* rows, int64_t stride, typename Compared<T>::Vector& x, typename Compared<T>::Vector& y) {
+  alignas(64) typename Compared<T>::Scalar columns[16 / sizeof(T) * lanes];
+  transpose_group(rows, stride, 2, columns);
+  load_lanes(columns, x);
+  load_lanes(columns + lanes, y);
+}
+
+// The same of rows without gaps: of 16 bits a row is a lane already, of float32 a quarter of the shuffles remain.
+RAD_FAST_INLINE void two_columns_dense(const double* rows, Doubles& x, Doubles& y) { two_columns(rows, 2, x, y); }
+RAD_FAST_INLINE void two_columns_dense(const float* rows, Float& x, Float& y) {
+  const char* bytes = reinterpret_cast<const char*>(rows);
+  const Float a = gather_quads(bytes, 32), b = gather_quads(bytes + 16, 32);
+  x = every_first(a, b);
+  y = every_second(a, b);
+}
+RAD_FAST_INLINE void two_columns_dense(const bfloat16* rows, Float& x, Float& y) { load_pair(rows, x, y); }
+RAD_FAST_INLINE void two_columns_dense(const float16* rows, Float& x, Float& y) { from_half_pairs(load<Bits>(rows), x, y); }
 
 }  // namespace RAD_FAST_LEVEL
 }  // namespace rad_fast
