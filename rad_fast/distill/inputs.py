@@ -224,6 +224,11 @@ def logarithms(values: npt.NDArray[np.float32], wanted: bool) -> npt.NDArray[np.
     return values - np.float32(1) if votes else np.log(np.maximum(values, np.finfo(np.float32).tiny))
 
 
+def logarithm(p: torch.Tensor) -> torch.Tensor:
+    """Logits of probabilities, finite ones: of a student that ends in a softmax."""
+    return p.clamp_min(torch.finfo(p.dtype).tiny).log()
+
+
 def is_vector(value: Any) -> bool:
     """Whether an input is one row of floating numbers, among which distances mean something."""
     return getattr(value, "ndim", None) == 1 and len(value) > 1 and "float" in str(getattr(value, "dtype", ""))

@@ -189,12 +189,17 @@ class Fit:
         kind = torch.bfloat16 if half and torch.cuda.is_bf16_supported() else torch.float16
         scaler = torch.amp.GradScaler(enabled=half and kind == torch.float16)
         best, best_weights, since = math.inf, None, 0
+        softmax: bool | None = None  # whether the student ends in one: the loss is of logits, and so of its logarithm
         for _ in range(self.epochs):
             student.train()
             for batch, targets, weight in loader:
                 with torch.autocast(device.type, dtype=kind, enabled=half):
                     logits = self.call(student, moved(batch, device))
-                loss = self.loss(logits.float(), targets.to(device), weight.to(device))
+                logits = logits.float()
+                if softmax is None:
+                    softmax = inputs.are_probabilities(logits.detach().cpu().numpy())
+                logits = inputs.logarithm(logits) if softmax else logits
+                loss = self.loss(logits, targets.to(device), weight.to(device))
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(scaler.scale(loss))
                 scaler.step(optimizer)
@@ -202,7 +207,7 @@ class Fit:
                 schedule.step()
             if self.holdout is None:
                 continue
-            now = self.held_out(student, device)
+            now = self.held_out(student, device, softmax=bool(softmax))
             since += 1
             if now < best:
                 best, best_weights, since = now, copy.deepcopy(student.state_dict()), 0
@@ -212,13 +217,14 @@ class Fit:
             student.load_state_dict(best_weights)
         return student
 
-    def held_out(self, student: nn.Module, device: torch.device) -> float:
+    def held_out(self, student: nn.Module, device: torch.device, *, softmax: bool = False) -> float:
         """The mean cross-entropy on the hold-out."""
         student.eval()
         total = 0.0
         with torch.no_grad():
             for batch, labels in DataLoader(self.holdout, batch_size=256, collate_fn=self.collate):
                 logits = self.call(student, moved(batch, device)).float()
+                logits = inputs.logarithm(logits) if softmax else logits
                 total += float(nn.functional.cross_entropy(logits, labels.long().to(device), reduction="sum"))
         return total / len(self.holdout)
 

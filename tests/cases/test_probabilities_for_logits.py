@@ -213,3 +213,20 @@ def test_a_look_costs_a_few_rows():
     assert Counted.reads == 1
     assert inputs.looked_at(P.view(Counted), None).alike == 16
     assert Counted.reads == 1 + 16
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_student_that_ends_in_a_softmax_learns_as_without_it(held_out):
+    """The loss is of logits: a softmax of a softmax would learn little, and say nothing."""
+    torch = pytest.importorskip("torch")
+    from rad_fast.distill import Fit, SoftLabelDataset
+
+    x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    data, holdout = SoftLabelDataset(x, (x[:, 0] > 0).long(), n_classes=2), (x[:50], (x[:50, 0] > 0).long())
+    trained = []
+    for ends in ([], [torch.nn.Softmax(1)]):
+        torch.manual_seed(0)
+        student = torch.nn.Sequential(torch.nn.Linear(2, 2), *ends)
+        Fit(epochs=5, lr=0.05, holdout=holdout if held_out else None)(student, data)
+        trained.append(student[0].weight.detach().numpy())
+    np.testing.assert_allclose(trained[1], trained[0], atol=1e-4)

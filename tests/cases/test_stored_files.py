@@ -132,6 +132,28 @@ def test_what_rad_fast_wrote_is_no_shard(tmp_path, capsys):
         assert open_shards([folder / "*.npy"]).paths == (path,)
 
 
+def test_a_saved_selection_is_no_shard(tmp_path):
+    np.savez(tmp_path / "a.npz", logits=Z)
+    rad_fast.Selector(5).fit(Z).save(tmp_path / "b.npz")
+    with pytest.warns(UserWarning, match=r"b\.npz: skipped: rad-fast wrote it, it is not a shard"):
+        opened = open_shards(tmp_path)
+    np.testing.assert_array_equal(opened.read(0, opened.rows), Z)
+
+
+def test_text_as_excel_writes_it(tmp_path):
+    """With a mark of its byte order in front, which is no part of the first name."""
+    lines = [",".join(f"class_{at}" for at in range(6)), *(",".join(map(repr, row)) for row in Z.tolist())]
+    (tmp_path / "x.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    np.testing.assert_array_equal(read(tmp_path / "x.csv"), Z)
+
+
+def test_a_sparse_tensor_in_a_file_is_refused_with_its_name(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"logits": torch.from_numpy(Z).to_sparse()}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"x\.pt: expected dense tensors, .*to_dense"):
+        open_shards(tmp_path / "x.pt")
+
+
 # ------------------------------------------------------------------------------------------------ rows that are missing
 
 

@@ -130,6 +130,7 @@ class Torch(Arrays):
             wanted.check(path, *about[name])
             tensor = tensors[name].detach()
             bits = tensor.dtype == torch.bfloat16
-            array = (tensor.view(torch.int16) if bits else tensor).numpy()
+            with reading(path, "dense tensors"):
+                array = (tensor.view(torch.int16) if bits else tensor).numpy()
             arrays.append(array.view(bfloat16(path)) if bits else array)
         super().__init__(path, arrays, wanted)

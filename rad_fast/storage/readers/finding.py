@@ -7,9 +7,12 @@ import json
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from rad_fast.storage.archive import ABOUT
 
 from .formats import SUFFIXES, by_suffix, form_of
 
@@ -118,6 +121,10 @@ def passed_over(path: Path) -> bool:
     """Whether a file is what rad-fast wrote: the indices of a selection, the scores of a folder."""
     if path.name in SCORES and all((path.parent / name).is_file() for name in SCORES):
         return say_passed_over(path)
+    if path.suffix == ".npz" and path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if f"{ABOUT}.npy" in archive.namelist():  # of Selection.save
+                return say_passed_over(path)
     beside = path.with_suffix(".json")
     if path.is_dir() or not beside.is_file():
         return False

@@ -19,7 +19,7 @@ class Csv(Batches):
         self.csv = library("pyarrow.csv", path)
         self.path = path
         with reading(path, "a .csv file"):
-            with open(path, newline="", encoding="utf-8") as file:
+            with open(path, newline="", encoding="utf-8-sig") as file:  # as Excel writes it
                 first = next(csv.reader(file), [])
             bare = all(is_number(text) for text in first)
             names = [f"{place}" for place in range(len(first))] if bare else first
