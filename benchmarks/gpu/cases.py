@@ -45,7 +45,8 @@ class Size(NamedTuple):
 
 
 LARGE = 1 << 32  # bytes: of these the cache holds the last few, and the next turn begins with the first
-CLASSES = (10, 32, 100, 1000, 4096, 32768, 131072)
+CLASSES = (10, 32, 100, 1000, 4096, 32768, 50257, 131072)  # rows of 50257 begin anywhere
+FEW_ROWS = 1000  # of the most classes: fewer than a GPU has places for blocks
 DTYPES = ("bfloat16", "float16", "float32")
 SHAPES = ((*SMALL, "float32"), (1_000_000, 100, "bfloat16"), (10_000_000, 1000, "bfloat16"))
 
@@ -55,7 +56,7 @@ FULL = Size(
     frozenset((10, 1000, 131072, 10_000, 100_000_000)), 40, 10,
 )  # fmt: skip
 QUICK = FULL._replace(
-    name="quick", nbytes=1 << 30, classes=(10, 100, 1000, 131072), dtypes=("bfloat16", "float32"),
+    name="quick", nbytes=1 << 30, classes=(10, 100, 1000, 131072, 50257), dtypes=("bfloat16", "float32"),
     games=(1_000_000, 100_000_000), wholes=((1000, "bfloat16"),), shapes=(SHAPES[0], SHAPES[2]),
     compiled=frozenset((1000,)), rounds=20, sparing_rounds=5,
 )  # fmt: skip

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from rad_fast.bench.peers import COMPILED
 from rad_fast.bench.timing import Case, Clock, measure, reason
 
 from . import cases as cases
-from .cases import SMALL, Size
+from .cases import FEW_ROWS, SMALL, Size
 from .machine import state
 from .parts import write_json
 from .results import Measured
@@ -150,6 +150,21 @@ def scoring_plans(size: Size, device: str) -> Iterator[Plan]:
 
             name = f"scoring, {classes:,} classes, {dtype}"
             yield Plan(name, least(device, 20 if compiled else 4), make, size.rounds, size.sparing_rounds)
+        yield few_rows_plan(size, device, dtype)
+
+
+def few_rows_plan(size: Size, device: str, dtype: str) -> Plan:
+    """Rows that several blocks share, where there are few."""
+    classes = max(size.classes)
+    rows = min(FEW_ROWS, cuda.rows_of(classes, dtype, size.nbytes))
+
+    def make() -> list[tuple[Case, str]]:
+        nbytes = rows * classes * int(getattr(peers.torch(), dtype).itemsize)
+        case = cases.without(cuda.scoring(classes, dtype, nbytes, device=device, between=cases.apart(device)), COMPILED)
+        return [(replace(case, name=f"{case.name}, {rows:,} rows"), DEVICE)]
+
+    name = f"scoring, {rows:,} rows of {classes:,} classes, {dtype}"
+    return Plan(name, least(device, 4), make, size.rounds, size.sparing_rounds)
 
 
 def softmax_plans(size: Size, device: str) -> Iterator[Plan]:

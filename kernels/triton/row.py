@@ -191,7 +191,8 @@ def write(
             if KIND == GIVEN:  # the game's integers rest on numbers in [0, 1]
                 gain = tl.where(within(correctness), gain, nan)
             gain = tl.where(valid, gain, nan)
-            noted(status, LEFT_OUT, counted & ~valid, rows + first_row)
+            if STAGE == STUDENT:  # without one they are the teacher's
+                noted(status, LEFT_OUT, counted & ~valid, rows + first_row)
             if exclude is not None:
                 gain = tl.where(excluded, nan, gain)
             tl.store(a + rows, gain, mask=live)

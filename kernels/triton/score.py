@@ -332,7 +332,7 @@ def findings(status: torch.Tensor) -> Findings:
 
 def findings_of(status: list[int]) -> Findings:
     pairs = [Invalid(count, first if count else -1) for count, first in zip(status[:10:2], status[1:10:2], strict=True)]
-    return Findings(*pairs[:4], left_out=pairs[4].rows)
+    return Findings(*pairs[:4], left_out=max(pairs[0].rows, pairs[4].rows))
 
 
 def check(logits: torch.Tensor, name: str) -> None:
