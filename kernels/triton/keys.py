@@ -26,7 +26,7 @@ PLACED = 256 if not INTERPRETED else 1024  # points that are placed at once
 AGAINST = 16 if not INTERPRETED else 1024  # points that they are compared with at once
 MOST_STRETCHES = 1024 if not INTERPRETED else 3
 LEAST_STRETCHES = 8 if not INTERPRETED else 2
-POINTS_A_CELL = 4  # of the table
+POINTS_A_CELL = 8  # of the table
 
 # ----------------------------------------------------------------------------------------------------------- in kernels
 

@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 
 from rad_fast import inputs
-from rad_fast.kernels.reference.sample import start
+from rad_fast.kernels.reference.sample import others_of, start
+from rad_fast.kernels.reference.score import Rule
 
 from . import arrays
 
-ROWS = 64
+ROWS, OF_THE_FIRST = 512, 300  # made-up points, and those of the first of two classes: a large one and a small one
+BUDGET = ROWS // 8
+DEVICE = "cuda"
 
 
 def warm_up(classes: int, dtype: str = "float32", *, backend: str = "auto") -> str:
-    """Select once from few made-up points of so many classes on the GPU; returns the backend that did.
+    """Select from few made-up points of so many classes on the GPU, with quotas and without; returns the backend.
 
-    The first selection with Triton compiles some twelve kernels, each for about a second, and one more for each further
-    number of classes, dtype, kind of correctness and layout of rows; the compiled kernels only load a module. Services
-    that must answer their first call fast say so here.
+    The first selections with Triton compile some twenty kernels, each for about a second, and one more for each further
+    number of classes up to 128, dtype, kind of correctness and layout of rows; the compiled kernels only load a module.
+    Services that must answer their first call fast say so here.
 
     classes: columns of the logits to come. dtype: theirs, "float64", "float32", "float16" or "bfloat16". backend: as in
     ``select``. Waits for the device. ValueError for what cannot be; ImportError where there are no such kernels.
@@ -30,26 +33,45 @@ def warm_up(classes: int, dtype: str = "float32", *, backend: str = "auto") -> s
     reasons = []
     for name in ("cuda", "triton") if backend == "auto" else (backend,):
         try:
-            module, logits = READY[name](classes, dtype)
+            logits = READY[name](classes, dtype)
+            stages = importlib.import_module(f"rad_fast.device.on_{name}").Kernels.stages
         except ImportError as error:
             reasons.append(f"{name}: {error}")
             continue
-        module.read(module.select(logits, 8, start(0, 8, ROWS), 0.0, 0.02))
+        points = selected(stages, logits, classes)
+        if name == "triton":  # of many points the game goes in rounds, by kernels of their own
+            rounds = importlib.import_module("rad_fast.kernels.triton.equilibrium")
+            rounds.read(rounds.solve(points.gain.repeat(64), points.correctness.repeat(64), BUDGET, 0.0, 0.02))
         return name
     raise ImportError(f"warm_up: there are no kernels for a GPU here ({'; '.join(reasons)})")
 
 
-def compiled(classes: int, dtype: str) -> tuple[Any, Any]:
+def selected(stages: Any, logits: Any, classes: int) -> Any:
+    """Every stage once; the points."""
+    running, scoring = start(0, BUDGET, ROWS), (None, Rule(), None, None, None)
+    stages.read(stages.select(logits, BUDGET, running, 0.0, 0.02, *scoring))
+    others = others_of(classes, classes)
+    points = stages.appraise(logits, *scoring, others=others > 1)
+    _, counts, _ = stages.tally(points, classes, None)
+    drawn = stages.select_by_class(points, counts, counts / 8, np.ones(classes), others, running, BUDGET)
+    stages.read_by_class(drawn)
+    return points
+
+
+def compiled(classes: int, dtype: str) -> Any:
     arrays.kernels()
     host = np.zeros((ROWS, classes), np.uint16 if dtype == "bfloat16" else np.dtype(dtype))
     host[:, 0] = 1  # a subnormal bfloat16, and a small number in the others
-    return importlib.import_module("rad_fast.device.cuda"), arrays.Memory.of(host, dtype=dtype)
+    host[OF_THE_FIRST:, 1] = 2
+    return arrays.Memory.of(host, dtype=dtype)
 
 
-def triton(classes: int, dtype: str) -> tuple[Any, Any]:
-    module: Any = importlib.import_module("rad_fast.kernels.triton.select")
+def triton(classes: int, dtype: str) -> Any:
     torch: Any = importlib.import_module("torch")
-    return module, torch.zeros((ROWS, classes), dtype=getattr(torch, dtype), device="cuda")
+    logits = torch.zeros((ROWS, classes), dtype=getattr(torch, dtype), device=DEVICE)
+    logits[:, 0] = 1
+    logits[OF_THE_FIRST:, 1] = 2
+    return logits
 
 
 READY = {"cuda": compiled, "triton": triton}

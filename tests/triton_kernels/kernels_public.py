@@ -10,7 +10,7 @@ from public_cases import ARGUMENTS, BUDGET, MARGIN, RULE, TEACHER, WRONG, N, cal
 
 import rad_fast
 from rad_fast import inputs
-from rad_fast.device import route, to_host
+from rad_fast.device import route, to_host, warm_up
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +95,11 @@ def test_the_rule_selects_as_the_specification_does(arguments):
     np.testing.assert_array_equal(got.quotas, wanted.quotas)
     np.testing.assert_allclose(got.gain.cpu(), wanted.gain, atol=1e-6, rtol=0)
     np.testing.assert_allclose(got.correctness.cpu(), wanted.correctness, atol=2e-4, rtol=0)
+
+
+def test_a_warm_up_goes_through_every_stage(monkeypatch):
+    monkeypatch.setattr(warm_up, "DEVICE", DEVICE)
+    assert warm_up.warm_up(5, "bfloat16", backend="triton") == "triton"
 
 
 def test_host_arrays_are_not_for_this_backend():

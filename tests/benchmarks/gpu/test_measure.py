@@ -191,9 +191,9 @@ def test_a_graph_is_captured_once_and_its_answer_looked_at(
 def test_the_peak_is_of_one_selection_beyond_the_logits(torch_on_paper: Torch, monkeypatch: pytest.MonkeyPatch) -> None:
     log = torch_on_paper.log
     monkeypatch.setattr(cuda, "logits", lambda *_: "logits")
-    monkeypatch.setattr(cuda, "selected", lambda backend, budget: lambda x: log.append(f"{backend} {budget} {x}"))
+    monkeypatch.setattr(cuda, "selected", lambda *asked: lambda x: log.append(f"{asked} {x}"))
     assert gpu_cases.extra_memory(50, 10, "bfloat16", "triton", "cuda") == 24.0
-    once = "triton 1 logits"
+    once = "('triton', 1, 'auto') logits"  # with quotas it takes the most
     assert log == [once, "wait", "empty", "reset", once, "wait"]
 
 
