@@ -23,6 +23,7 @@ namespace rad_fast {
 // the sample 14, those taken 4.
 constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 14.0, bytes_taken = 4.0;
 constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
+constexpr std::int64_t boxed_from = 4;      // a box pays from this part of the points on that a single game is searched without
 constexpr std::int64_t own_threads = std::int64_t{1} << 18;  // points of a class that has all threads for itself
 
 struct ClassStakes {
@@ -199,12 +200,12 @@ class ByClass {
     std::vector<std::int64_t> large;
     double left = 0.0;
     for (const std::int64_t k : open_) {
-      if (stakes_.points[k] > steps_.direct) large.push_back(k);
+      if (stakes_.points[k] > steps_.direct / boxed_from) large.push_back(k);
       else left += static_cast<double>(stakes_.points[k]);
     }
     const double room = room_left * static_cast<double>(size_) - bytes_taken * budget_, most = room / bytes_left;
     if (large.empty() || left > most) return false;
-    const std::int64_t count = std::min(steps_.sample * static_cast<std::int64_t>(large.size()), size_ / 16);
+    const std::int64_t count = std::min(steps_.sample * static_cast<std::int64_t>(large.size()), size_ / 8);
     const SomePoints sample = peek(count);
     const Grouped grouped = group({sample.view(count)}, count, nullptr);
     std::vector<double> parts(large.size(), 1.0), passing(large.size(), 1.0);
