@@ -4,7 +4,7 @@
 //   sample_classes, estimate_classes   where there are classes above `direct_points`: a sample of each, and the corners of the
 //                      box that its equilibrium lies in, four blocks a class. Others need no box.
 //   reduce_classes     one pass over all points, the box looked up by label: sums of what is decided, a class; the rest, 8 bytes
-//                      each, goes to the class's region. A region has room for all points of its class, so that none runs over.
+//                      each, goes to the class's region, which has room for all its points. group_classes where none has a box.
 //   finish_classes     a block a class searches what is left, in place, and checks the answer against all sums.
 // Bytes per point: 12 read, 8 written for each undecided point. What a block does for its class takes no launch of its own, so
 // that 65,536 classes cost what their points do. A class whose search does not settle is left to the solver on the host.
@@ -28,7 +28,9 @@ constexpr std::int64_t counted_locally = 4096;  // classes whose counts a block 
 __global__ void __launch_bounds__(count_threads) count_points(const Labelled points, const std::uint8_t* chosen,
                                                               const Findings* findings, bool locally, Findings* out) {
   auto* const counts = reinterpret_cast<Counter*>(out + 1);
-  if (blockIdx.x == 0 && threadIdx.x == 0) *out = *findings;
+  static_assert(sizeof(Findings) / sizeof(Counter) <= count_threads, "a number a thread");
+  if (blockIdx.x == 0 && threadIdx.x < sizeof(Findings) / sizeof(Counter))
+    reinterpret_cast<Counter*>(out)[threadIdx.x] = reinterpret_cast<const Counter*>(findings)[threadIdx.x];
   RAD_FAST_DYNAMIC_SHARED(memory);
   auto* const mine = reinterpret_cast<unsigned*>(memory);
   const std::int64_t tables = chosen == nullptr ? 1 : 2, numbers = tables * points.classes;
@@ -83,7 +85,7 @@ struct Games {
   std::int64_t stride;        // one of so many points is looked at for the sample
   std::int64_t copies;
   Point* region;
-  ClassCuts* cuts;
+  ClassCuts* cuts;            // null where no class has a box
   Counter* held;              // of each class's region
   Bounds* corner;             // large_count x corners
   Sums* sums;                 // copies x large_count
@@ -164,8 +166,9 @@ __device__ __forceinline__ void add_to(Sums* sums, Point p, Part part) {
   }
 }
 
-__global__ void __launch_bounds__(pass_threads, pass_resident) reduce_classes(const Games s) {
-  __shared__ Queue queue[pass_warps];
+// `boxed`: some classes have a box, and `cuts` is there.
+template <bool boxed>
+__device__ __forceinline__ void pass(const Games& s, Queue* queue) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
   const std::int64_t points = s.points.points, warps = std::int64_t{pass_warps} * gridDim.x;
   const std::int64_t stretch = (points + warps * Queue::step - 1) / (warps * Queue::step) * Queue::step;
@@ -175,12 +178,15 @@ __global__ void __launch_bounds__(pass_threads, pass_resident) reduce_classes(co
   for_passing(
       s.points.gain, s.points.correctness, begin, lesser(points, begin + stretch),
       is_aligned(s.points.gain) && is_aligned(s.points.correctness),
-      [&](float g, float c, std::int64_t at) { return g >= 0.0f && screened_in(g, c, s.cuts[label[at]].screen); },
+      [&](float g, float c, std::int64_t at) {
+        if (!(g >= 0.0f)) return false;
+        return boxed ? screened_in(g, c, s.cuts[label[at]].screen) : s.game[label[at]].quota > 0.0;
+      },
       queue[warp], [&](float g, float c, std::int32_t index) {
         const Point p = point_of(g, c);
         const std::int32_t k = p.gain < 0 ? -1 : label[begin + index];
-        Part part = Part::out;
-        if (k >= 0) {
+        Part part = k < 0 ? Part::out : Part::undecided;
+        if (boxed && k >= 0) {
           const ClassCuts mine = s.cuts[k];
           part = mine.slot < 0 ? Part::undecided : part_of(p, mine.cuts);
           if (part != Part::undecided) add_to(sums + mine.slot, p, part);
@@ -194,6 +200,17 @@ __global__ void __launch_bounds__(pass_threads, pass_resident) reduce_classes(co
         base = from_lane(base, leader);
         if (undecided) s.region[s.game[k].start + static_cast<std::int64_t>(base) + __popc(peers & ((1u << lane) - 1))] = p;
       });
+}
+
+__global__ void __launch_bounds__(pass_threads, pass_resident) reduce_classes(const Games s) {
+  __shared__ Queue queue[pass_warps];
+  pass<true>(s, queue);
+}
+
+// Where no class has a box its points are brought together, and nothing is summed.
+__global__ void __launch_bounds__(pass_threads, pass_resident) group_classes(const Games s) {
+  __shared__ Queue queue[pass_warps];
+  pass<false>(s, queue);
 }
 
 __device__ __forceinline__ void write_answer(const Games& s, std::int64_t k, const Equilibrium& e, Status status) {
@@ -239,7 +256,7 @@ std::size_t lay_out(Games& s, void* workspace) {
   const std::int64_t most = greater(s.large_count, std::int64_t{1});
   s.copies = greater(std::int64_t{1}, lesser(most_copies, most_sums / most));
   s.region = pieces.take<Point>(s.points.points);
-  s.cuts = pieces.take<ClassCuts>(s.points.classes);
+  s.cuts = s.large_count == 0 ? nullptr : pieces.take<ClassCuts>(s.points.classes);
   s.held = pieces.take<Counter>(s.points.classes);
   s.corner = pieces.take<Bounds>(s.large_count * corners);
   s.sums = pieces.take<Sums>(s.large_count * s.copies);
@@ -291,18 +308,18 @@ void solve_by_class(const Where& where, const Labelled& points, const ClassGame*
   s.stride = greater(std::int64_t{8}, 4 * least / wanted_sample);
   if (lay_out(s, workspace) > workspace_bytes) throw std::invalid_argument("workspace: smaller than class_games_workspace(...)");
   const auto class_blocks = [](std::int64_t classes) { return (classes + pass_threads - 1) / pass_threads; };
+  RAD_FAST_CHECK(cudaMemsetAsync(s.held, 0, static_cast<std::size_t>(points.classes) * sizeof *s.held, stream));
   if (large_count > 0) {
-    RAD_FAST_CHECK(cudaMemsetAsync(s.held, 0, static_cast<std::size_t>(points.classes) * sizeof *s.held, stream));
     RAD_FAST_CHECK(cudaMemsetAsync(s.sums, 0, static_cast<std::size_t>(large_count * s.copies) * sizeof *s.sums, stream));
     const std::int64_t blocks = resident((points.points / s.stride + pass_threads - 1) / pass_threads, where.device, 8);
     launch("sample_classes", sample_classes, {blocks, pass_threads}, stream, s);
     launch("estimate_classes", estimate_classes, {large_count * corners, large_threads}, stream, s);
+    launch("cut_classes", cut_classes, {class_blocks(points.classes), pass_threads}, stream, s, false);
+    launch("cut_classes", cut_classes, {class_blocks(large_count), pass_threads}, stream, s, true);
   }
-  launch("cut_classes", cut_classes, {class_blocks(points.classes), pass_threads}, stream, s, false);
-  if (large_count > 0) launch("cut_classes", cut_classes, {class_blocks(large_count), pass_threads}, stream, s, true);
   constexpr std::int64_t step = std::int64_t{pass_warps} * Queue::step;
   const std::int64_t blocks = resident((points.points + step - 1) / step, where.device, pass_resident);
-  launch("reduce_classes", reduce_classes, {blocks, pass_threads}, stream, s);
+  launch("reduce_classes", large_count > 0 ? reduce_classes : group_classes, {blocks, pass_threads}, stream, s);
   if (large_count > 0)
     launch("finish_classes", finish_classes<large_threads>, {large_count, large_threads}, stream, s);
   launch("finish_classes", finish_classes<small_threads>, {points.classes, small_threads}, stream, s);

@@ -5,6 +5,8 @@
 // bits passes whole numbers, as in sample.cu; what is taken is marked, and the marks are read in the points' order. So no table
 // of keys is kept, and memory does not grow with them.
 //
+// Of few points all of it is done by one block, in one launch.
+//
 // Bytes per point: 12 read twice for the list, 1 written and 1 read for the marks; for each that can be taken some 60 more.
 
 #include "collective.cuh"
@@ -26,6 +28,7 @@ constexpr int digit_bits = 8, digits = 1 << digit_bits;
 constexpr int sort_threads = digits;  // a thread a digit
 constexpr int sort_warps = sort_threads / warp_lanes;
 constexpr std::int64_t most_sorters = 512;
+constexpr std::int64_t few_points = 1 << 14;
 constexpr std::int64_t mark_step = 4 * warp_lanes;  // marks that a warp reads at once
 typedef WarpQueue<2> Queue;
 
@@ -66,11 +69,18 @@ __device__ __forceinline__ int warp_of_block() { return static_cast<int>(threadI
 __device__ __forceinline__ int lane_of_warp() { return static_cast<int>(threadIdx.x) % warp_lanes; }
 __device__ __forceinline__ std::int64_t my_stretch() { return std::int64_t{walk_warps} * blockIdx.x + warp_of_block(); }
 
+// Every step of the sample is a function that all blocks of a grid call together, and a kernel; `few` calls them in turn.
+
+__device__ __forceinline__ void rate(const double* answers, std::int64_t classes, ClassRates* out) {
+  const std::int64_t step = std::int64_t{walk_threads} * gridDim.x;
+  for (std::int64_t k = std::int64_t{walk_threads} * blockIdx.x + threadIdx.x; k < classes; k += step) {
+    const Rates rates = rates_of(Equilibrium{answers[k], answers[classes + k], answers[2 * classes + k], 0.0});
+    out[k] = {rates, screen_of(rates.threshold)};
+  }
+}
+
 __global__ void __launch_bounds__(walk_threads) rate_classes(const double* answers, std::int64_t classes, ClassRates* out) {
-  const std::int64_t k = std::int64_t{walk_threads} * blockIdx.x + threadIdx.x;
-  if (k >= classes) return;
-  const Rates rates = rates_of(Equilibrium{answers[k], answers[classes + k], answers[2 * classes + k], 0.0});
-  out[k] = {rates, screen_of(rates.threshold)};
+  rate(answers, classes, out);
 }
 
 __device__ __forceinline__ std::uint64_t units_at(const Order& s, std::int64_t i) {
@@ -90,8 +100,7 @@ __device__ __forceinline__ void for_taken(const Order& s, std::int64_t begin, st
       });
 }
 
-__global__ void __launch_bounds__(walk_threads) count_taken(const Order s) {
-  __shared__ Queue queue[walk_warps];
+__device__ __forceinline__ void count_all(const Order& s, Queue* queue) {
   const std::int64_t mine = my_stretch();
   if (mine >= s.by_index.count) return;
   const std::int64_t begin = s.by_index.length * mine, end = lesser(s.points.points, begin + s.by_index.length);
@@ -101,24 +110,33 @@ __global__ void __launch_bounds__(walk_threads) count_taken(const Order s) {
   if (lane_of_warp() == 0) s.starts[mine] = count;
 }
 
+__global__ void __launch_bounds__(walk_threads) count_taken(const Order s) {
+  __shared__ Queue queue[walk_warps];
+  count_all(s, queue);
+}
+
 // Numbers become the sums of those before them; their sum goes behind the last.
-__global__ void __launch_bounds__(scan_threads) scan_counts(std::int64_t* numbers, std::int64_t count) {
-  __shared__ std::int64_t scratch[2][scan_warps];
+template <int threads>
+__device__ __forceinline__ void scan_all(std::int64_t* numbers, std::int64_t count, std::int64_t (*scratch)[threads / warp_lanes]) {
   std::int64_t running = 0;
   int turn = 0;
-  for (std::int64_t first = 0; first < count; first += scan_threads, turn ^= 1) {
+  for (std::int64_t first = 0; first < count; first += threads, turn ^= 1) {
     const std::int64_t i = first + threadIdx.x;
     const std::int64_t own = i < count ? numbers[i] : 0;
     std::int64_t total;
-    const std::int64_t before = running + block_scan<scan_threads>(own, scratch[turn], total);
+    const std::int64_t before = running + block_scan<threads>(own, scratch[turn], total);
     if (i < count) numbers[i] = before;
     running += total;
   }
   if (threadIdx.x == 0) numbers[count] = running;
 }
 
-__global__ void __launch_bounds__(walk_threads) list_taken(const Order s) {
-  __shared__ Queue queue[walk_warps];
+__global__ void __launch_bounds__(scan_threads) scan_counts(std::int64_t* numbers, std::int64_t count) {
+  __shared__ std::int64_t scratch[2][scan_warps];
+  scan_all<scan_threads>(numbers, count, scratch);
+}
+
+__device__ __forceinline__ void list_all(const Order& s, Queue* queue) {
   const std::int64_t mine = my_stretch();
   if (mine >= s.by_index.count) return;
   const std::int64_t begin = s.by_index.length * mine, end = lesser(s.points.points, begin + s.by_index.length);
@@ -129,6 +147,11 @@ __global__ void __launch_bounds__(walk_threads) list_taken(const Order s) {
     if (taken) s.list[0][to + __popc(votes & ((1u << lane_of_warp()) - 1))] = static_cast<std::uint32_t>(i);
     to += __popc(votes);
   });
+}
+
+__global__ void __launch_bounds__(walk_threads) list_taken(const Order s) {
+  __shared__ Queue queue[walk_warps];
+  list_all(s, queue);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- by key
@@ -149,8 +172,7 @@ __device__ __forceinline__ Part part_of_sorter(const Order& s) {
   return {begin, lesser(listed(s), begin + length)};
 }
 
-__global__ void __launch_bounds__(sort_threads) count_digits(const Order s, int from, int shift) {
-  __shared__ unsigned counts[digits];
+__device__ __forceinline__ void count_all_digits(const Order& s, int from, int shift, unsigned* counts) {
   const Part part = part_of_sorter(s);
   counts[threadIdx.x] = 0;
   __syncthreads();
@@ -160,9 +182,13 @@ __global__ void __launch_bounds__(sort_threads) count_digits(const Order s, int 
   s.table[std::int64_t{threadIdx.x} * gridDim.x + blockIdx.x] = counts[threadIdx.x];
 }
 
+__global__ void __launch_bounds__(sort_threads) count_digits(const Order s, int from, int shift) {
+  __shared__ unsigned counts[digits];
+  count_all_digits(s, from, shift, counts);
+}
+
 // Moves a part of the list to where its digits belong, those of one digit in their order.
-__global__ void __launch_bounds__(sort_threads) move_digits(const Order s, int from, int shift) {
-  __shared__ std::int64_t places[sort_warps][digits];  // of each warp's next of a digit
+__device__ __forceinline__ void move_all(const Order& s, int from, int shift, std::int64_t (*places)[digits]) {
   const int lane = lane_of_warp(), warp = warp_of_block(), mine = static_cast<int>(threadIdx.x);
   const Part part = part_of_sorter(s);
   std::int64_t next = s.table[std::int64_t{mine} * gridDim.x + blockIdx.x];  // of the digit that is this thread's
@@ -188,6 +214,11 @@ __global__ void __launch_bounds__(sort_threads) move_digits(const Order s, int f
   }
 }
 
+__global__ void __launch_bounds__(sort_threads) move_digits(const Order s, int from, int shift) {
+  __shared__ std::int64_t places[sort_warps][digits];  // of each warp's next of a digit
+  move_all(s, from, shift, places);
+}
+
 // -------------------------------------------------------------------------------------------------------------- the scan
 
 // A warp's part of the list in the order of the keys.
@@ -198,7 +229,7 @@ __device__ __forceinline__ Part part_of_walker(const Order& s, std::int64_t mine
   return {begin, lesser(listed(s), begin + length)};
 }
 
-__global__ void __launch_bounds__(walk_threads) add_ordered(const Order s, int from) {
+__device__ __forceinline__ void add_all(const Order& s, int from) {
   const std::int64_t mine = my_stretch();
   if (mine >= s.by_key.count) return;
   const Part part = part_of_walker(s, mine);
@@ -208,15 +239,19 @@ __global__ void __launch_bounds__(walk_threads) add_ordered(const Order s, int f
   if (lane_of_warp() == 0) s.sums[mine] = sum;
 }
 
-__global__ void __launch_bounds__(scan_threads) scan_ordered(const Order s) {
-  __shared__ uint128 scratch[2][scan_warps];
+__global__ void __launch_bounds__(walk_threads) add_ordered(const Order s, int from) {
+  add_all(s, from);
+}
+
+template <int threads>
+__device__ __forceinline__ void scan_all_ordered(const Order& s, uint128 (*scratch)[threads / warp_lanes]) {
   uint128 running = s.running;
   int turn = 0;
-  for (std::int64_t first = 0; first < s.by_key.count; first += scan_threads, turn ^= 1) {
+  for (std::int64_t first = 0; first < s.by_key.count; first += threads, turn ^= 1) {
     const std::int64_t i = first + threadIdx.x;
     const uint128 own = i < s.by_key.count ? s.sums[i] : 0;
     uint128 total;
-    const uint128 before = running + block_scan<scan_threads>(own, scratch[turn], total);
+    const uint128 before = running + block_scan<threads>(own, scratch[turn], total);
     if (i < s.by_key.count) s.sums[i] = before;
     running += total;
   }
@@ -225,7 +260,12 @@ __global__ void __launch_bounds__(scan_threads) scan_ordered(const Order s) {
   *s.drawn = {static_cast<std::uint64_t>(running), static_cast<std::int64_t>(passed(running) - passed(s.running))};
 }
 
-__global__ void __launch_bounds__(walk_threads) mark_taken(const Order s, int from) {
+__global__ void __launch_bounds__(scan_threads) scan_ordered(const Order s) {
+  __shared__ uint128 scratch[2][scan_warps];
+  scan_all_ordered<scan_threads>(s, scratch);
+}
+
+__device__ __forceinline__ void mark_all(const Order& s, int from) {
   const std::int64_t mine = my_stretch();
   if (mine >= s.by_key.count) return;
   uint128 running = s.sums[mine];
@@ -242,6 +282,10 @@ __global__ void __launch_bounds__(walk_threads) mark_taken(const Order s, int fr
   }
 }
 
+__global__ void __launch_bounds__(walk_threads) mark_taken(const Order s, int from) {
+  mark_all(s, from);
+}
+
 // --------------------------------------------------------------------------------------------------------------- by index
 
 // Marks at .. at + 3, a bit each; there are marks of no points behind the last.
@@ -249,7 +293,7 @@ __device__ __forceinline__ unsigned marks_at(const Order& s, std::int64_t at) {
   return *reinterpret_cast<const std::uint32_t*>(s.marks + at) & 0x01010101u;
 }
 
-__global__ void __launch_bounds__(walk_threads) count_marked(const Order s) {
+__device__ __forceinline__ void count_all_marked(const Order& s) {
   const std::int64_t mine = my_stretch();
   if (mine >= s.by_mark.count) return;
   const std::int64_t begin = s.by_mark.length * mine, end = lesser(s.points.points, begin + s.by_mark.length);
@@ -259,7 +303,11 @@ __global__ void __launch_bounds__(walk_threads) count_marked(const Order s) {
   if (lane_of_warp() == 0) s.places[mine] = count;
 }
 
-__global__ void __launch_bounds__(walk_threads) list_marked(const Order s) {
+__global__ void __launch_bounds__(walk_threads) count_marked(const Order s) {
+  count_all_marked(s);
+}
+
+__device__ __forceinline__ void list_all_marked(const Order& s) {
   const std::int64_t mine = my_stretch();
   if (mine >= s.by_mark.count) return;
   std::int64_t to = s.places[mine];
@@ -279,6 +327,53 @@ __global__ void __launch_bounds__(walk_threads) list_marked(const Order s) {
   }
 }
 
+__global__ void __launch_bounds__(walk_threads) list_marked(const Order s) {
+  list_all_marked(s);
+}
+
+// All of it, for few points, by one block.
+union FewScratch {
+  Queue queue[walk_warps];
+  std::int64_t numbers[2][walk_warps];
+  uint128 sums[2][walk_warps];
+  unsigned counts[digits];
+  std::int64_t places[sort_warps][digits];
+  __device__ FewScratch() {}
+};
+
+__global__ void __launch_bounds__(walk_threads, 1) sample_few_by_class(const Order s, std::int64_t keys) {
+  __shared__ FewScratch scratch;
+  rate(s.answers, s.points.classes, s.rates);
+  for (std::int64_t i = threadIdx.x; i < s.points.points + mark_step; i += walk_threads) s.marks[i] = 0;
+  __syncthreads();
+  count_all(s, scratch.queue);
+  __syncthreads();
+  scan_all<walk_threads>(s.starts, s.by_index.count, scratch.numbers);
+  __syncthreads();
+  list_all(s, scratch.queue);
+  __syncthreads();
+  int from = 0;
+  for (int shift = 0; (keys - 1) >> shift > 0; shift += digit_bits, from ^= 1) {
+    count_all_digits(s, from, shift, scratch.counts);
+    __syncthreads();
+    scan_all<walk_threads>(s.table, digits, scratch.numbers);
+    __syncthreads();
+    move_all(s, from, shift, scratch.places);
+    __syncthreads();
+  }
+  add_all(s, from);
+  __syncthreads();
+  scan_all_ordered<walk_threads>(s, scratch.sums);
+  __syncthreads();
+  mark_all(s, from);
+  __syncthreads();
+  count_all_marked(s);
+  __syncthreads();
+  scan_all<walk_threads>(s.places, s.by_mark.count, scratch.numbers);
+  __syncthreads();
+  list_all_marked(s);
+}
+
 __global__ void __launch_bounds__(walk_threads) write_class_probabilities(const Labelled points, const ClassRates* rates,
                                                                           double* out) {
   const std::int64_t step = std::int64_t{walk_threads} * gridDim.x;
@@ -292,6 +387,10 @@ __global__ void __launch_bounds__(walk_threads) write_class_probabilities(const 
 
 Stretches stretches_of(std::int64_t points, std::int64_t step) {
   const std::int64_t steps = (points + step - 1) / step;
+  if (points <= few_points) {  // a warp of one block each
+    const std::int64_t length = (steps + walk_warps - 1) / walk_warps * step;
+    return {(points + length - 1) / length, length};
+  }
   const std::int64_t length = greater(std::int64_t{4}, (steps + most_stretches - 1) / most_stretches) * step;
   return {(points + length - 1) / length, length};
 }
@@ -303,8 +402,9 @@ std::size_t lay_out(Order& s, void* workspace) {
   const std::int64_t points = s.points.points;
   s.by_index = stretches_of(points, Queue::step);
   s.by_mark = stretches_of(points, mark_step * 8);
-  s.by_key = {lesser(most_stretches, (points + 1023) / 1024), 0};  // their length depends on how many there are
-  s.sorters = lesser(most_sorters, (points + 2047) / 2048);
+  const bool few = points <= few_points;
+  s.by_key = {few ? walk_warps : lesser(most_stretches, (points + 1023) / 1024), 0};  // their length depends on what is listed
+  s.sorters = few ? 1 : lesser(most_sorters, (points + 2047) / 2048);
   for (auto& list : s.list) list = pieces.take<std::uint32_t>(points);
   s.marks = pieces.take<std::uint8_t>(points + mark_step);
   s.rates = pieces.take<ClassRates>(s.points.classes);
@@ -337,12 +437,16 @@ void sample_by_class(const Where& where, const Labelled& points, const double* a
   s.drawn = drawn;
   if (lay_out(s, workspace) > workspace_bytes)
     throw std::invalid_argument("workspace: smaller than sample_by_class_workspace(...)");
+  const std::int64_t keys = points.classes * (points.other == nullptr ? 1 : points.others);
+  if (points.points <= few_points) {
+    launch("sample_few_by_class", sample_few_by_class, {1, walk_threads}, stream, s, keys);
+    return;
+  }
   const std::int64_t class_blocks = (points.classes + walk_threads - 1) / walk_threads;
   launch("rate_classes", rate_classes, {class_blocks, walk_threads}, stream, answers, points.classes, s.rates);
   launch("count_taken", count_taken, {warp_blocks(s.by_index), walk_threads}, stream, s);
   launch("scan_counts", scan_counts, {1, scan_threads}, stream, s.starts, s.by_index.count);
   launch("list_taken", list_taken, {warp_blocks(s.by_index), walk_threads}, stream, s);
-  const std::int64_t keys = points.classes * (points.other == nullptr ? 1 : points.others);
   int from = 0;
   for (int shift = 0; (keys - 1) >> shift > 0; shift += digit_bits, from ^= 1) {
     launch("count_digits", count_digits, {s.sorters, sort_threads}, stream, s, from, shift);

@@ -99,6 +99,7 @@ CASES = [
     case(7, 3000, 10, 10, 0.1, 0.03, "some"),  # classes without a quota
     case(8, 2000, 5000, 1, 0.05),
     case(9, 5000, 100, 100, 0.02),  # two digits of keys
+    case(11, 17_000, 100, 100, 0.02),  # the same, more points than one block brings into order
     case(10, 60_000, 2, 1, 0.05),  # classes that have a box
     case(12, 70_000, 3, 3, 0.3, 0.01, "all"),
     case(14, 60_000, 2, 1, 0.02, 0.0),
@@ -130,7 +131,8 @@ def test_equilibria_and_indices_are_the_references(given: Case) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "classes", "others"),
-    [(3000, 70_000, 1), (70_000, 12, 12), (40, 2, 1), (1, 2, 1)],  # keys of three digits, of one, of one bit
+    # Keys of three digits, of one, of one bit; up to 16,384 points by one block, and by many.
+    [(3000, 70_000, 1), (17_000, 70_000, 1), (70_000, 12, 12), (16_384, 12, 12), (40, 2, 1), (1, 2, 1)],
 )
 def test_a_sample_under_given_equilibria_is_the_references(rows: int, classes: int, others: int) -> None:
     rng = np.random.default_rng(rows)
