@@ -73,7 +73,7 @@ RAD_FAST_INLINE typename Compared<T>::Index label_of(const Leaders<T>& leaders) 
 
 // exp(column - top) of `n` columns joins the sums.
 template <int n, class Scalar, class V>
-RAD_FAST_INLINE void add_columns(const Scalar* columns, V top, Float (&sums)[4]) {
+RAD_FAST_INLINE void add_columns(const Scalar* columns, V top, Float (&sums)[2]) {
   V x[n];
   for (int k = 0; k < n; ++k) load_lanes(columns + k * lanes, x[k]);
   add_exponentials(x, top, sums);
@@ -121,22 +121,24 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
   Sum sum;
   for (int from = 0; from < classes; from += plain_classes) {
     const int end = classes - from < plain_classes ? classes : from + plain_classes;
-    Float some[4] = {};
+    Float some[2][2] = {};
     int c = from;
 #pragma GCC unroll 1
     for (; c + 4 <= end; c += 4) {
       prefetch(ahead + c * lanes, 4 * lanes);
-      add_columns<4>(columns + c * lanes, top1, some);
+      add_columns<2>(columns + c * lanes, top1, some[0]);
+      add_columns<2>(columns + (c + 2) * lanes, top1, some[1]);
     }
     if (c < end) {
       prefetch(ahead + c * lanes, (end - c) * lanes);
-      if (end & 2) add_columns<2>(columns + c * lanes, top1, some);
-      if (end & 1) add_columns<1>(columns + (end - 1) * lanes, top1, some);
+      if (end & 2) add_columns<2>(columns + c * lanes, top1, some[0]);
+      if (end & 1) add_columns<1>(columns + (end - 1) * lanes, top1, some[1]);
     }
+    const Float all = (some[0][0] + some[0][1]) + (some[1][0] + some[1][1]);
     if (from == 0)
-      sum.sum = (some[0] + some[1]) + (some[2] + some[3]);
+      sum.sum = all;
     else
-      sum.add((some[0] + some[1]) + (some[2] + some[3]));
+      sum.add(all);
   }
   store(tile.sum, sum.sum);
   store(tile.lost, sum.lost);
