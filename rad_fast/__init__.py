@@ -11,10 +11,9 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from .calibration import Calibrator
+from .calibration import Calibrator, agreement
 from .inputs import UnreliableTeacherWarning
 from .inputs.teachers import Probabilities, TeacherLabels, TopKLogits
-from .neighbours import agreement
 from .select_once import select
 from .selection import Selection
 from .selector import Selector

@@ -36,7 +36,7 @@ FOLDER = ROOT / "build" / "mutants"
 LIBRARIES = ("numpy", "scipy.optimize", "scipy.special", "pytest", "torch", "torch.utils.data", "pandas")
 LIMIT = 300  # seconds that the tests of a mutant may take: a loop that does not end is found out
 TESTS = {  # the tests that a module's lines are held by; few and quick
-    "rad_fast/calibration.py": "tests/test_calibration.py tests/inputs/test_teacher_labels.py "
+    "rad_fast/calibration/calibrator.py": "tests/calibration/test_calibrator.py tests/inputs/test_teacher_labels.py "
     "tests/cases/test_lines_that_matter.py",
     "rad_fast/distill/journal.py": "tests/cases/test_journals_and_identity.py",
     "rad_fast/distill/ledger.py": "tests/distill/test_resume.py tests/cases/test_journals_and_identity.py",

@@ -16,7 +16,7 @@ def test_a_value_of_exactly_0_is_no_promise():
 
 
 def test_a_step_lies_halfway_between_the_margins_beside_it():
-    from rad_fast.calibration import steps
+    from rad_fast.calibration.calibrator import steps
 
     rule = steps(np.array([0.25, 0.25, 0.75, 0.75]), np.array([0.0, 0.0, 1.0, 1.0]))
     assert rule.steps == (0.5,)
@@ -26,7 +26,7 @@ def test_a_step_lies_halfway_between_the_margins_beside_it():
 @pytest.mark.parametrize("below", [0.5, float(np.nextafter(np.float32(0.5), np.float32(1)))])
 def test_between_neighbouring_numbers_the_step_is_at_the_upper_one(below):
     """Halfway would be rounded to one of them, and at the lower one both would be above the step."""
-    from rad_fast.calibration import steps
+    from rad_fast.calibration.calibrator import steps
 
     above = float(np.nextafter(np.float32(below), np.float32(1)))
     assert steps(np.array([below, above]), np.array([0.0, 1.0])).steps == (above,)

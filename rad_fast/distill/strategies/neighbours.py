@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rad_fast.calibration import Calibrator
-from rad_fast.neighbours import agreement
+from rad_fast.calibration import Calibrator, agreement
 
 from .round import Float32s, Int64s, Round
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import rad_fast
-from rad_fast import Calibrator, Selector, TeacherLabels, agreement, neighbours
+from rad_fast import Calibrator, Selector, TeacherLabels, agreement
+from rad_fast.calibration import neighbours
 from rad_fast.kernels.reference import agreement as reference
 from rad_fast.kernels.reference.score import Kind, logit, score
 

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs
-from .device import topk
-from .device.backends import Backend, backend
-from .game.certificate import Labelled
-from .game.pool import spread
-from .inputs import shown
-from .inputs.parameters import Parameters
-from .kernels.reference.agreement import logit_of_share
-from .kernels.reference.score import Kind, Rule, Scores, correctness, empty_points, logit
+from rad_fast import inputs
+from rad_fast.device import topk
+from rad_fast.device.backends import Backend, backend
+from rad_fast.game.certificate import Labelled
+from rad_fast.game.pool import spread
+from rad_fast.inputs import shown
+from rad_fast.inputs.parameters import Parameters
+from rad_fast.kernels.reference.agreement import logit_of_share
+from rad_fast.kernels.reference.score import Kind, Rule, Scores, correctness, empty_points, logit
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]

@@ -89,7 +89,7 @@ def test_points_of_equal_margin_get_one_level():
 
 def test_neighbouring_margins_are_told_apart():
     margins = np.float32(0.5) + np.arange(4, dtype=np.float32) * np.float32(2.0**-24)
-    from rad_fast.calibration import steps
+    from rad_fast.calibration.calibrator import steps
 
     rule = steps(margins.astype(np.float64), np.array([0.0, 0.0, 1.0, 1.0]))
     assert np.float32(rule.steps[0]) == margins[2], "a step between neighbours is the upper one"
@@ -162,7 +162,7 @@ def test_a_calibrator_of_other_classes_is_refused():
 
 @pytest.mark.parametrize("both", [False, True])
 def test_a_labelled_point_is_judged_by_a_calibration_that_does_not_know_it(both):
-    from rad_fast.calibration import FOLDS
+    from rad_fast.calibration.calibrator import FOLDS
 
     rng = np.random.default_rng(3)
     logits = rng.normal(0, 3, (53, 4))
@@ -203,7 +203,7 @@ def test_the_gain_of_labelled_points_is_the_selection_s():
 def test_the_bands_of_a_curve_are_wilson_s():
     from scipy.stats import binomtest
 
-    from rad_fast.calibration import binned
+    from rad_fast.calibration.calibrator import binned
 
     predicted = np.repeat([0.2, 0.5, 0.9], [40, 60, 100])
     right = np.concatenate([np.arange(40) < 9, np.arange(60) < 33, np.arange(100) < 93]).astype(float)

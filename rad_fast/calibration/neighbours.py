@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import inputs
-from .kernels.reference.agreement import NEIGHBOURS
+from rad_fast import inputs
+from rad_fast.kernels.reference.agreement import NEIGHBOURS
 
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
