@@ -4,7 +4,9 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "cpu/by_class.hpp"
@@ -156,7 +158,9 @@ using Doubles = py::array_t<double>;
 
 Doubles as_array(const std::vector<double>& numbers) { return Doubles(static_cast<py::ssize_t>(numbers.size()), numbers.data()); }
 
-py::object play_by_class(const std::vector<std::tuple<py::array, py::array, py::array, py::object>>& pieces, const py::array& counts,
+using Played = std::optional<std::tuple<Doubles, Doubles, Doubles, Doubles, py::array_t<std::int64_t>>>;
+
+Played play_by_class(const std::vector<std::tuple<py::array, py::array, py::array, py::object>>& pieces, const py::array& counts,
                          const py::array& budgets, const py::array& mistakes, std::int64_t others, std::uint64_t running,
                          const py::tuple& numbers, const py::array& random, int threads) {
   const std::int64_t classes = counts.size();
@@ -185,7 +189,7 @@ py::object play_by_class(const std::vector<std::tuple<py::array, py::array, py::
   } catch (const std::domain_error&) {
     refuse("gain", "multiples of 2**-24 from 0 to 1", "others");
   }
-  if (!games) return py::none();
+  if (!games) return std::nullopt;
   const ClassAnswers& found = games->answers;
   std::size_t count = 0;
   for (const ByClass::Taken& some : taken) count += some.places.size();
@@ -195,7 +199,7 @@ py::object play_by_class(const std::vector<std::tuple<py::array, py::array, py::
     for (const std::uint32_t place : some.places) *out++ = some.begin + place;
     some.places = {};
   }
-  return py::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value), indices);
+  return std::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value), indices);
 }
 
 }  // namespace

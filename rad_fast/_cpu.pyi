@@ -102,6 +102,32 @@ def mass_by_key(
 ) -> npt.NDArray[np.uint64]:
     """(parts, classes x others) sums of the inclusion probabilities by key, in units of 2**-62 modulo 2**64."""
 
+def play_by_class(
+    pieces: Sequence[tuple[_Float32s, _Float32s, _Int32s, npt.NDArray[np.uint8] | None]],
+    counts: npt.NDArray[np.int64],
+    budgets: npt.NDArray[np.float64],
+    mistakes: npt.NDArray[np.float64],
+    others: int,
+    running: int,
+    steps: tuple[Any, ...],
+    random: npt.NDArray[np.float64],
+    threads: int,
+) -> (
+    tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.int64],
+    ]
+    | None
+):
+    """A game a class, and the sample along keys: (price, threshold, share, value, indices).
+
+    None where points are so alike that they had better be counted. counts, budgets, mistakes: of each class. running:
+    where the scan starts. steps and random: as in solve.
+    """
+
 def probabilities(
     gain: _Float32s, correctness: _Float32s, equilibrium: Sequence[float], threads: int
 ) -> npt.NDArray[np.float64]:

@@ -23,7 +23,10 @@ MODULES = {
 }
 NEEDS = {name: [need for need in needs if importlib.util.find_spec(need) is None] for name, needs in MODULES.items()}
 MADE = ("__delattr__", "__eq__", "__setattr__")  # by dataclass, without types
-COMPILED = {"_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp"), "_cuda": ("bindings_cuda.cpp",)}
+COMPILED = {
+    "_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp"),
+    "_cuda": ("bindings_cuda.cpp", "bindings_cuda_classes.cpp"),
+}
 
 
 def public(module: str) -> list[str]:
