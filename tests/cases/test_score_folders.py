@@ -203,13 +203,16 @@ def test_room_is_made_for_what_is_asked_and_no_more(tmp_path, monkeypatch):
         monkeypatch.delattr(os, "posix_fallocate", raising=False)  # a system that makes room otherwise
 
 
-def test_a_run_that_was_killed_while_it_made_room_goes_on(here):
-    """One file had grown, the others had not."""
-    assert run() == 0
-    with open(here / "w" / "gain.npy", "r+b") as file:
-        file.truncate(workdir.OFFSET + 4 * 10 * N)
-    assert run() == 0
-    np.testing.assert_array_equal(np.load("o.npy"), rad_fast.select(LOGITS, 50))
+def test_a_run_that_was_killed_while_it_made_room_goes_on(tmp_path):
+    """One file had grown, further than is asked for now; the others had not."""
+    workdir.ScoreFiles(tmp_path / "w").unlock()
+    with open(tmp_path / "w" / "gain.npy", "r+b") as file:
+        file.truncate(workdir.OFFSET + 4 * 5000)
+    files = workdir.ScoreFiles(tmp_path / "w", rows=lambda: 0)
+    files.reserve(1000)
+    sizes = {name: files.path(name).stat().st_size - workdir.OFFSET for name in workdir.DTYPES}
+    assert sizes == {"gain": 20000, "correctness": 4000, "label": 4000, "other": 1000}
+    files.unlock()
 
 
 # ------------------------------------------------------------------------------------------------------------ identity
