@@ -180,6 +180,8 @@ class Selector(Parameters):
             self._files = self._state.store = ScoreFiles(Path(self.scores))
         inputs.agreement_of(agreement, correctness)
         asked = (logits, student_logits, gain, correctness, chosen, exclude, agreement)
+        of_rows = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
+        inputs.refuse_reordered("logits", logits, {**of_rows, "chosen": chosen, "exclude": exclude})
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)

@@ -149,6 +149,8 @@ class Calibrator(Parameters):
         TypeError, ValueError : naming the argument, what was expected and what came.
         """
         kernels = backend(self.backend)
+        beside = {"labels": labels, "student_logits": student_logits}
+        inputs.refuse_reordered("teacher_logits", teacher_logits, beside)
         teacher = inputs.matrix("teacher_logits", teacher_logits)
         truth = inputs.labels("labels", labels, teacher.rows, teacher.classes)
         student = None if student_logits is None else self.student_of(teacher, student_logits)
@@ -187,6 +189,7 @@ class Calibrator(Parameters):
         """
         self.check_fitted()
         kernels = backend(self.backend)
+        inputs.refuse_reordered("teacher_logits", teacher_logits, {"student_logits": student_logits})
         teacher = inputs.matrix("teacher_logits", teacher_logits)
         self.check_classes("teacher_logits", teacher.classes)
         student = None

@@ -114,6 +114,8 @@ def per_row(name: str, value: Any, rows: int) -> None:
 def host_array(name: str, value: Any) -> npt.NDArray[Any]:
     """A NumPy array of what a user or a teacher gives: a tensor on any device, an array, or nested lists."""
     if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            raise TypeError(f"{name}: expected an array of real numbers, got {value.dtype}")
         value = value.detach()
         found: npt.NDArray[Any] = (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
         return found

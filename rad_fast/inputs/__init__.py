@@ -44,6 +44,7 @@ from .arrays import (
     same_rows,
 )
 from .classes import check_gain, chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
+from .frames import refuse_reordered
 from .neighbours import agreement_array, agreement_of, check_agreement
 from .points import (
     Source,
@@ -129,6 +130,7 @@ __all__ = [
     "refuse_elements",
     "refuse_numbers",
     "refuse_probabilities",
+    "refuse_reordered",
     "same",
     "same_classes",
     "same_rows",

@@ -7,7 +7,7 @@ what is selected are the positions of rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,6 +168,35 @@ def check_lengths(name: str, lengths: npt.NDArray[Any], rows: Sequence[int] | No
         at = int((lengths != lengths[0]).argmax())
         row = at if rows is None else rows[at]
         raise ValueError(f"{name}: expected lists of equal length, {lengths[0]}, got {lengths[at]} in row {row}")
+
+
+def refuse_reordered(name: str, rows: Any, others: Mapping[str, Any]) -> None:
+    """Raise where tables or columns of pandas have the index, or the columns, of ``rows`` in another order.
+
+    Rows are paired by position, and classes are columns by position: what two orders mean cannot be known.
+    """
+    if type(rows).__module__.partition(".")[0] != "pandas":
+        return
+    for other, value in others.items():
+        if type(value).__module__.partition(".")[0] != "pandas":
+            continue
+        for axis, way in (("index", ".loc[{}.index]"), ("columns", "[{}.columns]")):
+            one, two = getattr(rows, axis, None), getattr(value, axis, None)
+            if hasattr(one, "equals") and hasattr(two, "equals") and reordered(one, two):
+                raise ValueError(
+                    f"{other}: expected the {axis} of {name}, got the same in another order, and rows and classes are "
+                    f"taken by position; give {other}{way.format(name)}, or .to_numpy() of both as they are"
+                )
+
+
+def reordered(one: Any, other: Any) -> bool:
+    """Whether two indexes of pandas hold the same labels in another order."""
+    if len(one) != len(other) or one.equals(other):
+        return False
+    try:
+        return bool(one.sort_values().equals(other.sort_values()))
+    except TypeError:  # labels of several kinds have no order
+        return False
 
 
 def said(names: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import rad_fast
+
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset  # noqa: E402
@@ -273,3 +275,34 @@ def test_arrays_that_torch_cannot_share_are_copied(form):
     assert SoftLabelDataset(X[:1], values[::-1])[0][1].sum() == 1
     weights = np.ones(1)[::-1]
     assert float(SoftLabelDataset(X[:1], np.ones(1, np.int64)[::-1], n_classes=2, weights=weights)[0][2]) == 1.0
+
+
+def test_tables_of_one_index_in_two_orders_are_refused_in_selections_and_calibrators():
+    """Of which point a row is, and of which class a column, is known by position alone."""
+    pandas = pytest.importorskip("pandas")
+    z = np.random.default_rng(0).normal(0, 4, (60, 4))
+    teacher = pandas.DataFrame(z, index=[f"p{at}" for at in range(60)], columns=list("abcd"))
+    column = pandas.Series(np.linspace(0.5, 1, 60), index=teacher.index)
+    labels = pandas.Series(z.argmax(1), index=teacher.index)
+    words = "expected the index of .*, got the same in another order"
+    for given in (
+        {"student_logits": teacher[::-1]},
+        {"correctness": column[::-1]},
+        {"gain": column[::-1]},
+        {"exclude": (column > 0.9)[::-1]},
+    ):
+        with pytest.raises(ValueError, match=f"{next(iter(given))}: {words}"):
+            rad_fast.select(teacher, 5, **given)
+        with pytest.raises(ValueError, match=words):
+            rad_fast.Selector(5).partial_fit(teacher, **given)
+    with pytest.raises(ValueError, match="student_logits: expected the columns of logits, got the same in another"):
+        rad_fast.select(teacher, 5, student_logits=teacher[list("dcba")])
+    with pytest.raises(ValueError, match=f"labels: {words}"):
+        rad_fast.Calibrator().fit(teacher, labels[::-1])
+    calibrator = rad_fast.Calibrator().fit(teacher, labels, teacher)
+    with pytest.raises(ValueError, match=f"student_logits: {words}"):
+        calibrator.predict(teacher, teacher[::-1])
+    other = pandas.Series(column.to_numpy(), index=range(60))  # of another index nothing is known
+    expected = rad_fast.select(z, 5, correctness=column.to_numpy())
+    np.testing.assert_array_equal(rad_fast.select(teacher, 5, correctness=other), expected)
+    np.testing.assert_array_equal(rad_fast.select(teacher, 5, correctness=column), expected)
