@@ -156,8 +156,8 @@ def class_cases() -> list[Case]:
     ]
     scanned = (*points, POINTS, answers, order, label, first, first)
     cases += [
-        ("mass_by_key", sample.mass_kernel, scanned, {"BLOCK": sample.TILE, "num_warps": 8}),
-        ("take_by_key", sample.take_kernel, (*scanned, 0, first, 9), {"BLOCK": sample.TILE, "num_warps": 8}),
+        ("keyed mass_kernel", sample.mass_kernel, scanned, {"BLOCK": sample.TILE, "num_warps": 8}),
+        ("keyed take_kernel", sample.take_kernel, (*scanned, 0, first, 9), {"BLOCK": sample.TILE, "num_warps": 8}),
     ]
     small = (*points, POINTS, 2**40, 2**40, 2**40, answers, first)
     cases.append(
