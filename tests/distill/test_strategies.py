@@ -11,8 +11,9 @@ from rad_fast import Calibrator, Selector
 from rad_fast.distill import STRATEGIES, Round
 from rad_fast.distill.geometry import clusters, k_center, nearest
 from rad_fast.distill.strategies import strategy
-from rad_fast.distill.strategies.game import expected_excess, quota_weights, spread_order
+from rad_fast.distill.strategies.game import expected_excess, spread_order
 from rad_fast.distill.strategies.scores import in_proportion, margins
+from rad_fast.game.quotas import weights_of
 
 N, C, HELD = 600, 5, 200
 
@@ -179,7 +180,9 @@ def test_expected_excess_is_that_of_a_normal_error():
 def test_the_default_shares_out_what_all_rounds_choose():
     """Quotas are of the labels' classes, and each round makes up for what the rounds before it chose too often."""
     r = made(budget=60)
-    weights = quota_weights(r, r.teacher_logits.argmax(1))
+    counts = (np.bincount(labels, minlength=C) for labels in (r.teacher_logits.argmax(1), r.holdout_labels))
+    weights = weights_of("auto", *counts)
+    weights /= weights.sum()
     first = STRATEGIES["rad"](r).indices
     r.available[first] = False
     second = STRATEGIES["rad"](r).indices
