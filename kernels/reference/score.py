@@ -21,6 +21,8 @@ import numpy.typing as npt
 from .agreement import logit_of_share
 
 CLIP_BITS = 20
+LOOKED_AT = 16  # rows of a chunk that are looked at for probabilities given as logits, spread over it
+SUM_OFF = 0.01  # how far from 1 the sum of such a row may be: two decimals, half precision
 OTHERS = 256  # most classes for which the likeliest other class of a point is kept: it takes one byte
 
 Array = npt.NDArray[Any]

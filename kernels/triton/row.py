@@ -34,6 +34,7 @@ OF_STUDENT = tl.constexpr(1)
 OF_CORRECTNESS = tl.constexpr(2)
 OF_GAIN = tl.constexpr(3)
 LEFT_OUT = tl.constexpr(4)
+FIRST_LOOK = 10  # behind these: of the teacher's rows that were looked at, and the student's, three numbers each
 COUNTS = 16  # numbers of an account; a power of two that holds two for each
 
 # Beside whose label the likeliest other class is looked for.

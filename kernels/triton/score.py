@@ -36,8 +36,10 @@ import triton.language as tl
 
 from rad_fast.kernels.reference.score import OTHERS, Findings, Gain, Invalid, Kind, Rule
 
+from .look import look
 from .row import (
     COUNTS,
+    FIRST_LOOK,
     NOBODYS,
     NONE_BUT,
     OWN,
@@ -212,9 +214,9 @@ def packed_kernel(
 
 
 @triton.jit(do_not_specialize=["value_even", "value_odd"])
-def reset_kernel(status, value_even, value_odd, LENGTH: tl.constexpr):
+def reset_kernel(status, value_even, value_odd, PAIRED: tl.constexpr, LENGTH: tl.constexpr):
     at = tl.arange(0, LENGTH)
-    tl.store(status + at, tl.where(at % 2 == 0, value_even, value_odd))
+    tl.store(status + at, tl.where((at % 2 == 0) | (at >= PAIRED), value_even, value_odd))
 
 
 # ---------------------------------------------------------------------------------------------------------- on the host
@@ -278,6 +280,9 @@ def appraise(
         exclude = exclude.view(torch.uint8)
     if out is None:
         out = new_points(teacher, others)
+        for place, logits in enumerate((teacher, student)):
+            if logits is not None:
+                look(logits, exclude, out.status, place)
     arrays = Outputs(out.gain, out.correctness, out.label, None, out.other)
     if out.other is not None:
         check_vector(out.other, "out.other", torch.uint8, teacher)
@@ -321,7 +326,7 @@ def new_status(device: torch.device) -> torch.Tensor:
     """Nothing counted yet."""
     status = torch.empty(COUNTS, dtype=torch.int64, device=device)
     with on_device(status):
-        reset_kernel[(1,)](status, 0, FIRST_UNSET, COUNTS)
+        reset_kernel[(1,)](status, 0, FIRST_UNSET, FIRST_LOOK, COUNTS)
     return status
 
 
@@ -332,7 +337,8 @@ def findings(status: torch.Tensor) -> Findings:
 
 def findings_of(status: list[int]) -> Findings:
     pairs = [Invalid(count, first if count else -1) for count, first in zip(status[:10:2], status[1:10:2], strict=True)]
-    return Findings(*pairs[:4], left_out=max(pairs[0].rows, pairs[4].rows))
+    looks = status[FIRST_LOOK : FIRST_LOOK + 6]
+    return Findings(*pairs[:4], max(pairs[0].rows, pairs[4].rows), (*looks[:3],), (*looks[3:],))
 
 
 def check(logits: torch.Tensor, name: str) -> None:

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs.softmax import ROWS, SUM
 from rad_fast.kernels.reference.agreement import NEIGHBOURS
 from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
-from rad_fast.kernels.reference.score import Findings, Invalid, Kind, Rule
+from rad_fast.kernels.reference.score import LOOKED_AT, SUM_OFF, Findings, Invalid, Kind, Rule
 
 from . import arrays
 from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, new_vector, room_like
@@ -214,7 +213,7 @@ def appraised(
         layout(z), None if of_student is None else layout(of_student), rows, first_row,
         described_rule(ready, values, None if gains is None else vector("gain", gains, "float32", z)),
         address(mask), gain.address, correctness.address, label.address, address(other), status.address,
-        out is not None and first_row > 0, ROWS, SUM, z.device, z.stream,
+        out is not None and first_row > 0, LOOKED_AT, SUM_OFF, z.device, z.stream,
     )  # fmt: skip
     return (gain, correctness, label, other), status
 

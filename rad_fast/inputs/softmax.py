@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rad_fast.kernels.reference.score import LOOKED_AT, SUM_OFF
+
 from .arrays import Matrix
 
-ROWS = 16  # looked at in a chunk, spread over it
 ENOUGH = 8  # rows that are all probabilities: of two logits one row in some thousands is, by chance
-SUM = 0.01  # how far from 1 the sum of a row may be: two decimals, half precision
 GIVE = "rad_fast.Probabilities(p)"  # the command line puts its option here
 KEPT = 0.9  # of the probability that the largest hold, where only they are stored
 
@@ -82,7 +82,7 @@ def looked_at(data: Any, left_out: npt.NDArray[np.bool_] | None) -> Seen:
         return Seen(others=True)
     rows = len(data)
     alike = fractions = 0
-    count = min(rows, ROWS)
+    count = min(rows, LOOKED_AT)
     for place in range(count):  # the first row nearly always tells
         at = place * (rows - 1) // max(1, count - 1)
         if left_out is not None and left_out[at]:
@@ -91,8 +91,8 @@ def looked_at(data: Any, left_out: npt.NDArray[np.bool_] | None) -> Seen:
         low, high = float(row.min()), float(row.max())
         if math.isnan(low) or high == math.inf:
             continue
-        least = KEPT if hasattr(data, "n_classes") else 1.0 - SUM
-        if not (low >= 0.0 and high <= 1.0 + SUM and least <= row.sum() <= 1.0 + SUM):
+        least = KEPT if hasattr(data, "n_classes") else 1.0 - SUM_OFF
+        if not (low >= 0.0 and high <= 1.0 + SUM_OFF and least <= row.sum() <= 1.0 + SUM_OFF):
             return Seen(alike, fractions, True)
         alike += 1
         fractions += bool(((row > 0.0) & (row < 1.0)).any())

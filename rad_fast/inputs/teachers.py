@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.kernels.reference.score import widened
+from rad_fast.kernels.reference.score import SUM_OFF, widened
 
 from . import arrays, shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
 from .logprobs import top_k
 from .points import warn
-from .softmax import SUM
 
 EPSILON = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 SLACK = 1e-2  # by how much log(sum(exp)) of the kept may exceed logsumexp: both of two decimals; rounding is apart
@@ -205,7 +204,7 @@ class Probabilities:
             array = array.astype(np.float32)
         with np.errstate(invalid="ignore"):
             sums = array.sum(axis=1, dtype=np.float64)
-            wrong = (array < 0.0).any(axis=1) | (array > 1.0 + SUM).any(axis=1) | (np.abs(sums - 1.0) > SUM)
+            wrong = (array < 0.0).any(axis=1) | (array > 1.0 + SUM_OFF).any(axis=1) | (np.abs(sums - 1.0) > SUM_OFF)
         if wrong.any():
             at = int(wrong.argmax())
             raise ValueError(

@@ -102,6 +102,20 @@ def test_a_warm_up_goes_through_every_stage(monkeypatch):
     assert warm_up.warm_up(5, "bfloat16", backend="triton") == "triton"
 
 
+def test_probabilities_for_logits_are_refused():
+    e = np.exp(TEACHER)
+    p = there(e / e.sum(axis=1, keepdims=True))
+    for quotas in (None, "auto"):
+        settings = {"quotas": quotas, "backend": "triton"}
+        with pytest.raises(ValueError, match=r"^logits: expected logits, got probabilities"):
+            rad_fast.select(p, BUDGET, **settings)
+        with pytest.raises(ValueError, match=r"^student_logits: expected logits, got probabilities"):
+            rad_fast.select(there(TEACHER), BUDGET, student_logits=p, **settings)
+        mixed = torch.cat([p[:50], there(TEACHER)[50:]])
+        with pytest.raises(ValueError, match="got probabilities"):
+            rad_fast.select(mixed, 5, exclude=there(np.arange(N) >= 50), **settings)
+
+
 def test_host_arrays_are_not_for_this_backend():
     with pytest.raises(ValueError, match="host memory"):
         rad_fast.select(TEACHER, BUDGET, backend="triton")
