@@ -38,7 +38,7 @@ from .storage.blocks import Pieces
 from .storage.scored import Scored
 from .storage.workdir import ScoreFiles
 
-MOST_BY_CLASS = 2**32
+MOST_BY_CLASS = 2**32  # points whose games by class a device plays: it numbers them by 32 bits
 LOG = logging.getLogger("rad_fast")
 RAW_MISTAKES = 0.02  # of the points: on logits of four real teachers, with quotas, as good as more or none
 
@@ -136,7 +136,8 @@ class Selector(Parameters):
         given = (logits, *of_points.values())
         if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
             kernels = route(self.backend, logits)
-            if _on_device(kernels, given) and (self._quotas is None or _by_class(kernels, logits)):
+            few = self._quotas is None or int(logits.shape[0]) <= MOST_BY_CLASS
+            if few and _on_device(kernels, given):
                 return self._fit_on_device(kernels, given)
         self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
@@ -439,11 +440,6 @@ def _on_device(kernels: Route, given: tuple[Any, ...]) -> bool:
     if agreement is not None and not kernels.agrees:
         return False
     return student_logits is None or not hasattr(student_logits, "n_classes")
-
-
-def _by_class(kernels: Route, logits: Any) -> bool:
-    """Whether the game by class is played on the device; points are numbered by 32 bits there."""
-    return kernels.stages.tally is not None and int(logits.shape[0]) <= MOST_BY_CLASS
 
 
 def _labelled(source: inputs.Source) -> int | None:

@@ -110,7 +110,7 @@ class Stages(NamedTuple):
     and how many ``chosen`` has of each. ``select_by_class(points, counts, quotas, mistakes, others, running, budget)``
     is not waited for; ``read_by_class`` waits: equilibria, which classes are settled, how many indices were passed.
     ``sample_by_class(points, equilibria, others, running, budget)`` and ``class_probabilities(points, equilibria)``
-    are given the equilibria by the host. None: the game by class is played in host memory.
+    are given the equilibria by the host.
     """
 
     appraise: Any
@@ -120,11 +120,11 @@ class Stages(NamedTuple):
     pool: Any
     sample: Any
     probabilities: Any
-    tally: Any = None
-    select_by_class: Any = None
-    read_by_class: Any = None
-    sample_by_class: Any = None
-    class_probabilities: Any = None
+    tally: Any
+    select_by_class: Any
+    read_by_class: Any
+    sample_by_class: Any
+    class_probabilities: Any
 
 
 class Route(abc.ABC):

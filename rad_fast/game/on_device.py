@@ -45,7 +45,7 @@ def select(
     if counted or (excluded is not None and not keep_invalid_out):
         count = inputs.budget(budget, rows, excluded or 0)
     else:
-        count = inputs.budget(budget, rows, rows - valid_of(kernels, kernels.appraised(asked)))
+        count = inputs.budget(budget, rows, rows - valid_of(kernels, kernels.appraised(asked), asked.teacher.classes))
     running = start(seed, count, rows)
     teacher, student, *others = kernels.scoring(asked)
     chosen = stages.select(teacher, count, running, *rate, student, *others)
@@ -54,7 +54,7 @@ def select(
     refuse_probabilities(account.findings)
     points, valid, answer, indices = chosen.points, account.valid, account.equilibrium, chosen.indices
     if answer is None:  # too few points are valid, or the search on the device did not settle: the host drives it
-        valid = valid_of(kernels, points)
+        valid = valid_of(kernels, points, asked.teacher.classes)
         if valid == 0:
             raise inputs.none_valid("logits")
         inputs.budget(budget, rows, rows - valid)
@@ -108,6 +108,6 @@ def select_by_class(
     return Outcome(indices, points, answers, count, mistakes, excluded, rows - excluded - possible, found)
 
 
-def valid_of(kernels: Route, points: Any) -> int:
+def valid_of(kernels: Route, points: Any, classes: int) -> int:
     """How many points have a gain. Waits for the device."""
-    return int(np.count_nonzero(~np.isnan(kernels.on_host(points.gain))))
+    return int(kernels.stages.tally(points, classes)[1].sum())
