@@ -414,7 +414,7 @@ def test_a_file_of_exactly_its_bytes_is_whole_and_of_one_less_is_not(tmp_path):
     np.testing.assert_array_equal(npy.open_npy(path), LOGITS[:3])
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(ValueError, match=rf"expected {len(whole)} bytes .* got {len(whole) - 1}: is it complete"):
+    with pytest.raises(ValueError, match=rf"expected {len(whole)} bytes .* got {len(whole) - 1}; is it complete"):
         npy.open_npy(path)
     path.write_bytes(whole.replace(b"(3, 6)", b"(-3,6)"))
     with pytest.raises(ValueError, match="expected"):
