@@ -16,7 +16,10 @@ from .row import FIRST_LOOK
 BLOCK = 1024
 
 
-@triton.jit(do_not_specialize=["rows", "row_stride", "column_stride", "classes"])
+@triton.jit(
+    do_not_specialize=["rows", "row_stride", "column_stride", "classes"],
+    do_not_specialize_on_alignment=["logits", "exclude", "status"],  # few rows: one kernel for all views
+)
 def look_kernel(
     logits, rows: tl.int64, row_stride: tl.int64, column_stride: tl.int64, classes: tl.int64, exclude, status, off,
     BLOCK: tl.constexpr,

@@ -124,7 +124,7 @@ def test_probabilities_are_as_good_as_their_logarithms():
 def test_answers_that_cannot_be_meant_are_refused():
     with pytest.raises(ValueError, match="pool_logits: expected 3 classes, as the student has, got 4"):
         distiller(pool_logits=TeacherLabels(labels(POOL), n_classes=4))
-    with pytest.raises(ValueError, match="holdout_logits: expected a row a point, 40, got 180"):
+    with pytest.raises(ValueError, match="holdout_logits: expected one row per point, 40, got 180"):
         distiller(holdout_logits=named(POOL))
     silent = TeacherLabels(np.full(40, -1), n_classes=CLASSES)
     with pytest.raises(ValueError, match="holdout_logits: expected an answer of the teacher for some point"):

@@ -61,10 +61,11 @@ def compiled_for(kernel: Any, given: tuple[Any, ...], launch: dict[str, Any]) ->
     import torch
 
     plain, typed = kernel.kwargs.get("do_not_specialize") or (), kernel.fn.__annotations__
+    anywhere = kernel.kwargs.get("do_not_specialize_on_alignment") or ()
 
     def kind(name: str, value: Any) -> object:
         if isinstance(value, torch.Tensor):
-            return str(value.dtype), value.data_ptr() % 16 == 0
+            return str(value.dtype), name not in anywhere and value.data_ptr() % 16 == 0
         if isinstance(value, int):
             size = typed.get(name) or ("i32" if -(2**31) <= value < 2**31 else "i64")
             return size if name in plain else (size, value == 1, value % 16 == 0)

@@ -43,7 +43,7 @@ def test_interpreted(stage: str) -> None:
 
 
 def test_the_suite_of_a_gpu_has_few_kernels_compiled(tmp_path: Path) -> None:
-    """Each takes about a second there. That of games is left out: it has eight more, and takes longest here."""
+    """Each takes about a second there. Those of games are left out: eight more, and they take longest here."""
     planned: set[str] = set()
     for stage in ("score", "sample", "classes"):
         command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"kernels_{stage}.py"]
@@ -51,7 +51,7 @@ def test_the_suite_of_a_gpu_has_few_kernels_compiled(tmp_path: Path) -> None:
         result = run(command, interpret=True, RAD_FAST_FEW_KERNELS="1", RAD_FAST_COUNT_KERNELS=str(to))
         assert result.returncode == 0, result.stdout[-10000:] + result.stderr[-2000:]
         planned |= set(to.read_text().splitlines())
-    assert 25 <= len(planned) <= 40, "\n".join(sorted(planned))
+    assert 25 <= len(planned) <= 45, "\n".join(sorted(planned))
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])
