@@ -13,7 +13,7 @@ probability           ``upper``: the highest there can be; ``zero``: points that
                       the others in equal bins from 0 to ``upper``
 classes               [label, points in the pool, selected], the most frequently selected first
 other                 the other classes together: [classes, points in the pool, selected]
-expected              the expected gain of the selection where no more labels are wrong than correctness admits
+expected              the expected gain of the selection if no more labels are wrong than correctness says
 curves                as in ``curves.py``; null for the part of a selection that one rank holds, and after ``extend``
 calibration           ``predicted``, ``right``, ``low``, ``high``, ``points`` of each bin (``Calibrator.curve``),
                       ``labelled``, ``error``, ``both`` (whether on both models); null without a Calibrator

@@ -93,7 +93,7 @@ EXCESS = 1.0 / np.sqrt(2.0 * np.pi)
 
 
 def expected_excess(calibrator: Calibrator, points: int) -> float:
-    """How many more labels are wrong than correctness admits, in expectation: E max(0, x) = sd / sqrt(2 pi) for the
+    """How many more labels than expected are wrong, on average: E max(0, x) = sd / sqrt(2 pi) for the
     normal error x of the error rate, of which sd is one standard error. None where no label was wrong."""
     error = calibrator.error_
     return float(EXCESS * points * np.sqrt(error * (1.0 - error) / calibrator.n_labelled_))
