@@ -55,8 +55,8 @@ def reopen_streams() -> None:
             if place != number:
                 os.dup2(place, number)
                 os.close(place)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
+        if getattr(sys, name) is None:  # its number may belong to a file that a library has opened since
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
 
 
 def parser() -> argparse.ArgumentParser:

@@ -29,6 +29,15 @@ def test_closed_streams_stop_nothing(logits, closed):
     assert np.load(logits.parent / "w" / "gain.npy").shape == (N,)  # nobody wrote into it as into a stream
 
 
+def test_a_file_that_a_library_opened_in_the_place_of_closed_stdout_is_not_written_to(logits):
+    code = "import os; held = os.open(os.devnull, os.O_RDONLY); assert held == 1; from rad_fast.cli import main; "
+    code += "raise SystemExit(main(['select', 't.npy', '--budget', '10', '--out', 'o.npy']))"
+    command = f'exec {sys.executable} -c "{code}" >&-'
+    done = subprocess.run(["bash", "-c", command], cwd=logits.parent, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "descriptor" in done.stderr) == (0, False), done.stderr
+    assert len(np.load(logits.parent / "o.npy")) == 10
+
+
 def test_an_error_with_stderr_closed_is_still_an_error_and_stdout_stays_clean(logits):
     command = f"exec {sys.executable} -m rad_fast.cli select none.npy --budget 10 --out o.npy 2>&-"
     done = subprocess.run(["bash", "-c", command], cwd=logits.parent, capture_output=True, text=True, timeout=60)
