@@ -43,7 +43,7 @@ TESTS = {  # the tests that a module's lines are held by; few and quick
     "tests/cases/test_journals_and_identity.py",
     "rad_fast/distill/querying.py": "tests/distill/test_resume.py",
     "rad_fast/distill/rows.py": "tests/cases/test_rows_by_position.py",
-    "rad_fast/distill/identity.py": "tests/cases/test_journals_and_identity.py -k 'digest or augmented'",
+    "rad_fast/distill/identity.py": "tests/cases/test_digests.py",
     "rad_fast/distill/data.py": "tests/distill/test_data.py tests/cases/test_training_and_sampling.py",
     "rad_fast/game": "tests/cases/test_certificates.py tests/game -k 'not numba and not v2 and not v3'",
     "rad_fast/storage/workdir.py": "tests/storage/test_workdir.py tests/cases/test_score_folders.py",
