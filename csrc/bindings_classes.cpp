@@ -73,20 +73,19 @@ void require(int threads, std::int64_t others, const py::object& other) {
 
 using Units = py::array_t<std::uint64_t>;
 
-py::array_t<std::int64_t> class_counts(const py::array& gain, const py::array& label, std::int64_t classes, int threads) {
+py::array_t<std::int64_t> class_counts(const py::array& gain, const py::array& correctness, const py::array& label,
+                                       std::int64_t classes, int threads) {
   require(threads, 1, py::none());
   if (classes < 1) refuse("classes", "at least 1", std::to_string(classes));
-  const LabelledPoints points = points_of(gain, gain, label);
-  const std::int64_t parts = parts_of(threads, points.count, classes);
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(parts * classes));
-  py::array_t<std::int64_t> total(classes);
+  const LabelledPoints points = points_of(gain, correctness, label);
+  const std::int64_t parts = parts_of(threads, points.count, 2 * classes), numbers = parts * classes;
+  std::vector<std::int64_t> counts(static_cast<std::size_t>(2 * numbers));
+  py::array_t<std::int64_t> total({std::int64_t{2}, classes});
   std::int64_t* const out = total.mutable_data();
   py::gil_scoped_release release;
-  count_all(threads, points, classes, parts, counts.data());
-  for (std::int64_t k = 0; k < classes; ++k) {
-    out[k] = 0;
-    for (std::int64_t part = 0; part < parts; ++part) out[k] += counts[static_cast<std::size_t>(part * classes + k)];
-  }
+  std::fill(out, out + 2 * classes, std::int64_t{0});
+  count_all(threads, points, classes, parts, counts.data(), counts.data() + numbers);
+  for (std::int64_t at = 0; at < 2 * numbers; ++at) out[at / numbers * classes + at % classes] += counts[static_cast<std::size_t>(at)];
   return total;
 }
 
@@ -206,8 +205,9 @@ Played play_by_class(const std::vector<std::tuple<py::array, py::array, py::arra
 
 void bind_classes(py::module_& module) {
   using namespace py::literals;
-  module.def("class_counts", &class_counts, "gain"_a, "label"_a, "classes"_a, "threads"_a,
-             "How many points of each class are not left out, int64.");
+  module.def("class_counts", &class_counts, "gain"_a, "correctness"_a, "label"_a, "classes"_a, "threads"_a,
+             "(2, classes) int64: how many points of each class are not left out, and how many of these have a positive effective\n"
+             "gain.");
   module.def("group", &group, "gain"_a, "correctness"_a, "label"_a, "starts"_a, "out_gain"_a, "out_correctness"_a, "threads"_a,
              "Writes gain and correctness of each class's points that are not left out, in their order, to starts[class] and\n"
              "on; starts (int64) are moved to where the next ones go.");

@@ -38,8 +38,8 @@ void bind_classes(py::module_& module) {
                       pointer<Findings>(tally));
       },
       "points"_a, "chosen"_a, "findings"_a, "tally"_a, "device"_a, "stream"_a,
-      "To `tally`: the findings, then how many points of each class play, and how many of each have a byte in `chosen` (0:\n"
-      "none); int64.");
+      "To `tally`: the findings, then how many points of each class play, how many of these have a positive effective gain,\n"
+      "and how many of each class have a byte in `chosen` (0: none); int64.");
   module.attr("class_games_direct") = class_games_direct();
   module.def("class_games_workspace", &class_games_workspace, "points"_a, "classes"_a, "large"_a,
              "Bytes of device memory that `solve_by_class` needs.");

@@ -38,8 +38,10 @@ def appraise(
     either get NaN and label -1. Returns (how many rows are invalid, the first or -1) of the teacher and of the student.
     """
 
-def class_counts(gain: _Float32s, label: _Int32s, classes: int, threads: int) -> npt.NDArray[np.int64]:
-    """How many points of each class are not left out."""
+def class_counts(
+    gain: _Float32s, correctness: _Float32s, label: _Int32s, classes: int, threads: int
+) -> npt.NDArray[np.int64]:
+    """How many points of each class are not left out, and how many of these have a positive effective gain."""
 
 def class_probabilities(
     gain: _Float32s, correctness: _Float32s, label: _Int32s, equilibria: _Equilibria, threads: int

@@ -143,7 +143,8 @@ def probabilities(
 _Labelled = tuple[int, int, int, int, int, int, int]  # gain, correctness, label, other or 0, points, classes, others
 
 def count_classes(points: _Labelled, chosen: int, findings: int, tally: int, device: int, stream: int) -> None:
-    """To `tally`: the findings, how many points of each class play, and how many have a byte in `chosen`."""
+    """To `tally`: the findings; how many points of each class play, how many of these have a positive effective gain,
+    and how many have a byte in `chosen`."""
 
 class_games_direct: int
 

@@ -304,8 +304,8 @@ class Selector(Parameters):
         """How many points of each class are here, and the quotas."""
         classes, group = source.classes, self._group
         mine = class_counts(chunks, classes, self._kernels), self._state.chosen_of(classes)
-        points, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
-        return mine[0], shares(self._quotas, points, chosen, _labelled(source), budget)
+        counts, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
+        return mine[0][0], shares(self._quotas, counts, chosen, _labelled(source), budget)
 
     def _selection(
         self,

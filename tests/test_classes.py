@@ -197,6 +197,69 @@ def test_with_a_calibrator_the_shares_are_the_labels_as_in_a_sample_of_as_many_p
     np.testing.assert_allclose(selection.quotas, wanted, atol=1e-6)
 
 
+def doubted(teacher: np.ndarray) -> np.ndarray:
+    """Correctness by which of three classes only every 20th point is more likely right than wrong."""
+    return np.where((teacher.argmax(1) < 3) & (np.arange(N) % 20 > 0), 0.4, 0.9)
+
+
+@pytest.mark.parametrize("quotas", ["auto", "equal", "proportional"])
+def test_no_class_is_given_more_than_it_has_points_that_are_likely_right(
+    kernels: Backend, reference: Backend, teacher, quotas, tmp_path: Path
+) -> None:
+    correctness, exclude = doubted(teacher), np.arange(0, N, 40)
+    positive = np.bincount(np.delete(teacher.argmax(1), exclude)[np.delete(correctness, exclude) > 0.5], minlength=C)
+    given = {"correctness": correctness, "exclude": exclude, "chosen": {5: 30}}
+    settings = {"quotas": quotas, "mistakes": 0, "backend": kernels.name}
+    selection = Selector(600, **settings).fit(teacher, **given)
+    assert selection.quotas.sum() == 600
+    assert (selection.quotas <= positive).all()
+    assert selection.quotas[0] == positive[0]
+    assert (correctness[selection.indices] == 0.9).all()
+    np.testing.assert_array_equal(
+        selection.indices, Selector(600, **settings | {"backend": reference.name}).fit(teacher, **given).indices
+    )
+    selector = Selector(600, **settings, scores=tmp_path / "scores")
+    for part in (slice(0, 1500), slice(1500, N)):
+        left = exclude[(exclude >= part.start) & (exclude < part.stop)] - part.start
+        chosen = {5: 30} if part.start == 0 else None
+        selector.partial_fit(teacher[part], correctness=correctness[part], exclude=left, chosen=chosen)
+    np.testing.assert_array_equal(selector.finalize().indices, selection.indices)
+    assert (selection.extend(900).quotas <= positive).all()
+
+
+def test_where_the_budget_needs_them_the_other_points_are_shared_out_too(teacher) -> None:
+    correctness = doubted(teacher)
+    positive = np.bincount(teacher.argmax(1)[correctness > 0.5], minlength=C)
+    with pytest.warns(UserWarning, match="value"):
+        selection = Selector(int(positive.sum()) + 300, mistakes=N).fit(teacher, correctness=correctness)
+    beyond = selection.quotas - positive
+    assert beyond.min() == 0
+    assert abs(beyond.sum() - 300) < 1e-6
+
+
+def test_weights_of_ones_own_are_an_order(teacher) -> None:
+    selection = Selector(70 * C, quotas=np.ones(C), mistakes=0).fit(teacher, correctness=doubted(teacher))
+    assert selection.quotas.tolist() == [70.0] * C
+
+
+def test_of_many_rare_labels_more_are_right_than_without_the_bound() -> None:
+    """20,000 answers, 2,500 labels, half of them right: of 1,250 chosen 56% are right, not 48%."""
+    rng, rows, classes, held = np.random.default_rng(2), 20_000, 2_500, 1_000
+    often = 1 / np.arange(1, classes + 1)
+    truth = rng.choice(classes, rows, p=often / often.sum())
+    right = rng.random(rows) < 0.5
+    label = np.where(right, truth, rng.integers(0, classes, rows))
+    confidence = np.where(right, rng.beta(4, 1.5, rows), rng.beta(2.5, 2.5, rows))
+    answers = rad_fast.TeacherLabels(label, confidence, n_classes=classes)
+    few = rad_fast.TeacherLabels(label[:held], confidence[:held], n_classes=classes)
+    given = {"correctness": rad_fast.Calibrator().fit(few, truth[:held]), "exclude": np.arange(held)}
+    bounded = Selector(1250).fit(answers, **given)
+    assert bounded._shares is not None
+    free = Selector(1250, quotas=bounded._shares.weights).fit(answers, **given)
+    assert right[bounded.indices].mean() > right[free.indices].mean() + 0.05
+    assert bounded.value > 1.8 * free.value
+
+
 @pytest.mark.parametrize("budget", [1, N])  # less than a point a class; everything
 def test_the_ends_of_the_budget(kernels: Backend, teacher, budget: int) -> None:
     selection = Selector(budget, quotas="auto", mistakes=0, backend=kernels.name).fit(teacher)

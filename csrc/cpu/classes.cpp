@@ -125,19 +125,22 @@ RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const 
 }
 
 // Two tables by turns: a number that was just written is read again some cycles later only.
-bool count_labels(const float* gain, const int32_t* label, int64_t count, int32_t classes, int64_t* even, int64_t* odd) {
+bool count_labels(const float* gain, const float* correctness, const int32_t* label, int64_t count, int32_t classes, int64_t* even,
+                  int64_t* odd) {
   alignas(64) int32_t at[sifted_points + lanes];
   Int stray{};
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
-    const auto place = [&](Float g, Int y) __attribute__((always_inline)) {
-      const Int plays = g == g, known = (y >= 0) & (y < classes);
+    const auto place = [&](Float g, Float c, Int y) __attribute__((always_inline)) {
+      const Int plays = g == g, known = (y >= 0) & (y < classes), positive = (g > 0.0f) & (c > 0.5f);
       stray |= plays & ~known;
-      return plays & known & (y + 1);
+      return plays & known & (2 * (y + 1) - positive);  // true is -1
     };
     int64_t i = 0;
-    for (; i + lanes <= here; i += lanes) store(at + i, place(load<Float>(gain + first + i), load<Int>(label + first + i)));
-    for (; i < here; ++i) at[i] = place(broadcast(gain[first + i]), broadcast(label[first + i]))[0];
+    for (; i + lanes <= here; i += lanes)
+      store(at + i, place(load<Float>(gain + first + i), load<Float>(correctness + first + i), load<Int>(label + first + i)));
+    for (; i < here; ++i)
+      at[i] = place(broadcast(gain[first + i]), broadcast(correctness[first + i]), broadcast(label[first + i]))[0];
     for (i = 0; i + 1 < here; i += 2) {
       ++even[at[i]];
       ++odd[at[i + 1]];

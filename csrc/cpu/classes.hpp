@@ -57,10 +57,10 @@ struct ClassTables {
 
 // count <= game_points in all of them. Outputs have room for game_points + 16 numbers.
 struct ClassKernels {
-  // Adds how many points are left out, and how many there are of each class, to two tables together; false where a point that
-  // is not left out has no class. Any count.
-  bool (*count)(const float* gain, const std::int32_t* label, std::int64_t count, std::int32_t classes, std::int64_t* even,
-                std::int64_t* odd);
+  // Adds how many points are left out, and how many there are of each class, to two tables together: two numbers each, of
+  // points without a positive effective gain and with one. False where a point that is not left out has no class. Any count.
+  bool (*count)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count, std::int32_t classes,
+                std::int64_t* even, std::int64_t* odd);
   // Every label is below the number of classes.
   void (*probabilities)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
                         const Equilibria& equilibria, double* out);
@@ -128,17 +128,23 @@ inline void for_playing(const LabelledPoints& points, std::int64_t first, std::i
     if (points.gain[i] == points.gain[i]) work(i, points.label[i]);
 }
 
-// How many points of each class play, for each part: counts has room for parts x classes zeros.
+// How many points of each class play, for each part, and how many of these have a positive effective gain: both have room for
+// parts x classes zeros.
 inline void count_all(int threads, const LabelledPoints& points, std::int64_t classes, std::int64_t parts,
-                      std::int64_t* counts) {
+                      std::int64_t* counts, std::int64_t* positive = nullptr) {
   Stray stray;
   for_each_block(threads, parts, [&](int, std::int64_t part) {
     const std::int64_t first = part_begin(part, parts, points.count), end = part_begin(part + 1, parts, points.count);
-    std::vector<std::int64_t> tables(static_cast<std::size_t>(2 * (classes + 1)));
-    std::int64_t *const even = tables.data(), *const odd = even + classes + 1;
-    if (!level().classes->count(points.gain + first, points.label + first, end - first, static_cast<std::int32_t>(classes), even, odd))
+    std::vector<std::int64_t> tables(static_cast<std::size_t>(4 * (classes + 1)));
+    std::int64_t *const even = tables.data(), *const odd = even + 2 * (classes + 1);
+    if (!level().classes->count(points.gain + first, points.correctness + first, points.label + first, end - first,
+                                static_cast<std::int32_t>(classes), even, odd))
       stray.seen = true;
-    for (std::int64_t k = 0; k < classes; ++k) counts[part * classes + k] += even[k + 1] + odd[k + 1];
+    for (std::int64_t k = 0; k < classes; ++k) {
+      const std::int64_t at = 2 * (k + 1), more = even[at + 1] + odd[at + 1];
+      counts[part * classes + k] += even[at] + odd[at] + more;
+      if (positive) positive[part * classes + k] += more;
+    }
   });
   stray.check("label");
 }

@@ -23,7 +23,7 @@ namespace {
 // --------------------------------------------------------------------------------------------------------------- counting
 
 constexpr int count_threads = 256;
-constexpr std::int64_t counted_locally = 4096;  // classes whose counts a block keeps in shared memory
+constexpr std::int64_t counted_locally = 4096;  // classes whose counts a block keeps in shared memory, 48 KiB at most
 
 __global__ void __launch_bounds__(count_threads) count_points(const Labelled points, const std::uint8_t* chosen,
                                                               const Findings* findings, bool locally, Findings* out) {
@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(count_threads) count_points(const Labelled poi
     reinterpret_cast<Counter*>(out)[threadIdx.x] = reinterpret_cast<const Counter*>(findings)[threadIdx.x];
   RAD_FAST_DYNAMIC_SHARED(memory);
   auto* const mine = reinterpret_cast<unsigned*>(memory);
-  const std::int64_t tables = chosen == nullptr ? 1 : 2, numbers = tables * points.classes;
+  const std::int64_t tables = chosen == nullptr ? 2 : 3, numbers = tables * points.classes;
   if (locally) {
     for (std::int64_t i = threadIdx.x; i < numbers; i += count_threads) mine[i] = 0;
     __syncthreads();
@@ -48,8 +48,10 @@ __global__ void __launch_bounds__(count_threads) count_points(const Labelled poi
   for (std::int64_t i = std::int64_t{count_threads} * blockIdx.x + threadIdx.x; i < points.points; i += step) {
     const std::int32_t label = points.label[i];
     if (label < 0) continue;
-    if (points.gain[i] >= 0.0f) count(label);
-    if (chosen != nullptr && chosen[i] != 0) count(points.classes + label);
+    const float gain = points.gain[i];
+    if (gain >= 0.0f) count(label);
+    if (gain > 0.0f && points.correctness[i] > 0.5f) count(points.classes + label);  // (2c - 1) g > 0
+    if (chosen != nullptr && chosen[i] != 0) count(2 * points.classes + label);
   }
   if (!locally) return;
   __syncthreads();
@@ -273,9 +275,9 @@ void count_classes(const Where& where, const Labelled& points, const std::uint8_
                    Findings* tally) {
   const DeviceGuard guard(where.device);
   const auto stream = static_cast<cudaStream_t>(where.stream);
-  const std::int64_t numbers = points.classes * (chosen == nullptr ? 1 : 2);
+  const std::int64_t numbers = points.classes * (chosen == nullptr ? 2 : 3);
   RAD_FAST_CHECK(
-      cudaMemsetAsync(tally, 0, sizeof *tally + static_cast<std::size_t>(2 * points.classes) * sizeof(Counter), stream));
+      cudaMemsetAsync(tally, 0, sizeof *tally + static_cast<std::size_t>(3 * points.classes) * sizeof(Counter), stream));
   const bool locally = points.classes <= counted_locally;
   const std::size_t shared = locally ? static_cast<std::size_t>(numbers) * sizeof(unsigned) : 0;
   const std::int64_t blocks = resident((points.points + 4095) / 4096, where.device, 8);

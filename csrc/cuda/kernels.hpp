@@ -115,7 +115,8 @@ struct ClassGame {
   std::int64_t start, count;
 };
 
-// To `tally`: the findings, how many points of each class play and how many have a byte in `chosen` (which may be null).
+// To `tally`: the findings; how many points of each class play, how many of these have a positive effective gain, and how many
+// have a byte in `chosen` (which may be null).
 void count_classes(const Where& where, const Labelled& points, const std::uint8_t* chosen, const Findings* findings,
                    Findings* tally);
 

@@ -64,10 +64,10 @@ def total(parts: npt.NDArray[np.int64]) -> Sums:
     )
 
 
-def class_counts(gain: Float32s, label: Int32s, classes: int) -> Int64s:
-    """How many points of each class are not left out."""
-    counts = np.zeros(classes, np.int64)
-    count_labels(gain, label, counts)
+def class_counts(gain: Float32s, correctness: Float32s, label: Int32s, classes: int) -> Int64s:
+    """How many points of each class are not left out, and how many of these have a positive effective gain."""
+    counts = np.zeros((2, classes), np.int64)
+    count_labels(gain, correctness, label, counts)
     return counts
 
 
@@ -123,10 +123,11 @@ def decide(g, d, edges):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def count_labels(gain, label, counts):  # type: ignore[no-untyped-def]
+def count_labels(gain, correctness, label, counts):  # type: ignore[no-untyped-def]
     for i in range(len(gain)):
         if gain[i] == gain[i]:
-            counts[label[i]] += 1
+            counts[0, label[i]] += 1
+            counts[1, label[i]] += (gain[i] > 0) & (correctness[i] > 0.5)
 
 
 @compiled()

@@ -128,9 +128,11 @@ def reduce(gain: Float32s, correctness: Float32s, box: Box) -> tuple[Sums, Float
     return sums, gain[undecided], correctness[undecided]
 
 
-def class_counts(gain: Float32s, label: Int32s, classes: int) -> Int64s:
-    """How many points of each class are not left out."""
-    return np.bincount(label[~np.isnan(gain)], minlength=classes)
+def class_counts(gain: Float32s, correctness: Float32s, label: Int32s, classes: int) -> Int64s:
+    """How many points of each class are not left out, and how many of these have a positive effective gain: (2,
+    classes). d = (2c - 1) g > 0 is the same as c > 1/2 and g > 0: nothing is rounded."""
+    positive = (gain > 0) & (correctness > 0.5)
+    return np.array([np.bincount(label[some], minlength=classes) for some in (~np.isnan(gain), positive)])
 
 
 def group(
@@ -145,7 +147,7 @@ def group(
     and on. Returns where the next ones go."""
     here = np.flatnonzero(~np.isnan(gain))
     here = here[np.argsort(label[here], kind="stable")]
-    counts = class_counts(gain, label, len(starts))
+    counts = class_counts(gain, correctness, label, len(starts))[0]
     first = np.cumsum(counts) - counts
     places = np.arange(len(here)) + np.repeat(starts - first, counts)
     out_gain[places], out_correctness[places] = gain[here], correctness[here]

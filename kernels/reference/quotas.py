@@ -4,6 +4,9 @@ A class k lacks max(0, w_k (h + b) - h_k): its share w_k of all that will have b
 what was chosen of it before. The budget is shared out in proportion to what is lacked, no class getting more than its
 n_k points; what is left over goes to the others (water filling).
 
+First no class gets more than it has points with a positive effective gain: each of the others is expected to do more
+harm than good. Only where the budget is larger than all of these, the rest is shared out the same way, up to n_k.
+
 Quotas are multiples of a power of two and sum to the budget exactly: in float64 their sums are then exact as well.
 """
 
@@ -23,25 +26,27 @@ Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
 
-def quotas(weights: Float64s, points: Int64s, chosen: Int64s, budget: int) -> Float64s:
+def quotas(weights: Float64s, points: Int64s, chosen: Int64s, budget: int, positive: Int64s | None = None) -> Float64s:
     """The quota of each class, float64, in sum ``budget``.
 
-    ``weights`` (not negative, one above 0), ``points`` that can be selected (at least ``budget`` in all) and points
-    ``chosen`` before, one number a class.
+    ``weights`` (not negative, one above 0), ``points`` that can be selected (at least ``budget`` in all), points
+    ``chosen`` before, and how many of ``points`` have a ``positive`` effective gain, one number a class. None: that is
+    not asked.
     """
     bits = quota_bits(budget)
     share, before = whole_numbers(weights), chosen.tolist()
     total, after = sum(share), sum(before) + budget
     lacking = [max(0, w * after - h * total) for w, h in zip(share, before, strict=True)]  # times the weights' sum
-    room = [n << bits for n in points.tolist()]
-    filled = [0] * len(room)
-    # Where those that lack have too few points, the rest goes by weight, and then to whoever has points left.
-    for wanted in (lacking, share, points.tolist()):
-        left = (budget << bits) - sum(filled)
-        if left == 0:
-            break
-        free = [most - held for most, held in zip(room, filled, strict=True)]
-        filled = [held + more for held, more in zip(filled, poured(wanted, free, left), strict=True)]
+    filled = [0] * len(share)
+    for most in (points,) if positive is None else (positive, points):
+        room = [n << bits for n in most.tolist()]
+        # Where those that lack have too few points, the rest goes by weight, and then to whoever has points left.
+        for wanted in (lacking, share, points.tolist()):
+            left = (budget << bits) - sum(filled)
+            if left == 0:
+                break
+            free = [all_of_it - held for all_of_it, held in zip(room, filled, strict=True)]
+            filled = [held + more for held, more in zip(filled, poured(wanted, free, left), strict=True)]
     return np.array([math.ldexp(units, -bits) for units in filled])
 
 

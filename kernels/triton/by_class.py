@@ -53,14 +53,18 @@ class Drawn(NamedTuple):
 
 
 def tally(points: Points, classes: int, chosen: torch.Tensor | None = None) -> tuple[Findings, Int64s, Int64s]:
-    """What the scoring pass found, how many points of each class play, and how many ``chosen`` has of each. Waits."""
+    """What the scoring pass found, how many points of each class play and how many of these have a positive effective
+    gain, (2, classes), and how many ``chosen`` has of each. Waits."""
     found = [points.status, keys.count(points, classes).counts()]
+    some = [(points.gain > 0) & (points.correctness > 0.5)]
     if chosen is not None:
-        counted = torch.where(chosen & (points.label >= 0), 0.0, torch.nan).to(torch.float32)
+        some.append(chosen & (points.label >= 0))
+    for mask in some:
+        counted = torch.where(mask, 0.0, torch.nan).to(torch.float32)
         found.append(keys.count(points._replace(gain=counted), classes).counts())
     numbers = torch.cat(found).cpu().numpy()
     status, counts = numbers[: len(points.status)], numbers[len(points.status) :].reshape(-1, classes)
-    return findings_of(status.tolist()), counts[0], np.zeros(classes, np.int64) if chosen is None else counts[1]
+    return findings_of(status.tolist()), counts[:2], np.zeros(classes, np.int64) if chosen is None else counts[2]
 
 
 def select_by_class(

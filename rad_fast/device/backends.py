@@ -57,7 +57,7 @@ class Backend(Protocol):
         self, gain: Float32s, correctness: Float32s, equilibrium: Equilibrium, running: int
     ) -> tuple[npt.NDArray[np.int64], int]: ...
 
-    def class_counts(self, gain: Float32s, label: Int32s, classes: int) -> Int64s: ...
+    def class_counts(self, gain: Float32s, correctness: Float32s, label: Int32s, classes: int) -> Int64s: ...
 
     def group(
         self,
@@ -210,8 +210,8 @@ class Compiled:
         indices, after = self.module.sample(gain, correctness, tuple(equilibrium[:3]), running, threads())
         return indices, int(after)
 
-    def class_counts(self, gain: Float32s, label: Int32s, classes: int) -> Int64s:
-        counts: Int64s = self.module.class_counts(gain, label, classes, threads())
+    def class_counts(self, gain: Float32s, correctness: Float32s, label: Int32s, classes: int) -> Int64s:
+        counts: Int64s = self.module.class_counts(gain, correctness, label, classes, threads())
         return counts
 
     def group(

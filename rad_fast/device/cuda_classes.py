@@ -30,15 +30,16 @@ class Drawn(NamedTuple):
 
 
 def tally(points: Any, classes: int, chosen: Any = None) -> tuple[Findings, Int64s, Int64s]:
-    """What the scoring pass found, how many points of each class play, and how many ``chosen`` has of each."""
+    """What the scoring pass found, how many points of each class play and how many of these have a positive effective
+    gain, (2, classes), and how many ``chosen`` has of each."""
     of, z = labelled(points, classes, 1)
     mask = None if chosen is None else vector("chosen", chosen, "bool", z)
     module = kernels()
-    room = room_like(z, module.findings_bytes + 16 * classes)
+    room = room_like(z, module.findings_bytes + 24 * classes)
     module.count_classes(of, address(mask), points.status.address, room.address, z.device, z.stream)
     found = room.bytes()
-    counts = np.frombuffer(found, np.int64, 2 * classes, module.findings_bytes)
-    return found_in(found[: module.findings_bytes]), counts[:classes], counts[classes:]
+    counts = np.frombuffer(found, np.int64, 3 * classes, module.findings_bytes).reshape(3, classes)
+    return found_in(found[: module.findings_bytes]), counts[:2], counts[2]
 
 
 def select_by_class(

@@ -107,8 +107,9 @@ class Stages(NamedTuple):
     running, mistakes, mistakes_each, student, rule, given, exclude, gains)``: one game, not waited for; ``read`` waits.
 
     With quotas ``tally(points, classes, chosen)`` waits, and says what was found, how many points of each class play
-    and how many ``chosen`` has of each. ``select_by_class(points, counts, quotas, mistakes, others, running, budget)``
-    is not waited for; ``read_by_class`` waits: equilibria, which classes are settled, how many indices were passed.
+    and how many of these have a positive effective gain (2, classes), and how many ``chosen`` has of each.
+    ``select_by_class(points, counts, quotas, mistakes, others, running, budget)`` is not waited for;
+    ``read_by_class`` waits: equilibria, which classes are settled, how many indices were passed.
     ``sample_by_class(points, equilibria, others, running, budget)`` and ``class_probabilities(points, equilibria)``
     are given the equilibria by the host.
     """

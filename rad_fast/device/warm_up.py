@@ -52,7 +52,7 @@ def selected(stages: Any, logits: Any, classes: int) -> Any:
     stages.read(stages.select(logits, BUDGET, running, 0.0, 0.02, *scoring))
     others = others_of(classes, classes)
     points = stages.appraise(logits, *scoring, others=others > 1)
-    _, counts, _ = stages.tally(points, classes, None)
+    _, (counts, _), _ = stages.tally(points, classes, None)
     drawn = stages.select_by_class(points, counts, counts / 8, np.ones(classes), others, running, BUDGET)
     stages.read_by_class(drawn)
     return points

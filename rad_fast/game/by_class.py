@@ -27,7 +27,7 @@ def play(
 ) -> tuple[Equilibria, Int64s]:
     """The equilibrium of each class's game, and this rank's indices; ``mine``: how many points it has of each class."""
     classes = len(found.quotas)
-    counts = class_counts(chunks, classes, kernels) if mine is None else mine
+    counts = class_counts(chunks, classes, kernels)[0] if mine is None else mine
     if isinstance(kernels, Compiled) and isinstance(group, Alone):
         stakes, how = (counts, found.quotas, shares_of_mistakes(found, mistakes)), steps()
         done = kernels.play_by_class(chunks, stakes, others, running, how, drawn(max(how.sample, how.most_sampled)))

@@ -23,7 +23,7 @@ from rad_fast.kernels.reference.score import Points
 from .by_class import play
 from .group import Alone
 from .pool import ArrayPool
-from .quotas import Shares
+from .quotas import Shares, class_counts
 from .sampling import sample
 from .solver import on_grid, solve
 
@@ -53,14 +53,16 @@ def extended(
         added, value = sample([rest], answer, running, kernels, Alone()), answer.value
     else:
         taken = np.bincount(points.label[before], minlength=len(shares.points))
-        weights, free, had = shares.weights, shares.points - taken, shares.chosen + taken
+        free, positive = class_counts([rest], len(taken), kernels)
+        weights, had = shares.weights, shares.chosen + taken
         if not weights[free > 0].any():  # the classes that weigh anything are used up
             weights = np.ones(len(free))
-        share = shared_out.quotas(weights, free, had, more)
+        bound = None if shares.positive is None else positive
+        share = shared_out.quotas(weights, free, had, more, bound)
         # As many mistakes in each class as before: in proportion to all its points, not to those that are left.
         games = Shares(share, weights, shares.points, had)
         others = 1 if points.other is None else int(points.other.max(initial=0)) + 1
-        answer, added = play([rest], games, mistakes, others, running, kernels, Alone())
+        answer, added = play([rest], games, mistakes, others, running, kernels, Alone(), free)
         quotas, value = share + taken, math.fsum(answer.value)
     if len(added) != more:
         raise RuntimeError(f"the sample has {len(added)} points, not {more}: please report this as a bug")

@@ -82,7 +82,7 @@ def select_by_class(
     findings, counts, before = stages.tally(points, classes, asked.masks.chosen)
     refuse(asked, findings, keep_invalid_out)
     refuse_probabilities(findings)
-    possible = int(counts.sum())
+    possible = int(counts[0].sum())
     if possible == 0:
         raise inputs.none_valid("logits")
     count = inputs.budget(budget, rows, rows - possible)
@@ -90,11 +90,11 @@ def select_by_class(
     mistakes = rate[0] + rate[1] * possible
     each = shares_of_mistakes(found, mistakes)
     running = start(seed, count, rows)
-    drawn = stages.select_by_class(points, counts, found.quotas, each, asked.others, running, count)
+    drawn = stages.select_by_class(points, counts[0], found.quotas, each, asked.others, running, count)
     answers, settled, taken = stages.read_by_class(drawn)
     indices = drawn.indices
     if not settled.all():  # the host solves these classes' games
-        pools = ClassPools([kernels.points_on_host(points)], classes, backend("auto"), counts)
+        pools = ClassPools([kernels.points_on_host(points)], classes, backend("auto"), counts[0])
         for k in np.flatnonzero(~settled):
             answer = solve(pools.of(int(k)), float(found.quotas[k]), float(each[k]))
             for field, number in zip(answers, answer, strict=True):
@@ -110,4 +110,4 @@ def select_by_class(
 
 def valid_of(kernels: Route, points: Any, classes: int) -> int:
     """How many points have a gain. Waits for the device."""
-    return int(kernels.stages.tally(points, classes)[1].sum())
+    return int(kernels.stages.tally(points, classes)[1][0].sum())

@@ -34,19 +34,25 @@ class Shares(NamedTuple):
     weights: Float64s
     points: Int64s  # that can be selected
     chosen: Int64s  # that were selected before
+    positive: Int64s | None = None  # of the points, those with a positive effective gain; None: it does not matter
 
     def of(self, budget: int) -> Float64s:
         """The quotas of another budget."""
-        return shared_out.quotas(self.weights, self.points, self.chosen, budget)
+        return shared_out.quotas(self.weights, self.points, self.chosen, budget, self.positive)
 
 
-def shares(asked: Any, points: Int64s, chosen: Int64s, labelled: int | None, budget: int) -> Shares:
+def shares(asked: Any, counts: Int64s, chosen: Int64s, labelled: int | None, budget: int) -> Shares:
     """Quotas for ``asked``: "auto", "equal", "proportional", or a checked array or mapping of weights; ``labelled``
-    points calibrated correctness, None: it is not calibrated."""
+    points calibrated correctness, None: it is not calibrated. ``counts`` (2, C): as ``class_counts`` gives them.
+
+    Weights of the caller's own are an order: whether points are worth choosing is not asked.
+    """
+    points, positive = counts
     weights = weights_of(asked, points, labelled)
     if not weights[points > 0].any():  # whoever has points takes it all
         weights = np.ones(len(points))
-    return Shares(shared_out.quotas(weights, points, chosen, budget), weights, points, chosen)
+    bound = positive if isinstance(asked, str) else None
+    return Shares(shared_out.quotas(weights, points, chosen, budget, bound), weights, points, chosen, bound)
 
 
 def weights_of(asked: Any, points: Int64s, labelled: int | None) -> Float64s:
@@ -73,7 +79,7 @@ class ClassPools:
     def __init__(self, chunks: Sequence[Points], classes: int, kernels: Backend, counts: Int64s | None = None) -> None:
         self.kernels = kernels
         self.whole: ArrayPool | None = None
-        counts = class_counts(chunks, classes, kernels) if counts is None else counts
+        counts = class_counts(chunks, classes, kernels)[0] if counts is None else counts
         self.ends = np.cumsum(counts)
         if np.count_nonzero(counts) == 1:
             self.whole = ArrayPool.of(chunks, kernels)
@@ -122,10 +128,10 @@ class GroupPools:
 
 
 def class_counts(chunks: Sequence[Points], classes: int, kernels: Backend) -> Int64s:
-    """How many points of each class are not left out."""
-    total = np.zeros(classes, np.int64)
+    """How many points of each class are not left out, and how many of these have a positive effective gain: (2, C)."""
+    total = np.zeros((2, classes), np.int64)
     for chunk in chunks:
-        total += kernels.class_counts(chunk.gain, chunk.label, classes)
+        total += kernels.class_counts(*chunk[:3], classes)
     return total
 
 

@@ -54,7 +54,7 @@ def case(
     label[out & (rng.random(rows) < 0.5)] = -1
     other = rng.integers(0, others, rows).astype(np.uint8) if others > 1 else None
     points = Points(gain, correctness, label, other)
-    counts = class_counts(gain, label, classes)
+    counts = class_counts(gain, correctness, label, classes)[0]
     budget = max(1, int(share * counts.sum()))
     of = {"root": np.sqrt(counts), "some": np.where(np.arange(classes) % 3 == 0, 1.0, 0.0), "all": counts * 1.0}[
         weights
@@ -66,7 +66,7 @@ def case(
 
 
 def on_host(given: Case) -> tuple[Any, np.ndarray]:
-    counts = class_counts(given.points.gain, given.points.label, given.classes)
+    counts = class_counts(*given.points[:3], given.classes)[0]
     found = Shares(given.quotas, given.quotas, counts, np.zeros_like(counts))
     answers = solve_by_class(ClassPools([given.points], given.classes, BACKEND, counts), found, given.mistakes)
     running = reference_sample.start(5, given.budget, len(given.points.gain))
@@ -82,7 +82,7 @@ def along_keys(given: Case, answers: Any, running: int) -> np.ndarray:
 
 def drawn(given: Case) -> cuda_classes.Drawn:
     points = given.on_device()
-    counts = class_counts(given.points.gain, given.points.label, given.classes)
+    counts = class_counts(*given.points[:3], given.classes)[0]
     each = np.array([on_grid(given.mistakes * int(n) / int(counts.sum())) for n in counts])
     running = reference_sample.start(5, given.budget, len(given.points.gain))
     return cuda_classes.select_by_class(points, counts, given.quotas, each, given.others, running, given.budget)
@@ -118,7 +118,7 @@ def test_equilibria_and_indices_are_the_references(given: Case) -> None:
     mine, settled, count = cuda_classes.read_by_class(got)
     assert settled.all(), np.flatnonzero(~settled)
     numbers = np.frombuffer(got.account.bytes(), count=6 * given.classes).reshape(6, -1)
-    counts = class_counts(given.points.gain, given.points.label, given.classes)
+    counts = class_counts(*given.points[:3], given.classes)[0]
     large = counts > cuda_classes.kernels().class_games_direct
     assert (numbers[5][large] < counts[large] / 2).all()  # the boxes decide the others
     # Where a class's quota is all that its points hold, several prices and thresholds stand for the same probabilities.
@@ -158,10 +158,13 @@ def test_points_are_counted_by_class(classes: int) -> None:
     mask = rng.random(700) < 0.2
     mask[5] = False
     points = cuda.appraise(Memory.of(z), exclude=Memory.of(mask))
-    findings, playing, chosen = cuda_classes.tally(points, classes, Memory.of(mask))
+    findings, (playing, positive), chosen = cuda_classes.tally(points, classes, Memory.of(mask))
     label = points.label.numpy()
     assert (findings.teacher, findings.left_out) == ((1, 5), 1)
     np.testing.assert_array_equal(playing, np.bincount(label[~mask & (label >= 0)], minlength=classes))
+    gain, correctness = points.gain.numpy(), points.correctness.numpy()
+    assert 0 < positive.sum() < playing.sum()
+    np.testing.assert_array_equal(positive, class_counts(gain, correctness, label, classes)[1])
     np.testing.assert_array_equal(chosen, np.bincount(label[mask], minlength=classes))
     assert not cuda_classes.tally(points, classes)[2].any()
 

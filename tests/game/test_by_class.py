@@ -46,7 +46,7 @@ def by_stages(chunks: list[Points], found: Shares, mistakes: float, kernels: Bac
 def in_one_call(
     chunks: list[Points], found: Shares, mistakes: float, kernels: Compiled
 ) -> tuple[Equilibria, np.ndarray] | None:
-    stakes = (class_counts(chunks, len(found.quotas), kernels), found.quotas, shares_of_mistakes(found, mistakes))
+    stakes = (class_counts(chunks, len(found.quotas), kernels)[0], found.quotas, shares_of_mistakes(found, mistakes))
     others = others_of(len(found.quotas), len(found.quotas))
     return kernels.play_by_class(
         chunks, stakes, others, RUNNING, solver.steps(), np.random.default_rng(1).random(20_000)
@@ -61,7 +61,7 @@ def assert_alike(one: tuple[Equilibria, np.ndarray], other: tuple[Equilibria, np
 
 def shared(chunks: list[Points], classes: int, part: float, kernels: Backend) -> Shares:
     counts = class_counts(chunks, classes, kernels)
-    return shares("auto", counts, np.zeros(classes, np.int64), None, max(1, int(part * counts.sum())))
+    return shares("auto", counts, np.zeros(classes, np.int64), None, max(1, int(part * counts[0].sum())))
 
 
 @pytest.mark.parametrize("part", [0.01, 0.6])  # few points are taken; thresholds below 0
@@ -125,7 +125,7 @@ def test_threads_change_nothing(compiled: Compiled, count: int) -> None:  # noqa
 def test_what_cannot_be_played_is_refused(compiled: Compiled) -> None:  # noqa: F811
     some = points(1000, 3, 0)
     found = shared([some], 3, 0.1, compiled)
-    counts, mistakes = class_counts([some], 3, compiled), np.zeros(3)
+    counts, mistakes = class_counts([some], 3, compiled)[0], np.zeros(3)
 
     def tried(chunk: Points = some, **other: np.ndarray) -> None:
         stakes = {"counts": counts, "budgets": found.quotas, "mistakes": mistakes, **other}

@@ -98,6 +98,20 @@ def test_the_union_over_ranks_is_what_one_process_selects(monkeypatch, cuts):
     assert {part.n_points for part in parts} == {N}
 
 
+def test_points_with_a_positive_effective_gain_are_counted_over_all_ranks(monkeypatch):
+    """Two classes are of little use: the teacher hesitates on most of their points."""
+    logits = LOGITS[:6000].copy()
+    flat = np.isin(logits.argmax(1), (0, 1)) & (np.arange(6000) % 30 > 0)
+    logits[flat] *= 1e-3
+    whole = rad_fast.Selector(BUDGET).fit(logits)
+    positive = np.bincount(logits.argmax(1)[whole.correctness > 0.5], minlength=5)
+    assert (whole.quotas[:2] == positive[:2]).all()
+    cuts = [0, 1000, 6000]
+    parts = fit_on_ranks(monkeypatch, cuts, logits=lambda rank: logits[cuts[rank] : cuts[rank + 1]])
+    union = np.concatenate([part.indices + cut for part, cut in zip(parts, cuts[:-1], strict=True)])
+    np.testing.assert_array_equal(union, whole.indices)
+
+
 def test_points_that_are_alike_are_counted_over_all_ranks(monkeypatch):
     """Three distinct rows: no box narrows such points, they are counted instead."""
     rows = np.array([[0, 1, 2, 3, 9], [0, 0, 0, 0, 1.5], [4, 0, 0, 3, 0]], np.float32)

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from rad_fast.device.backends import Backend
 from rad_fast.game import solver
 from rad_fast.game.pool import ArrayPool
-from rad_fast.kernels.reference.game import NOTHING, Equilibria
+from rad_fast.kernels.reference.game import NOTHING, Equilibria, class_counts
 from rad_fast.kernels.reference.quotas import (
     LEAST_ALPHA,
     MOST_ALPHA,
@@ -26,14 +26,17 @@ from tests.oracle import ClassGame, adversary_value, class_games, class_lp_value
 # ---------------------------------------------------------------------------------------------------------- the quotas
 
 
-def level(weights: np.ndarray, points: np.ndarray, chosen: np.ndarray, budget: int) -> np.ndarray:
-    """min(n_k, s x lack_k) with the s at which they add up to the budget, found by bisection."""
-    lack = np.maximum(0.0, weights / weights.sum() * (chosen.sum() + budget) - chosen)
+def lacked(weights: np.ndarray, chosen: np.ndarray, budget: int) -> np.ndarray:
+    return np.maximum(0.0, weights / weights.sum() * (chosen.sum() + budget) - chosen)
+
+
+def level(lack: np.ndarray, room: np.ndarray, amount: float) -> np.ndarray:
+    """min(room_k, s x lack_k) with the s at which they add up to the amount, found by bisection."""
 
     def over(logarithm: float) -> float:
-        return float(np.minimum(points, np.exp(logarithm) * lack).sum()) - budget
+        return float(np.minimum(room, np.exp(logarithm) * lack).sum()) - amount
 
-    return np.minimum(points, np.exp(brentq(over, -60.0, 60.0, xtol=1e-14)) * lack)
+    return np.minimum(room, np.exp(brentq(over, -60.0, 60.0, xtol=1e-14)) * lack)
 
 
 def random_shares(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -51,13 +54,44 @@ def test_quotas_are_the_water_filling_of_what_is_lacked() -> None:
     for _ in range(2000):
         weights, points, chosen, budget = random_shares(rng)
         found = quotas(weights, points, chosen, budget)
-        lack = np.maximum(0.0, weights / weights.sum() * (chosen.sum() + budget) - chosen)
+        lack = lacked(weights, chosen, budget)
         if points[lack > 0].sum() <= budget:  # then the others get something too, as the next test says
             assert (found[lack > 1e-9] == points[lack > 1e-9]).all()
             continue
         compared += 1
-        np.testing.assert_allclose(found, level(weights, points, chosen, budget), atol=1e-6)
+        np.testing.assert_allclose(found, level(lack, points, budget), atol=1e-6)
     assert compared > 500
+
+
+def test_points_with_a_positive_effective_gain_are_shared_out_first_and_then_the_others() -> None:
+    rng, within, beyond = np.random.default_rng(1), 0, 0
+    for _ in range(2000):
+        weights, points, chosen, budget = random_shares(rng)
+        positive = rng.integers(0, points + 1)
+        found, lack = quotas(weights, points, chosen, budget, positive), lacked(weights, chosen, budget)
+        if positive[lack > 0].sum() > budget:
+            within += 1
+            np.testing.assert_allclose(found, level(lack, positive, budget), atol=1e-6)
+        rest = points - positive
+        if positive.sum() < budget < positive.sum() + rest[lack > 0].sum():
+            beyond += 1
+            np.testing.assert_allclose(found, positive + level(lack, rest, budget - positive.sum()), atol=1e-6)
+    assert min(within, beyond) > 300
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_more_of_the_budget_than_has_to_goes_beyond_the_points_with_a_positive_effective_gain(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights, points, chosen, budget = random_shares(rng)
+    positive = rng.integers(0, points + 1)
+    found, free = quotas(weights, points, chosen, budget, positive), quotas(weights, points, chosen, budget)
+    assert found.sum() == budget
+    assert (found >= 0).all()
+    assert (found <= points).all()
+    assert np.maximum(0, found - positive).sum() == max(0, budget - positive.sum())
+    if (free <= positive).all():
+        assert (found == free).all()
+    assert (quotas(weights, points, chosen, budget, points) == free).all()
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -129,6 +163,28 @@ def test_classes_that_look_equally_frequent_get_equal_weights_and_others_keep_th
 
 
 # ------------------------------------------------------------------------------------------------- the game with quotas
+
+
+def shared_out(game: ClassGame, bound: bool) -> ClassGame:
+    """The game with as large a budget, shared out by the roots of the classes' sizes, and no adversary."""
+    counts, positive = class_counts(game.gain, game.correctness, game.label, len(game.quotas))
+    budget = max(1, int(game.quotas.sum()))
+    found = quotas(np.sqrt(counts), counts, np.zeros_like(counts), budget, positive if bound else None)
+    return game._replace(quotas=found, mistakes=np.zeros(len(counts)))
+
+
+def test_a_selection_is_worth_something_as_long_as_enough_points_are(reference: Backend) -> None:
+    better = negative = 0
+    for game in class_games(400, seed=9):
+        bounded, free = shared_out(game, True), shared_out(game, False)
+        value = class_lp_value(bounded)
+        assert abs(solve_by_class(bounded, reference).value.sum() - value) <= 1e-9 * max(1.0, len(game.gain))
+        if class_counts(game.gain, game.correctness, game.label, len(game.quotas))[1].sum() >= bounded.quotas.sum():
+            assert value > 0.0
+            better += class_lp_value(free) < value - 1e-6
+            negative += class_lp_value(free) < 0.0
+    assert better > 20
+    assert negative, "without the bound some were worth less than nothing"
 
 
 def solve_by_class(game: ClassGame, kernels: Backend) -> Equilibria:

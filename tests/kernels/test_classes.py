@@ -43,8 +43,9 @@ def test_counts_groups_and_probabilities_equal_the_reference(
     kernels: backends.Backend, reference: backends.Backend, size: int, classes: int
 ) -> None:
     gain, correctness, label, _ = some = points(size, classes)
-    counts = reference.class_counts(gain, label, classes)
-    assert_same(kernels.class_counts(gain, label, classes), counts, "counts")
+    both = reference.class_counts(gain, correctness, label, classes)
+    assert_same(kernels.class_counts(gain, correctness, label, classes), both, "counts")
+    counts = both[0]
     starts = np.cumsum(counts) - counts
     expected, found = np.zeros((2, 2, counts.sum()), np.float32)
     assert_same(reference.group(gain, correctness, label, starts, *expected), starts + counts, "ends")
@@ -92,6 +93,19 @@ def test_the_sample_is_one_scan_along_the_sorted_points(kernels: backends.Backen
     assert_same(kernels.sample_by_key(some, answers, 10, starts), expected, "indices")
 
 
+def test_a_point_counts_as_positive_just_where_its_effective_gain_is(kernels: backends.Backend) -> None:
+    half, least = np.float32(0.5), np.float32(2.0**-24)
+    near = [np.float32(0), np.nextafter(half, np.float32(0)), half, np.nextafter(half, np.float32(1)), np.float32(1)]
+    gain, correctness = (
+        np.repeat(pair.ravel(), 7) for pair in np.meshgrid(np.array([0, least, 1, np.nan], np.float32), near)
+    )
+    label = np.tile(np.arange(7, dtype=np.int32), len(gain) // 7)
+    d = (2 * correctness.astype(np.float64) - 1) * gain
+    played, positive = kernels.class_counts(gain, correctness, label, 7)
+    assert played.tolist() == [15] * 7
+    assert positive.tolist() == [int((d > 0).sum()) // 7] * 7 == [4] * 7
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_samples_along_the_keys_do_not_depend_on_the_number_of_threads(
     kernels: backends.Backend, reference: backends.Backend, count: int
@@ -103,7 +117,7 @@ def test_samples_along_the_keys_do_not_depend_on_the_number_of_threads(
     with threads(kernels, count):
         masses = kernels.mass_by_key(some, answers, 10)
         taken = kernels.sample_by_key(some, answers, 10, running_by_key(masses, expected[0], none, 5))
-        counts = kernels.class_counts(some.gain, some.label, 10)
+        counts = kernels.class_counts(*some[:3], 10)[0]
         starts = np.cumsum(counts) - counts
         found, reference_found = np.zeros((2, 2, counts.sum()), np.float32)
         kernels.group(some.gain, some.correctness, some.label, starts, *found)
@@ -119,7 +133,7 @@ def test_the_extension_refuses_labels_and_keys_that_no_table_has_room_for() -> N
     gain[:] = 0.5
     stray = Points(gain, correctness, label, other)
     with pytest.raises(ValueError, match="label"):
-        cpp.class_counts(gain, label, 10)
+        cpp.class_counts(gain, correctness, label, 10)
     with pytest.raises(ValueError, match="label"):
         cpp.class_probabilities(stray, answers)
     with pytest.raises(ValueError, match="label"):

@@ -52,7 +52,7 @@ def there(mine: Points) -> score.Points:
 def test_points_are_counted_and_brought_together_in_their_order(sizes: list[int], others: int) -> None:
     mine = made(np.random.default_rng(len(sizes)), sizes, others)
     keyed = keys.count(there(mine), len(sizes), others)
-    counts = reference.class_counts(mine.gain, mine.label, len(sizes))
+    counts = reference.class_counts(*mine[:3], len(sizes))[0]
     assert np.array_equal(host(keyed.counts()), counts)
     total = int(counts.sum())
     valid = np.flatnonzero(~np.isnan(mine.gain))
@@ -99,7 +99,7 @@ def games(random: np.random.Generator, counts: np.ndarray) -> tuple[np.ndarray, 
 def test_each_class_has_the_answer_of_the_hosts_solver(classes: int, most: int, alone: int) -> None:
     random = np.random.default_rng(classes)
     mine = made(random, random.integers(0, most, classes).tolist(), 1)
-    counts = reference.class_counts(mine.gain, mine.label, classes)
+    counts = reference.class_counts(*mine[:3], classes)[0]
     quotas, mistakes = games(random, counts)
     found = by_class.solve(keys.count(there(mine), classes), counts, quotas, mistakes, alone, usual_shape())
     drawn = by_class.Drawn(torch.empty(0), found, torch.zeros(1, dtype=torch.int64, device=DEVICE))
@@ -115,7 +115,7 @@ def test_each_class_has_the_answer_of_the_hosts_solver(classes: int, most: int, 
 def test_the_sample_along_the_keys_is_the_references(others: int) -> None:
     random = np.random.default_rng(others)
     mine = made(random, [500, 9, 0, 900, 200], others)
-    counts = reference.class_counts(mine.gain, mine.label, 5)
+    counts = reference.class_counts(*mine[:3], 5)[0]
     quotas = np.array([20.25, 1.5, 0, 30.75, 7.5])
     answers = wanted(mine, counts, quotas, np.array([solver.on_grid(0.05 * n) for n in counts]))
     running = reference_sample.start(0, 60, len(mine.gain))
@@ -142,7 +142,8 @@ def test_a_tally_counts_who_plays_and_who_was_chosen() -> None:
     points = points._replace(status=score.new_status(points.gain.device))
     findings, counts, before = by_class.tally(points, 3, on_device(chosen))
     assert findings[:5] == Findings()[:5]
-    assert np.array_equal(counts, reference.class_counts(mine.gain, mine.label, 3))
+    assert np.array_equal(counts, reference.class_counts(*mine[:3], 3))
+    assert 0 < counts[1].sum() < counts[0].sum()
     labels = mine.label[chosen]
     assert np.array_equal(before, np.bincount(labels[labels >= 0], minlength=3))
     assert by_class.tally(points, 3)[2].tolist() == [0, 0, 0]
