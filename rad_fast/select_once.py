@@ -72,8 +72,8 @@ def select(
         How the budget is shared out among the teacher's labels, each with a game of its own. "auto": with a Calibrator
         by how often each label comes, counted as in a sample of as many points as it was fitted on, and drawn together
         where such counts look equally frequent; without one by the square root of how often each label comes. By these
-        names no class gets more than it has points of positive effective gain, as long as others have some left; weights
-        are taken as they are. None: one game, and a sample in the order of the points.
+        names no class gets more than it has points with a positive effective gain, as long as others have some left;
+        weights are taken as they are. None: one game, and a sample in the order of the points.
     chosen : boolean mask (N,), indices, or mapping of classes to counts, optional
         What was selected before: quotas then share out the whole, and these points are not selected again. A mapping
         (``collections.Counter(labels)``) counts points that are not among these: the labels of all that the student is
