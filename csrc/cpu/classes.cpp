@@ -50,7 +50,7 @@ RAD_FAST_INLINE void for_labelled(const float* gain, const float* correctness, c
 void probabilities(const float* gain, const float* correctness, const int32_t* label, int64_t count, const Equilibria& all,
                    double* out) {
   for_labelled(gain, correctness, label, count,
-               [&](const Terms& t, NarrowInt at, int64_t i, int used) __attribute__((always_inline)) {
+               [&](const Terms& t, NarrowInt at, int64_t i, int used) RAD_FAST_FORCED {
                  const Answers answers{gather(all.price, at), gather(all.threshold, at), gather(all.share, at)};
                  const Double q = probability(t, answers);
                  if (used == half_lanes) store(out + i, q);
@@ -102,7 +102,7 @@ RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const 
                              const float* least, int32_t classes, Passed& out) {
   Int stray{};
   int64_t found = 0, i = 0;
-  const auto step = [&](Float g, Float c, Int at) __attribute__((always_inline)) {
+  const auto step = [&](Float g, Float c, Int at) RAD_FAST_FORCED {
     stray |= (at < -1) | (at >= classes) | ((at < 0) & (g == g));
     at = (at < 0) | (at >= classes) ? Int{} : at;
     const unsigned chosen = reaching((c * 2.0f - 1.0f) * g, of_class<few>(least, at));
@@ -131,7 +131,7 @@ bool count_labels(const float* gain, const float* correctness, const int32_t* la
   Int stray{};
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
-    const auto place = [&](Float g, Float c, Int y) __attribute__((always_inline)) {
+    const auto place = [&](Float g, Float c, Int y) RAD_FAST_FORCED {
       const Int plays = g == g, known = (y >= 0) & (y < classes), positive = (g > 0.0f) & (c > 0.5f);
       stray |= plays & ~known;
       return plays & known & (2 * (y + 1) - positive);  // true is -1
@@ -231,7 +231,7 @@ Counts reduce(const float* gain, const float* correctness, const int32_t* label,
 
 // What chance.hpp says of points of whom the first piece is taken and the second is not.
 void settle(double* width, const int32_t* key, int64_t count, const double* price) {
-  const auto unit = [&](Double w, NarrowInt at) __attribute__((always_inline)) {
+  const auto unit = [&](Double w, NarrowInt at) RAD_FAST_FORCED {
     const Double one = doubles(1.0), priced = gather(price, at) * w;
     const Halves both_halves = halves(choose(greater(one, priced), priced, one));
     return (integer(both_halves.high) << 31) + integer(both_halves.low);
@@ -259,7 +259,7 @@ int64_t units_of(const float* gain, const float* correctness, const int32_t* lab
         pass<few>(gain + first, correctness + first, label + first, here, all.least, all.classes, passed);
     if (some < 0) return -1;
     for_labelled(passed.gain, passed.correctness, passed.label, some,
-                 [&](const Terms& t, NarrowInt at, int64_t i, int) __attribute__((always_inline)) {
+                 [&](const Terms& t, NarrowInt at, int64_t i, int) RAD_FAST_FORCED {
                    const Answers answers{of_class<few>(all.of.price, at), of_class<few>(all.of.threshold, at),
                                          of_class<few>(all.of.share, at)};
                    const Halves both_halves = halves(probability(t, answers));

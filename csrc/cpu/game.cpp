@@ -20,7 +20,7 @@ struct Split {
   Double high{}, low{};
 
   static constexpr double unit = static_cast<double>(int64_t{1} << bits);
-  __attribute__((always_inline)) void add(Mask mask, Double x) {
+  RAD_FAST_MEMBER void add(Mask mask, Double x) {
     const Double part = round_down(x * (1.0 / unit));
     high += keep(mask, part);
     low += keep(mask, x - part * unit);
@@ -56,7 +56,7 @@ int64_t reduce(const float* gain, const float* correctness, int64_t count, const
   Sifted sifted;
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t left = sift(gain, correctness, first, count, box.threshold_low, sifted);
-    const auto step = [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
+    const auto step = [&](const float* g, const float* c, int64_t, int) RAD_FAST_FORCED {
       const Terms t = terms(g, c);
       const Mask inside = greater(t.effective, threshold_high);
       const Mask saturated = without(inside, greater(t.gain, price_low));  // no NaN here: d > threshold is false for NaN

@@ -68,7 +68,7 @@ RAD_FAST_INLINE Cells<T> cells_of(const T* row, int64_t first, int64_t end) {
   set(cells.top1, -static_cast<typename Compared<T>::Scalar>(infinity));
   cells.top2 = cells.top1;
   set(cells.at, static_cast<int32_t>(first));
-  const auto follow = [&](Vector largest, int64_t at) __attribute__((always_inline)) {
+  const auto follow = [&](Vector largest, int64_t at) RAD_FAST_FORCED {
     set(j, static_cast<int32_t>(at));
     cells.at = where_greater(largest, cells.top1, j, cells.at);
     include(cells.top1, cells.top2, largest);
@@ -82,7 +82,7 @@ RAD_FAST_INLINE Cells<T> cells_of(const T* row, int64_t first, int64_t end) {
   if (first < end) {
     Vector largest;
     set(largest, -static_cast<typename Compared<T>::Scalar>(infinity));
-    for_pairs(row, first, end, [&](auto a, auto b, int64_t) __attribute__((always_inline)) {
+    for_pairs(row, first, end, [&](auto a, auto b, int64_t) RAD_FAST_FORCED {
       largest = maximum(largest, maximum(a, b));
     });
     follow(largest, first);
@@ -102,7 +102,7 @@ RAD_FAST_INLINE void look_into_cell(const T* row, int64_t first, int64_t end, ty
   set(label_a, no_label);
   label_b = label_a;
   end = first + cell_classes < end ? first + cell_classes : end;
-  for_pairs_backwards(row, first, end, [&](auto a, auto b, int64_t at) __attribute__((always_inline)) {
+  for_pairs_backwards(row, first, end, [&](auto a, auto b, int64_t at) RAD_FAST_FORCED {
     set(j, static_cast<int32_t>(at));
     label_a = where_equal(a, top, j, label_a);
     label_b = where_equal(b, top, j, label_b);
@@ -129,7 +129,7 @@ RAD_FAST_INLINE Sum sum_exponentials(const T* row, int64_t first, int64_t end, t
       add_exponentials(x, top, some);
     }
     if (at < chain_end) {
-      for_pairs(row, at, chain_end, [&](auto a, auto b, int64_t) __attribute__((always_inline)) {
+      for_pairs(row, at, chain_end, [&](auto a, auto b, int64_t) RAD_FAST_FORCED {
         const decltype(a) pair[] = {a, b};
         add_exponentials(pair, top, some);
       });

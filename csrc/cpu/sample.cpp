@@ -19,7 +19,7 @@ RAD_FAST_INLINE Answers everywhere(const Equilibrium& at) {
 }
 
 void probabilities(const float* gain, const float* correctness, int64_t count, const Equilibrium& at, double* out) {
-  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int used) __attribute__((always_inline)) {
+  for_points(gain, correctness, count, [&](const float* g, const float* c, int64_t i, int used) RAD_FAST_FORCED {
     const Double q = probability(terms(g, c), everywhere(at));
     if (used == half_lanes) store(out + i, q);
     else __builtin_memcpy(out + i, &q, static_cast<unsigned>(used) * sizeof(double));
@@ -33,7 +33,7 @@ Mass mass(const float* gain, const float* correctness, int64_t count, const Equi
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t left = sift(gain, correctness, first, count, at.threshold, sifted);
     for_points(sifted.gain, sifted.correctness, left,
-               [&](const float* g, const float* c, int64_t, int) __attribute__((always_inline)) {
+               [&](const float* g, const float* c, int64_t, int) RAD_FAST_FORCED {
                  const Halves unit = halves(probability(terms(g, c), everywhere(at)));
                  high += unit.high;
                  low += unit.low;
@@ -50,7 +50,7 @@ int64_t units(const float* gain, const float* correctness, int64_t count, const 
   for (int64_t first = 0; first < count; first += sifted_points) {
     const int64_t left = sift(gain, correctness, first, count, at.threshold, sifted);
     for_points(sifted.gain, sifted.correctness, left,
-               [&](const float* g, const float* c, int64_t i, int) __attribute__((always_inline)) {
+               [&](const float* g, const float* c, int64_t i, int) RAD_FAST_FORCED {
                  const Halves unit = halves(probability(terms(g, c), everywhere(at)));
                  high += unit.high;
                  low += unit.low;

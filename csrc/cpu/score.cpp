@@ -4,29 +4,18 @@
 // fused route (appraise) writes 12 (gain, correctness, label) and keeps all else in buffers on the stack. The floor it is
 // held against is a streaming sum of the same array (stream_sum below): with C = 100 in float32 the reads are 97% of the
 // traffic; with C = 2 more is written than read. Arithmetic with AVX2 is 12 vector operations for the exponentials of a vector
-// and their sum (exponential.hpp) and, in long rows, little more than one for maximum, second largest and label.
-//
-// Three ways through a row, by its length and type alone, so that its result does not depend on its neighbours, the number
-// of threads or the chunk it came in:
-//   C <= lane_classes     `lanes` rows are transposed into columns; every lane follows its own row, no horizontal step
-//                         (short_rows.hpp).
-//   10 rows fit half L1   up to `lanes` rows one after another, with vectors along the row: first the maxima of all of them,
-//                         then the sums of all while they are in L1; what is left per row is reduced across lanes together
-//                         (long_rows.hpp, as the next).
-//   longer                a row in blocks that stay in L1, two passes over a block, sums rescaled when the maximum rises.
-// NaN is found by its sum: every element goes through the exponential, which keeps NaN (maxima lose it). +inf turns its own
-// difference inf - inf into NaN, a row of -inf likewise.
+// and their sum (exponential.hpp) and, in long rows, little more than one for maximum, second largest and label. rows.hpp has the
+// ways through a row.
 
 #include "score.hpp"
 
 #include "correctness.hpp"
 #include "dispatch.hpp"
 #include "exponential.hpp"
-#include "long_rows.hpp"
 #include "other.hpp"
+#include "rows.hpp"
 #include "short_rows.hpp"
 #include "simd.hpp"
-#include "tile.hpp"
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
@@ -34,75 +23,12 @@ namespace {
 
 constexpr int64_t appraise_rows = 512;  // at a time: what lies between the steps stays on the stack, 7 numbers a row
 
-// ------------------------------------------------------------------------------------------------------ rows to scores
-
-RAD_FAST_INLINE void store_some(float* to, Float v, int count) {
-  if (count == lanes)
-    store(to, v);
-  else
-    __builtin_memcpy(to, &v, static_cast<unsigned long>(count) * sizeof(float));
-}
-
-RAD_FAST_INLINE void finish(const Tile& tile, int count, int64_t row, bool with_given, const Scores& out, int64_t at,
-                            Invalid& invalid) {
-  const Float sum = load<Float>(tile.sum), lost = load<Float>(tile.lost);
-  // 1 / (sum + lost): one step of Newton's iteration on 1 / sum takes `lost` in.
-  const Float estimate = 1.0f / sum;
-  const Float inverse = multiply_add(estimate, multiply_add(-sum, estimate, broadcast(1.0f)) - lost * estimate, estimate);
-  // A rounding may bring exp to 1 + 2^-23 just below 0, but a margin is not negative. In this order NaN stays.
-  const Float second = minimum(broadcast(1.0f), exponential(load<Float>(tile.second)));
-  const Float margin = multiply_add(-second, inverse, inverse);
-  const Int wrong = sum != sum;
-  store_some(out.margin + at, margin, count);
-  store_some(out.confidence + at, inverse, count);
-  store_some(reinterpret_cast<float*>(out.label + at), (Float)(load<Int>(tile.label) | wrong), count);
-  if (with_given) store_some(out.given_probability + at, exponential(load<Float>(tile.given)) * inverse, count);
-  const unsigned valid = equal_lanes(sum, sum) | ~0u << count;
-  if (valid == ~0u) return;
-  for (int r = 0; r < count; ++r) {
-    if (valid >> r & 1) continue;
-    if (invalid.count++ == 0) invalid.first = row + r;
-  }
-}
-
-template <class T>
-void score_rows(const Logits& z, int64_t first, int64_t count, const int32_t* given, const Scores& out, Invalid& invalid) {
-  const T* data = static_cast<const T*>(z.data);
-  const int64_t stride = z.row_stride;
-  const int64_t last_row = stride > 0 ? z.rows - 1 : 0;  // the one highest in memory
-  const int64_t highest = last_row * stride + z.classes;  // elements from `data` to the end of the array
-  const int64_t padded = padded_classes<T>(z.classes);
-  const int64_t fitting = batch_bytes / (z.classes * int64_t{sizeof(T)});
-  const bool in_lanes = z.classes <= lane_classes;
-  const bool in_batches = !in_lanes && fitting >= batch_least;
-  const int64_t step = in_batches && fitting < lanes ? fitting : lanes;
-  Tile tile{};
-  for (int64_t at = 0; at < count; at += step) {
-    const int tile_rows = static_cast<int>(count - at < step ? count - at : step);
-    const int64_t row = first + at;
-    const T* rows = data + row * stride;
-    const int32_t* tile_given = given ? given + at : nullptr;
-    if (in_lanes) {
-      const int64_t top_of_tile = (stride > 0 ? row + lanes - 1 : row) * stride + padded;
-      score_short(rows, stride, static_cast<int>(z.classes), tile_rows == lanes && top_of_tile <= highest, tile_given,
-                  tile_rows, out.other != nullptr, tile);
-      if (out.other) store_some(reinterpret_cast<float*>(out.other + at), load<Float>(tile.other), tile_rows);
-    } else if (in_batches) {
-      score_batch(rows, stride, static_cast<int>(z.classes), tile_given, tile_rows, tile);
-    } else {
-      for (int r = 0; r < tile_rows; ++r)
-        score_long(rows + r * stride, z.classes, tile, r, tile_given ? tile_given + r : nullptr);
-    }
-    finish(tile, tile_rows, row, given != nullptr, out, at, invalid);
-  }
-}
-
 void score(const Logits& z, int64_t first, int64_t count, const int32_t* given, const Scores& out, Invalid& invalid) {
   switch (z.dtype) {
-    case DType::float64: return score_rows<double>(z, first, count, given, out, invalid);
-    case DType::float32: return score_rows<float>(z, first, count, given, out, invalid);
-    case DType::float16: return score_rows<float16>(z, first, count, given, out, invalid);
-    case DType::bfloat16: return score_rows<bfloat16>(z, first, count, given, out, invalid);
+    case DType::float64: return score_float64(z, first, count, given, out, invalid);
+    case DType::float32: return score_float32(z, first, count, given, out, invalid);
+    case DType::float16: return score_float16(z, first, count, given, out, invalid);
+    case DType::bfloat16: return score_bfloat16(z, first, count, given, out, invalid);
   }
 }
 

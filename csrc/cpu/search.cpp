@@ -91,7 +91,7 @@ int64_t narrow(const Units& points, int64_t count, const Cuts& cuts, const Units
   const Long bottom = cuts.bottom - Long{}, top = cuts.top - Long{};
   int64_t kept = 0;
   Long taken{}, reaction{}, high{}, low{};
-  const auto step = [&](Long g, Long a, Long d, Long w, Long here) __attribute__((always_inline)) {
+  const auto step = [&](Long g, Long a, Long d, Long w, Long here) RAD_FAST_FORCED {
     const Long second = -(g << 24);
     const Long inside = here & (d > top), reacting = inside & (g > ceiling);
     const Long saturated = inside & (g <= floor), full = reacting & (second > top), priced = reacting & (second <= bottom);

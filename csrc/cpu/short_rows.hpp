@@ -105,7 +105,7 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
   leaders.top2 = leaders.kept[0] = leaders.kept[1] = leaders.kept[2] = leaders.top1;
   set(leaders.first_column, 0);
   if (fixed) classes = fixed;
-  const auto take_in = [&](int c) __attribute__((always_inline)) {
+  const auto take_in = [&](int c) RAD_FAST_FORCED {
     for (int k = c; k < c + step && k < classes; k += group) transpose_group(rows + k, stride, classes - k, columns + k * lanes);
     for (int k = c; k < c + step && k < classes; k += 4) include_four(leaders, columns + k * lanes, k, classes - k);
   };

@@ -78,7 +78,7 @@ RAD_FAST_INLINE int64_t sift(const float* gain, const float* correctness, int64_
   const Float least = broadcast(static_cast<float>(bound));
   int64_t found = 0, i = first;
   if (count > first + sifted_points) count = first + sifted_points;
-  const auto step = [&](Float g, Float c, unsigned some) __attribute__((always_inline)) {
+  const auto step = [&](Float g, Float c, unsigned some) RAD_FAST_FORCED {
     const unsigned chosen = reaching((c * 2.0f - 1.0f) * g, least) & some;
     if (!chosen) return;  // where few come through it is nearly always so, where many do hardly ever: foreseen either way
     pack(out.gain + found, g, chosen);

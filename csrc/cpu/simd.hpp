@@ -17,9 +17,14 @@
 
 #include "../constants.hpp"
 
-#define RAD_FAST_INLINE static inline __attribute__((always_inline))
+#if defined(RAD_FAST_SANITIZED)
+#define RAD_FAST_FORCED  // whole rows in one function take compilers minutes under sanitizers
+#else
+#define RAD_FAST_FORCED __attribute__((always_inline))
+#endif
+#define RAD_FAST_INLINE static inline RAD_FAST_FORCED
 #define RAD_FAST_APART static __attribute__((noinline))
-#define RAD_FAST_MEMBER inline __attribute__((always_inline))
+#define RAD_FAST_MEMBER inline RAD_FAST_FORCED
 
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {

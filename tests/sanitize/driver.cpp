@@ -216,13 +216,15 @@ void appraise_as(DType dtype, std::int64_t rows, std::int64_t classes) {
   }
 }
 
+// Rows that lie `stride` apart, which may be negative, or 0.
 template <class T>
-void score_as(DType dtype, std::int64_t rows, std::int64_t classes) {
-  const std::vector<T> logits = some_logits<T>(rows * classes);
+void score_as(DType dtype, std::int64_t rows, std::int64_t classes, std::int64_t stride) {
+  const std::int64_t apart = std::abs(stride) * (rows - 1);
+  const std::vector<T> logits = some_logits<T>(apart + classes);
   std::vector<float> margin(static_cast<std::size_t>(rows)), confidence(margin), given_probability(margin);
   std::vector<std::int32_t> label(margin.size()), given(margin.size());
   for (std::int32_t& y : given) y = static_cast<std::int32_t>(whole(-1, classes));
-  const Logits z{logits.data(), dtype, rows, classes, classes};
+  const Logits z{logits.data() + (stride < 0 ? apart : 0), dtype, rows, classes, stride};
   for (const Level& candidate : levels()) {
     if (!candidate.supported) continue;
     set_level(candidate.name);
@@ -231,6 +233,12 @@ void score_as(DType dtype, std::int64_t rows, std::int64_t classes) {
                            Scores{margin.data(), confidence.data(), label.data(), given_probability.data(), nullptr}, invalid);
     for (const std::int32_t y : label) require(y >= -1 && y < classes, "a label is none");
   }
+}
+
+void add_up(std::int64_t count) {
+  const std::vector<float> values = some_logits<float>(count);
+  for (const Level& candidate : levels())
+    if (candidate.supported) candidate.score->stream_sum(values.data(), count);
 }
 
 }  // namespace
@@ -250,17 +258,21 @@ int main(int count, char** arguments) {
     for (const std::int64_t classes : {1, 2, 10, 16, 17, 300}) play_by_class(whole(classes, 60'000), classes, small, random);
   play_by_class(300'000, 10, usual, random);
   for (const std::int64_t classes : {1, 7}) arrive(whole(1, 5'000), classes);
-  for (const std::int64_t classes : {2, 3, 10, 31, 100, 113, 700, 5'000}) {
+  add_up(whole(1, 5'000));
+  for (const std::int64_t classes : {2, 3, 10, 31, 100, 113, 256, 700, 5'000}) {
     const std::int64_t rows = whole(1, 70);
-    score_as<float>(DType::float32, rows, classes);
-    score_as<double>(DType::float64, rows, classes);
-    score_as<std::uint16_t>(DType::float16, rows, classes);
-    score_as<std::uint16_t>(DType::bfloat16, rows, classes);
+    for (const std::int64_t stride : {classes, classes + 3, -classes, std::int64_t{0}}) {
+      score_as<float>(DType::float32, rows, classes, stride);
+      score_as<double>(DType::float64, rows, classes, stride);
+      score_as<std::uint16_t>(DType::float16, rows, classes, stride);
+      score_as<std::uint16_t>(DType::bfloat16, rows, classes, stride);
+    }
     appraise_as<float>(DType::float32, rows, classes);
     appraise_as<double>(DType::float64, rows, classes);
     appraise_as<std::uint16_t>(DType::float16, rows, classes);
     appraise_as<std::uint16_t>(DType::bfloat16, rows, classes);
   }
+  appraise_as<float>(DType::float32, 1'100, 10);  // more rows than are appraised in one go
   std::puts("clean");
   return 0;
 }
