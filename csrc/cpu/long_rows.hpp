@@ -1,4 +1,4 @@
-// The ways of score.cpp through rows too long for short_rows.hpp: vectors along the row. For translation units compiled per SIMD
+// The ways of rows.hpp through rows too long for short_rows.hpp: vectors along the row. For translation units compiled per SIMD
 // level.
 //
 // First pass: the row in cells of 8 vectors, of which every lane keeps the maximum alone; the two largest of these, and the cell of

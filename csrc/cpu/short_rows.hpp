@@ -1,4 +1,4 @@
-// The way of score.cpp through short rows: `lanes` of them are transposed into columns, and every lane follows its own row.
+// The way of rows.hpp through short rows: `lanes` of them are transposed into columns, and every lane follows its own row.
 // For translation units compiled per SIMD level.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What the ways of score.cpp through a row share. For translation units compiled per SIMD level.
+// What the ways of rows.hpp through a row share. For translation units compiled per SIMD level.
 #pragma once
 
 #include "simd.hpp"
