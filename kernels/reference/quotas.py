@@ -7,20 +7,21 @@ n_k points; what is left over goes to the others (water filling).
 First no class gets more than it has points with a positive effective gain: each of the others is expected to do more
 harm than good. Only where the budget is larger than all of these, the rest is shared out the same way, up to n_k.
 
-Quotas are multiples of a power of two and sum to the budget exactly: in float64 their sums are then exact as well.
+Quotas are multiples of a power of two and sum to the budget exactly: in float64 their sums are then exact as well. All
+that decides about them are integers, the same on every machine: ranks need not tell each other their quotas.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 QUOTA_BITS = 24
-SORTED_BITS = 256  # of room / wanted, more than differences between them need
+PART_BITS = 52  # of what is shared out, of what the weights come to, and of what is lacked in all
 LEAST_ALPHA, MOST_ALPHA = 0.05, 1000.0
+ALPHA_BITS = 24  # more of alpha than the weights need, fewer than its sums of logarithms are alike to everywhere
 
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -34,56 +35,79 @@ def quotas(weights: Float64s, points: Int64s, chosen: Int64s, budget: int, posit
     not asked.
     """
     bits = quota_bits(budget)
-    share, before = whole_numbers(weights), chosen.tolist()
-    total, after = sum(share), sum(before) + budget
-    lacking = [max(0, w * after - h * total) for w, h in zip(share, before, strict=True)]  # times the weights' sum
-    filled = [0] * len(share)
+    share = whole_numbers(weights)
+    lacking = lacked(share, chosen, budget)
+    filled, left = np.zeros(len(share), np.int64), budget << bits
     for most in (points,) if positive is None else (positive, points):
-        room = [n << bits for n in most.tolist()]
+        room = np.minimum(most, budget) << bits
         # Where those that lack have too few points, the rest goes by weight, and then to whoever has points left.
-        for wanted in (lacking, share, points.tolist()):
-            left = (budget << bits) - sum(filled)
-            if left == 0:
-                break
-            free = [all_of_it - held for all_of_it, held in zip(room, filled, strict=True)]
-            filled = [held + more for held, more in zip(filled, poured(wanted, free, left), strict=True)]
-    return np.array([math.ldexp(units, -bits) for units in filled])
+        for wanted in (lacking, share, points):
+            if left > 0:
+                filled += poured(wanted, room - filled, left)
+                left = (budget << bits) - int(filled.sum())
+    return np.ldexp(filled.astype(np.float64), -bits)
 
 
 def quota_bits(budget: int) -> int:
     """Quotas are multiples of 2**-this: as fine as float64 can add them exactly."""
-    return min(QUOTA_BITS, 52 - budget.bit_length())
+    return min(QUOTA_BITS, PART_BITS - budget.bit_length())
 
 
-def whole_numbers(weights: Float64s) -> list[int]:
-    """The weights times the power of two that leaves no fraction."""
-    ratios = [weight.as_integer_ratio() for weight in weights.tolist()]
-    scale = max(below for _, below in ratios)
-    return [above * (scale // below) for above, below in ratios]
+def whole_numbers(weights: Float64s) -> Int64s:
+    """The weights in units of so little that rounding up does not matter: 2**-52 of their sum, or less."""
+    _, exponent = np.frexp(weights.max())
+    bits = PART_BITS - int(exponent) - len(weights).bit_length()
+    return np.ceil(np.ldexp(weights, bits)).astype(np.int64)
 
 
-def poured(wanted: list[int], room: list[int], amount: int) -> list[int]:
+def lacked(share: Int64s, chosen: Int64s, budget: int) -> Int64s:
+    """max(0, w_k (h + b) - h_k), in units of 2**-52 of h + b, or less."""
+    after = int(chosen.sum()) + budget
+    bits = PART_BITS - after.bit_length()
+    due, _ = divided(after << bits, share, int(share.sum()))
+    return np.maximum(0, due - (chosen.astype(np.int64) << bits))
+
+
+def poured(wanted: Int64s, room: Int64s, amount: int) -> Int64s:
     """``amount`` units in proportion to ``wanted``, to none more than its ``room``; less only where all are full.
 
-    Each gets min(room, level * wanted). Classes fill up in the order of room / wanted; the level is that at which the
-    ones not yet full take just what is left. What whole units leave goes to the largest fractions, the first of equals.
+    Each gets min(room, level * wanted). The level is that at which the ones not full take just what is left: it rises
+    as long as some fill up. What whole units leave goes to the largest fractions, the first of equals.
     """
-    able = [k for k, w in enumerate(wanted) if w > 0 and room[k] > 0]
-    able.sort(key=lambda k: (room[k] << SORTED_BITS) // wanted[k])
-    given = [0] * len(wanted)
-    left, weight = amount, sum(wanted[k] for k in able)
-    for place, k in enumerate(able):
-        if left * wanted[k] < room[k] * weight:  # this one is not filled, nor are those after it
-            fractions = {}
-            for j in able[place:]:
-                given[j], fractions[j] = divmod(left * wanted[j], weight)
-            rest = left - sum(given[j] for j in fractions)
-            for j in sorted(fractions, key=lambda j: (-fractions[j], j))[:rest]:
-                given[j] += 1
+    given = np.zeros(len(room), np.int64)
+    able = np.flatnonzero((wanted > 0) & (room > 0))
+    while len(able):
+        due, fraction = divided(amount, wanted[able], int(wanted[able].sum()))
+        full = due >= room[able]
+        if not full.any():
+            given[able] = due + largest(fraction, amount - int(due.sum()))
             break
-        given[k] = room[k]
-        left, weight = left - room[k], weight - wanted[k]
+        given[able[full]] = room[able[full]]
+        amount -= int(room[able[full]].sum())
+        able = able[~full]
     return given
+
+
+def largest(numbers: Int64s, count: int) -> npt.NDArray[np.bool_]:
+    """Which of the numbers are the ``count`` largest, the first of equals."""
+    if count == 0:
+        return np.zeros(len(numbers), bool)
+    least = np.partition(numbers, len(numbers) - count)[len(numbers) - count]
+    chosen: npt.NDArray[np.bool_] = numbers > least
+    chosen[np.flatnonzero(numbers == least)[: count - int(chosen.sum())]] = True
+    return chosen
+
+
+def divided(factor: int, numbers: Int64s, divisor: int) -> tuple[Int64s, Int64s]:
+    """factor * numbers // divisor and what remains, for factors up to 2**52 and numbers up to their divisor, of 2**54.
+
+    The quotient in float64 is a few units off. What it leaves is a few times the divisor, and fits 64 bits though the
+    products do not: the bits above are lost in both.
+    """
+    near = np.floor(factor * numbers.astype(np.float64) / divisor).astype(np.int64)
+    remains = factor * numbers - near * divisor
+    more, remains = np.divmod(remains, divisor)
+    return near + more, remains
 
 
 def sample_weights(counts: npt.NDArray[Any]) -> Float64s:
@@ -100,21 +124,22 @@ def sample_weights(counts: npt.NDArray[Any]) -> Float64s:
 
 def likeliest_alpha(counts: npt.NDArray[Any]) -> float:
     """The alpha in [0.05, 1000] under which the counts are likeliest; the Dirichlet-multinomial has one maximum."""
-    from scipy.optimize import minimize_scalar  # here: importing it takes longer than all of rad_fast
+    from scipy.optimize import brentq  # here: importing it takes longer than all of rad_fast
 
-    found = minimize_scalar(
-        lambda logarithm: -log_likelihood(math.exp(logarithm), counts),
-        bounds=(math.log(LEAST_ALPHA), math.log(MOST_ALPHA)),
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
-    return math.exp(float(found.x))
+    alike = np.unique(counts, return_counts=True)  # most classes are as rare as many others
+    if slope(LEAST_ALPHA, *alike) <= 0.0:
+        return LEAST_ALPHA
+    if slope(MOST_ALPHA, *alike) >= 0.0:
+        return MOST_ALPHA
+    found = brentq(slope, LEAST_ALPHA, MOST_ALPHA, args=alike, xtol=1e-13, rtol=1e-13)
+    mantissa, exponent = np.frexp(found)
+    return float(np.ldexp(np.round(np.ldexp(mantissa, ALPHA_BITS)), exponent - ALPHA_BITS))
 
 
-def log_likelihood(alpha: float, counts: npt.NDArray[Any]) -> float:
-    """Of the counts under the Dirichlet-multinomial, but for what does not depend on alpha."""
-    from scipy.special import gammaln
+def slope(alpha: float, counts: npt.NDArray[Any], times: Int64s) -> float:
+    """How fast the counts, each of so many classes, grow likelier with alpha: the logarithm's derivative."""
+    from scipy.special import digamma
 
-    total, classes = float(counts.sum()), len(counts)
-    each = gammaln(counts + alpha).sum() - classes * gammaln(alpha)
-    return float(gammaln(classes * alpha) - gammaln(total + classes * alpha) + each)
+    classes, total = int(times.sum()), float((counts * times).sum())
+    each = (times * (digamma(counts + alpha) - digamma(alpha))).sum()
+    return float(each - classes * (digamma(total + classes * alpha) - digamma(classes * alpha)))

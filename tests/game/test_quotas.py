@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from scipy.special import gammaln
 
 from rad_fast.device.backends import Backend
 from rad_fast.game import solver
@@ -15,8 +18,8 @@ from rad_fast.kernels.reference.game import NOTHING, Equilibria, class_counts
 from rad_fast.kernels.reference.quotas import (
     LEAST_ALPHA,
     MOST_ALPHA,
+    divided,
     likeliest_alpha,
-    log_likelihood,
     quota_bits,
     quotas,
     sample_weights,
@@ -128,6 +131,32 @@ def test_a_class_that_was_chosen_often_waits() -> None:
     assert first.tolist() == [0, 1.6, 3.2, 3.2] or np.allclose(first, [0, 1.6, 3.2, 3.2], atol=1e-6)
 
 
+@given(
+    factor=st.integers(0, 2**52), divisor=st.integers(1, 2**54), parts=st.lists(st.floats(0, 1), min_size=1, max_size=5)
+)
+def test_products_larger_than_64_bits_are_divided_exactly(factor: int, divisor: int, parts: list[float]) -> None:
+    numbers = [min(divisor, int(part * divisor)) for part in parts]
+    quotients, remainders = divided(factor, np.array(numbers), divisor)
+    assert [*zip(quotients.tolist(), remainders.tolist(), strict=True)] == [
+        divmod(factor * n, divisor) for n in numbers
+    ]
+
+
+def test_quotas_of_many_classes_are_those_of_fractions() -> None:
+    rng = np.random.default_rng(3)
+    points = (2000 / np.arange(1, 3001)).astype(np.int64) + 1
+    weights = rng.random(3000) + 0.5
+    parts, amount = [Fraction(w) for w in weights.tolist()], 4000
+    level, before = Fraction(0), Fraction(-1)
+    while level != before:  # the level rises as long as classes fill up
+        full = [n <= level * w for n, w in zip(points.tolist(), parts, strict=True)]
+        left = amount - sum(n for n, ends in zip(points.tolist(), full, strict=True) if ends)
+        before, level = level, left / sum(w for w, ends in zip(parts, full, strict=True) if not ends)
+    wanted = [float(min(n, level * w)) for n, w in zip(points.tolist(), parts, strict=True)]
+    assert 100 < sum(full) < 2900
+    np.testing.assert_allclose(quotas(weights, points, np.zeros(3000, np.int64), amount), wanted, atol=2.0**-24)
+
+
 @pytest.mark.parametrize("budget", [1, 2**20, 2**30, 2**39])  # up to as many as there can be points
 def test_quotas_of_any_budget_add_up_exactly_in_float64(budget: int) -> None:
     rng = np.random.default_rng(budget)
@@ -136,6 +165,13 @@ def test_quotas_of_any_budget_add_up_exactly_in_float64(budget: int) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- the weights
+
+
+def log_likelihood(alpha: float, counts: np.ndarray) -> float:
+    """Of the counts under the Dirichlet-multinomial, but for what does not depend on alpha."""
+    total, classes = float(counts.sum()), len(counts)
+    each = gammaln(counts + alpha).sum() - classes * gammaln(alpha)
+    return float(gammaln(classes * alpha) - gammaln(total + classes * alpha) + each)
 
 
 def test_alpha_is_that_of_maximum_likelihood() -> None:
@@ -147,7 +183,7 @@ def test_alpha_is_that_of_maximum_likelihood() -> None:
         counts = rng.multinomial(int(rng.integers(1, 600)), rng.dirichlet(np.full(classes, 0.1 * 2 ** (number % 10))))
         alpha = likeliest_alpha(counts)
         best = max(log_likelihood(a, counts) for a in grid)
-        assert log_likelihood(alpha, counts) >= best - 1e-6, (alpha, counts.tolist())
+        assert log_likelihood(alpha, counts) >= best - 1e-9, (alpha, counts.tolist())
         inside += 1.001 * LEAST_ALPHA < alpha < 0.999 * MOST_ALPHA
     assert inside > 20
 
