@@ -360,6 +360,7 @@ class Selection:
         Raises
         ------
         OSError : if it cannot be written.
+        ValueError : if the name ends as that of another kind of file, such as .npy, .csv or .html.
 
         Examples
         --------
@@ -371,6 +372,7 @@ class Selection:
         >>> bool((rad_fast.Selection.load(file).indices == selection.indices).all())
         True
         """
+        inputs.archive_path(path)
         at, points = self.on_host()
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in HELD}
         archive.write(path, "Selection", SAVED, {**kept, "indices": at, "points": points})

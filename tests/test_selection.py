@@ -153,6 +153,13 @@ def test_a_torch_selection_is_loaded_as_numpy(logits, tmp_path):
     np.testing.assert_array_equal(back.indices, chosen.indices.numpy())
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet", ".json", ".html", ".png"])
+def test_a_name_that_promises_another_kind_of_file_is_refused(logits, tmp_path, suffix):
+    with pytest.raises(ValueError, match=r"path: expected a name such as selection\.npz, got .*; .*selection"):
+        rad_fast.Selector(5).fit(logits).save(tmp_path / f"picks{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_no_selection_is_not_loaded(tmp_path):
     np.save(tmp_path / "other.npy", np.arange(3))
     with pytest.raises(ValueError, match=r"other\.npy: expected a file that Selection\.save wrote"):

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import rad_fast
 
@@ -61,7 +61,7 @@ def reopen_streams() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="rad-fast",
         description="Robust active distillation: from the logits of a teacher, the points a student should learn.",
         allow_abbrev=False,
@@ -73,6 +73,14 @@ def parser() -> argparse.ArgumentParser:
         command.add_arguments(sub)
         sub.set_defaults(run=command.run, parser=sub)
     return top
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says in two lines what is wrong with a command, where argparse puts all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        every = "rad-fast COMMAND" if self.prog == "rad-fast" else self.prog
+        self.exit(2, f"{self.prog}: error: {message}\nusage: {every} ...; {every} --help lists the options\n")
 
 
 class Version(argparse.Action):

@@ -152,8 +152,10 @@ class ActiveDistiller:
         progress: bool = True,
         seed: int = 0,
     ) -> None:
+        if errors.is_estimator(student) and call is logits_of:
+            raise errors.no_student(student)
+        errors.check_teacher(teacher)
         for name, value, what in (
-            ("teacher", teacher, "on a batch"),
             ("train", train, "(student, dataset)"),
             ("features", features, "(student, batch)"),
             ("evaluate", evaluate, "(student)"),

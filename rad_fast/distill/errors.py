@@ -30,7 +30,7 @@ def answer_classes(shape: tuple[int, ...], expected: int, kept: str) -> TeacherE
 def answer_probabilities(rows: int, kept: str) -> TeacherError:
     return TeacherError(
         f"teacher: expected logits, got probabilities: all {rows} rows of a batch are in [0, 1] and sum to 1; return "
-        f"their logarithm, log(p). {kept}"
+        f"rad_fast.Probabilities(p), or their logarithm log(p). {kept}"
     )
 
 
@@ -138,3 +138,25 @@ def not_taken(name: str, error: Exception) -> ValueError:
         f"{name}: the student cannot be asked for its first input: {type(error).__name__}: {error}; give collate= or "
         "call= if the inputs need it"
     )
+
+
+def is_estimator(value: Any) -> bool:
+    """Whether a value is a classifier of scikit-learn, or of a library that does as it does, rather than a callable."""
+    return not callable(value) and hasattr(value, "fit") and hasattr(value, "predict")
+
+
+def no_student(value: Any) -> TypeError:
+    name = type(value).__name__
+    return TypeError(
+        f"student: expected a torch module or another callable of a batch, got {name}; wrap a classifier: "
+        f"SklearnStudent({name}(...))"
+    )
+
+
+def check_teacher(value: Any) -> None:
+    if value is None or callable(value):
+        return
+    hint = ""
+    if is_estimator(value):
+        hint = "; of a classifier give lambda batch: rad_fast.Probabilities(model.predict_proba(batch))"
+    raise TypeError(f"teacher: expected a callable on a batch, got {type(value).__name__}{hint}")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from rad_fast.inputs import choice, is_number, labels, seed  # the same checks and words as for select()
+from rad_fast.inputs.shown import are
 
 __all__ = ["choice", "is_number", "labels", "seed"]
 
@@ -211,7 +212,7 @@ def class_labels(value: torch.Tensor, rows: int, classes: int) -> torch.Tensor:
     if bool(wrong.any()):
         at = int(wrong.int().argmax())
         raise ValueError(
-            f"labels: expected classes from 0 to {classes - 1}, {int(wrong.sum())} are not, the first: "
+            f"labels: expected classes from 0 to {classes - 1}, {are(int(wrong.sum()))} not, the first: "
             f"{int(value[at])} in row {at} of the batch; leave such rows out of the loader"
         )
     return value.long()
@@ -239,7 +240,8 @@ def is_vector(value: Any) -> bool:
 def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
     if are_probabilities(values):
         raise ValueError(
-            f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give their logarithm"
+            f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give "
+            "rad_fast.Probabilities(p), or their logarithm log(p)"
         )
     bad = invalid(values)
     if bad.any():
@@ -277,7 +279,7 @@ def soft_or_hard(name: str, value: Any, rows: int, classes: int | None) -> torch
     if bool(wrong.any()):
         first = int(wrong.int().argmax())
         raise ValueError(
-            f"{name}: expected rows of probabilities that sum to 1; {int(wrong.sum())} are not, the first is row "
+            f"{name}: expected rows of probabilities that sum to 1; {are(int(wrong.sum()))} not, the first is row "
             f"{first}; give logits through soft_targets(logits)"
         )
     return tensor
@@ -293,7 +295,7 @@ def row_weights(name: str, value: Any, rows: int) -> torch.Tensor:
     if bool(wrong.any()):
         first = int(wrong.int().argmax())
         raise ValueError(
-            f"{name}: expected finite weights of at least 0, {int(wrong.sum())} are not, the first: {tensor[first]} "
+            f"{name}: expected finite weights of at least 0, {are(int(wrong.sum()))} not, the first: {tensor[first]} "
             f"at {first}"
         )
     return tensor

@@ -40,7 +40,10 @@ def budget_alone(given: Any) -> None:
     """What can be said of a budget before the number of points is known."""
     value = percentage(given)
     if not is_number(value):
-        raise TypeError(f"{BUDGET}; got {given!r}")
+        hint = (
+            f"; write it without quotes: {value.strip()}" if isinstance(value, str) and value.strip().isdigit() else ""
+        )
+        raise TypeError(f"{BUDGET}; got {given!r}{hint}")
     if isinstance(value, numbers.Integral):
         if int(value) < 1:
             raise ValueError(f"{BUDGET}; got {value}")
@@ -106,7 +109,8 @@ def seed(value: Any, random_state: Any = None) -> int:
     if random_state is not None:
         if not is_number(value) or value != 0:
             raise ValueError(
-                f"seed and random_state: two names for the same setting: expected one of them, got both: {value!r}"
+                f"seed and random_state: expected one of them, as they are the same setting; got {value!r} and "
+                f"{random_state!r}"
             )
         name, value = "random_state", random_state
     if not is_number(value) or not isinstance(value, numbers.Integral):
@@ -158,6 +162,23 @@ def folder(name: str, value: Any) -> Path | None:
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise TypeError(f"{name}: expected None or the path of a folder, got {value!r}")
     return Path(os.fspath(value))
+
+
+INSTEAD = {  # of Selection.save, by the suffix of what was wanted
+    ".npy": "numpy.save(path, selection.indices) stores the indices",
+    ".csv": "selection.table().to_csv(path) stores the selected points, with pandas",
+    ".parquet": "selection.table().to_parquet(path) stores the selected points, with pandas",
+    ".json": "json.dump(selection.report(), file) stores the numbers",
+    ".html": "selection.save_report(path) writes the page",
+    ".png": "selection.plot().savefig(path) stores the figures",
+}
+
+
+def archive_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that would say something else of the file than what it is."""
+    suffix = Path(path).suffix.lower()
+    if suffix in INSTEAD:
+        raise ValueError(f"path: expected a name such as selection.npz, got {str(path)!r}; {INSTEAD[suffix]}")
 
 
 FEW_LABELLED = 30  # labelled points below which a certificate says hardly anything

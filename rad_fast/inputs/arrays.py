@@ -102,15 +102,27 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
         with contextlib.suppress(BufferError, RuntimeError, TypeError, ValueError):
             value = np.from_dlpack(value)
     if isinstance(value, (str, bytes, dict, set)) or value is None:
-        raise TypeError(f"{name}: expected an array, got {type(value).__name__}")
+        raise TypeError(f"{name}: expected an array, got {type(value).__name__}{holder(value)}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: expected an array, got {type(value).__name__} ({error})") from error
+        raise TypeError(
+            f"{name}: expected an array, got {type(value).__name__}{holder(value) or f' ({error})'}"
+        ) from error
     dtype = dtype_name(array.dtype)
     if dtype == "bfloat16":  # of the package ml_dtypes
         array = array.view(np.uint16)
     return array, dtype, back
+
+
+def holder(value: Any) -> str:
+    """Of an object that holds logits, such as what a model of transformers or its Trainer returns: where they are."""
+    for place in ("logits", "predictions"):
+        if hasattr(value, place):
+            return f"; give its .{place}"
+    if isinstance(value, (str, bytes)):
+        return "; for files use rad_fast.readers.open_shards or `rad-fast select`"
+    return ""
 
 
 def library_of(value: Any) -> Callable[[Array], Any]:
@@ -133,7 +145,7 @@ def in_library(library: str, array: Array) -> Any:
 @functools.lru_cache(maxsize=64)
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """Kept: NumPy puts the name together at every look."""
-    return dtype.name
+    return "text" if dtype.kind in "US" else dtype.name
 
 
 NO_CUDA = "all arrays of a call must be on one device; .cpu() or .get() copies one to host memory"
@@ -162,7 +174,7 @@ def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], A
 
 def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) -> None:
     if dtype not in FLOATS:
-        raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}; logits are real numbers: convert them to float32")
+        raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}; {no_floats(name, dtype, shape)}")
     if len(shape) != 2:
         raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {shape}")
     rows, classes = shape
@@ -177,6 +189,16 @@ def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) 
         raise ValueError(f"{name}: expected fewer than 2**31 classes and 2**40 rows, got shape {shape}")
 
 
+def no_floats(name: str, dtype: str, shape: tuple[int, ...]) -> str:
+    """What to do with an array of other numbers, or of text, given as logits."""
+    if len(shape) != 1:
+        return "logits are real numbers: convert them to float32"
+    if "student" in name:
+        return "expected the student's logits, a row for each point"
+    names = "; give names as their places in the list of classes" if dtype == "text" else ""
+    return f"for a teacher that only names a class use rad_fast.TeacherLabels(labels, n_classes=...){names}"
+
+
 def of_objects(name: str, value: Any) -> TypeError:
     """The error for what is no array of numbers, with what makes one of it."""
     kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
@@ -184,6 +206,10 @@ def of_objects(name: str, value: Any) -> TypeError:
         hint = "for files use rad_fast.readers.open_shards or `rad-fast select`"
     elif isinstance(value, Iterator):
         hint = "for batches that come one after the other use Selector.partial_fit"
+    elif holder(value):
+        hint = holder(value).removeprefix("; ")
+    elif hasattr(value, "predict_proba"):
+        hint = "give what it predicts: rad_fast.Probabilities(model.predict_proba(inputs))"
     elif hasattr(value, "column_names") or hasattr(value, "select_columns"):
         hint = "give one of its columns, for a Hugging Face dataset as dataset.with_format('numpy')['logits'][:]"
     else:

@@ -15,6 +15,7 @@ from rad_fast.kernels.reference.score import Gain
 from .arguments import is_number
 from .arrays import FLOATS, Matrix, host_array
 from .points import exclude_mask, refuse_elements
+from .shown import are
 from .teachers import TeacherLabels
 
 GAIN = 'gain: expected "auto", "label", "margin" or numbers in [0, 1], one per point'
@@ -103,7 +104,7 @@ def quotas(value: Any) -> Weights:
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     if wrong.any():
         raise ValueError(
-            f"quotas: expected finite weights of at least 0, {int(wrong.sum())} are not, the first: "
+            f"quotas: expected finite weights of at least 0, {are(int(wrong.sum()))} not, the first: "
             f"{weights[wrong.argmax()]}"
         )
     if not weights.any():

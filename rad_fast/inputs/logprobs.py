@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import is_number
+
 ROW = (
     "rows: expected for each point a dict of tokens to log-probabilities, or a response of vLLM or OpenAI with "
     "log-probabilities"
@@ -34,9 +36,17 @@ def top_k(rows: Iterable[Any], n_classes: int | None, vocabulary: Any) -> TopK:
     """
     known = None if vocabulary is None else classes_of(vocabulary)
     if known is None and n_classes is None:
-        raise ValueError("n_classes: expected the size of the teacher's vocabulary, as the tokens' ids are the classes")
+        raise ValueError(
+            "n_classes: expected the size of the teacher's vocabulary, as token ids are the classes; or give "
+            "vocabulary=, the class of each token"
+        )
+    if isinstance(rows, (Mapping, str)):
+        raise TypeError(f"rows: expected a list with one element per point, got a {type(rows).__name__}; give [row]")
+    rows = list(rows)
     classes = n_classes if n_classes is not None else max((known or {}).values(), default=-1) + 1
     found = [by_class(pairs_of(row, at), known, at) for at, row in enumerate(rows)]
+    if rows and known and not any(found):
+        raise ValueError(none_known(rows, known))
     most = max([2, *(len(row) for row in found)])
     if classes < most:
         raise ValueError(f"n_classes: expected at least the {most} classes that a row has, got {classes}")
@@ -66,9 +76,17 @@ def by_class(pairs: Iterable[tuple[Any, float]], known: dict[str, int] | None, a
     """Log-probabilities by class; those of one class are added up as probabilities."""
     found: dict[int, float] = {}
     for token, value in pairs:
+        if not is_number(value):
+            raise ValueError(
+                f"{ROW}; row {at} has a {type(value).__name__} for {str(token)!r}; for a point without an answer give "
+                "None or {}"
+            )
         number = float(value)
         if math.isnan(number) or number > 1e-3:
-            raise ValueError(f"rows: expected log-probabilities, at most 0; row {at} has {number:g} for {token!r}")
+            raise ValueError(
+                f"rows: expected log-probabilities, at most 0; row {at} has {number:g} for {str(token)!r}; of "
+                "probabilities give the logarithm"
+            )
         if known is None:
             place = class_of_id(token, at)
         elif (place := known.get(str(token).strip(), -1)) < 0:
@@ -98,28 +116,54 @@ def padded(places: list[int], most: int) -> list[int]:
 
 
 def pairs_of(row: Any, at: int) -> Iterable[tuple[Any, float]]:
-    """Tokens and their log-probabilities in any of the forms that servers give them in."""
-    if isinstance(row, Mapping) and not isinstance(row.get("choices"), list):
-        return [named(token, value) for token, value in row.items()]
+    """Tokens and their log-probabilities in any of the forms that servers give them in, or a part of these.
+
+    None is no answer, as {} is.
+    """
+    if row is None:
+        return []
+    if isinstance(row, str):
+        raise ValueError(f"{ROW}; row {at} is text; read it first: json.loads(row)")
     for outer in ("outputs", "choices"):  # vLLM's RequestOutput; OpenAI's response: the first answer
-        inner = field(row, outer)
-        if inner:
-            return pairs_of_answer(inner[0], at)
-    return pairs_of_answer(row, at)
+        if is_list(inner := field(row, outer)):
+            return pairs_of(inner[0], at)
+    if is_list(row):  # of tokens; or of the likeliest in place of one
+        first = row[0]
+        if field(first, "logprob") is not None and field(first, "top_logprobs") is None:
+            return [(field(each, "token"), field(each, "logprob")) for each in row]
+        return pairs_of(first, at)
+    if "logprobs" in row if isinstance(row, Mapping) else hasattr(row, "logprobs"):  # an answer
+        return parts_of(field(row, "logprobs"), row, at)
+    if any(is_list(field(row, name)) for name in ("content", "top_logprobs")):
+        return parts_of(row, row, at)
+    if not isinstance(row, Mapping) or field(row, "top_logprobs") == []:
+        raise ValueError(f"{ROW}; row {at} is a {type(row).__name__} without; {ASK}")
+    return [named(token, value) for token, value in row.items()]
 
 
-def pairs_of_answer(answer: Any, at: int) -> Iterable[tuple[Any, float]]:
-    said = field(answer, "logprobs")
-    if said is None:
-        raise ValueError(f"{ROW}; row {at} is a {type(answer).__name__} without; {ASK}")
-    content = field(said, "content")  # OpenAI, chat
-    if content:
-        return [(field(each, "token"), field(each, "logprob")) for each in field(content[0], "top_logprobs")]
-    completion = field(said, "top_logprobs")  # OpenAI, completions: a dict for each token
-    first = completion[0] if completion else said[0] if isinstance(said, Sequence) and len(said) else None
-    if not isinstance(first, Mapping):
-        raise ValueError(f"{ROW}; row {at} has none; {ASK}")
-    return [named(token, value) for token, value in first.items()]
+def parts_of(said: Any, answer: Any, at: int) -> Iterable[tuple[Any, float]]:
+    """Of the log-probabilities of an answer those of its first token."""
+    for part in (field(said, "content"), field(said, "top_logprobs"), said):  # OpenAI: chat, completions; vLLM
+        if is_list(part):
+            return pairs_of(part, at)
+    if is_number(said) and isinstance(answer, Mapping):  # a dict of tokens, of which one is called so
+        return [named(token, value) for token, value in answer.items()]
+    none = f"is a {type(answer).__name__} without" if said is None else "has none"
+    raise ValueError(f"{ROW}; row {at} {none}; {ASK}")
+
+
+def is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+
+
+def none_known(rows: list[Any], known: dict[str, int]) -> str:
+    """What to say where no answer has a token of the vocabulary."""
+    tokens = [str(token) for at, row in enumerate(rows[:100]) for token, _ in pairs_of(row, at)]
+    asked = ", ".join(map(repr, list(known)[:5]))
+    seen = ", ".join(map(repr, list(dict.fromkeys(tokens))[:5])) or "none"
+    return (
+        f"vocabulary: expected tokens that occur in the answers; it has {asked}, the answers have {seen}; case matters"
+    )
 
 
 def named(token: Any, value: Any) -> tuple[Any, float]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .arguments import is_number
 from .arrays import FLOATS, Array, Matrix, host_array
+from .shown import are
 
 
 class UnreliableTeacherWarning(UserWarning):
@@ -58,15 +59,17 @@ def check_correctness(dtype: str, shape: tuple[int, ...], points: int) -> None:
 def refuse_numbers(name: str, wrong: int, first: int) -> None:
     """For numbers on a device, of which only the count and the place of the first are known."""
     if wrong:
-        raise ValueError(f"{name}: expected numbers in [0, 1], {wrong} are not, the first at index {first}")
+        raise ValueError(f"{name}: expected numbers in [0, 1], {are(wrong)} not, the first at index {first}")
 
 
-def refuse_elements(name: str, expected: str, array: Array, dtype: str, wrong: npt.NDArray[np.bool_]) -> None:
+def refuse_elements(
+    name: str, expected: str, array: Array, dtype: str, wrong: npt.NDArray[np.bool_], hint: str = ""
+) -> None:
     count = int(wrong.sum())
     if count:
         first = int(wrong.argmax())
         got = "" if dtype == "bfloat16" else f": {array[first]!s} at index {first}"
-        raise ValueError(f"{name}: expected {expected}, {count} are not, the first{got or f' at index {first}'}")
+        raise ValueError(f"{name}: expected {expected}, {are(count)} not, the first{got or f' at index {first}'}{hint}")
 
 
 def exclude_mask(value: Any, points: int, name: str = "exclude") -> npt.NDArray[np.bool_] | None:
@@ -131,11 +134,25 @@ def labels(name: str, value: Any, rows: int, classes: int) -> npt.NDArray[np.int
     """Checked class labels, one per row."""
     array, dtype, _ = host_array(name, value)
     if array.dtype.kind not in "iu" or dtype == "bfloat16":
-        raise TypeError(f"{name}: expected integers, the index of each row's class, got dtype {dtype}")
+        raise TypeError(f"{name}: expected integers, the index of each row's class, {no_classes(array, dtype)}")
     if array.shape != (rows,):
         raise ValueError(f"{name}: expected one label per row, shape ({rows},), got shape {array.shape}")
-    refuse_elements(name, f"labels from 0 to {classes - 1}", array, dtype, (array < 0) | (array >= classes))
+    wrong = (array < 0) | (array >= classes)
+    from_one = bool(wrong.any() and array.min() == 1 and array.max() == classes)
+    hint = "; classes are counted from 0: give labels - 1" if from_one else ""
+    refuse_elements(name, f"labels from 0 to {classes - 1}", array, dtype, wrong, hint)
     return array.astype(np.int64)
+
+
+def no_classes(array: Array, dtype: str) -> str:
+    """What came in place of classes, and what makes classes of it."""
+    if dtype == "text":
+        return "got text; give the place of each name in the list of classes: [names.index(label) for label in labels]"
+    if array.ndim == 2:
+        return f"got dtype {dtype} and shape {array.shape}; of one-hot rows, give labels.argmax(axis=1)"
+    if array.dtype.kind == "f" and dtype != "bfloat16":
+        return f"got dtype {dtype}; give labels.astype(int)"
+    return f"got dtype {dtype}"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ from typing import Any
 CELL = "padding:2px 16px 2px 0;border:0;text-align:left"
 
 
+def are(count: int) -> str:
+    """A count and its verb: "1 is", "2 are"."""
+    return f"{count} {'is' if count == 1 else 'are'}"
+
+
 def call(name: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """As it would be written: the settings that are not the defaults."""
     said = [f"{key}={value!r}" for key, value in settings.items() if repr(value) != repr(defaults.get(key, ...))]

@@ -197,6 +197,11 @@ class Probabilities:
 
     def _take(self, name: str, p: Any, first: int) -> None:
         array, dtype, self.wrap = host_array(name, p)
+        if array.ndim == 1 or array.shape[1:] == (1,):
+            raise ValueError(
+                f"{name}: expected a column for each class, got shape {array.shape}; if p is the probability of the "
+                "second of two classes, give numpy.column_stack([1 - p, p])"
+            )
         check_logits(name, dtype, array.shape, empty=True)
         if dtype == "bfloat16":
             array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -208,9 +213,9 @@ class Probabilities:
         if wrong.any():
             at = int(wrong.argmax())
             raise ValueError(
-                f"{name}: expected rows of probabilities, in [0, 1] and summing to 1; {int(wrong.sum())} are not, "
-                f"the first is row {first + at}, from {array[at].min():.6g} to {array[at].max():.6g} with the sum "
-                f"{sums[at]:.6g}"
+                f"{name}: expected rows of probabilities, in [0, 1] and summing to 1; "
+                f"{shown.are(int(wrong.sum()))} not, the first is row {first + at}, from {array[at].min():.6g} to "
+                f"{array[at].max():.6g} with the sum {sums[at]:.6g}"
             )
         self.p = array
 
@@ -268,23 +273,24 @@ class TeacherLabels:
         array, dtype, self.wrap = host_array("labels", labels)
         if array.dtype.kind not in "iu" or dtype == "bfloat16" or array.ndim != 1:
             raise TypeError(
-                f"labels: expected (N,) integers, a class each or -1 for no answer, got dtype {dtype} and shape "
-                f"{array.shape}"
+                f"labels: expected (N,) integers, a class each or -1 for no answer, {no_answers(array, dtype)}"
             )
         wrong = (array < -1) | (array >= self.n_classes)
         if wrong.any():
             at = int(wrong.argmax())
             raise ValueError(
-                f"labels: expected classes from 0 to {self.n_classes - 1}, or -1 for no answer; {int(wrong.sum())} are "
-                f"others, the first: {array[at]} at index {at}"
+                f"labels: expected classes from 0 to {self.n_classes - 1}, or -1 for no answer; "
+                f"{shown.are(int(wrong.sum()))} not, the first: {array[at]} at index {at}"
             )
         self.labels = array.astype(np.int32)
         self.confidence: Array | None = None
         if confidence is not None:
             said, dtype, _ = host_array("confidence", confidence)
             if dtype not in FLOATS or said.shape != array.shape:
+                percent = "; 90% is written as 0.9" if said.dtype.kind in "iu" else ""
                 raise TypeError(
-                    f"confidence: expected floats of shape {array.shape}, got dtype {dtype} and shape {said.shape}"
+                    f"confidence: expected floats in [0, 1] of shape {array.shape}, got dtype {dtype} and shape "
+                    f"{said.shape}{percent}"
                 )
             if dtype == "bfloat16":
                 said = (said.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -292,8 +298,8 @@ class TeacherLabels:
             if wrong.any():
                 at = int(wrong.argmax())
                 raise ValueError(
-                    f"confidence: expected numbers in [0, 1], or NaN where none was said; {int(wrong.sum())} are "
-                    f"others, the first: {said[at]} at index {at}"
+                    f"confidence: expected numbers in [0, 1], or NaN where none was said; "
+                    f"{shown.are(int(wrong.sum()))} not, the first: {said[at]} at index {at}"
                 )
             self.confidence = said.astype(np.float64)
 
@@ -321,6 +327,16 @@ class TeacherLabels:
         if self.confidence is None:
             return np.ones(len(self.labels))
         return np.where(np.isnan(self.confidence), 1.0 / self.n_classes, self.confidence)
+
+
+def no_answers(array: Array, dtype: str) -> str:
+    """What came in place of the classes that a teacher answers, and what makes classes of it."""
+    if dtype == "text":
+        return (
+            "got text; give the place of each name in the list of classes: "
+            "[names.index(answer) if answer in names else -1 for answer in answers]"
+        )
+    return f"got dtype {dtype} and shape {array.shape}"
 
 
 def given_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:

@@ -181,8 +181,8 @@ def test_a_value_that_is_missing_is_said_with_its_row(here, capsys):
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     for name, words in (
         ("exclude", "x.parquet: expected a value in every row of 'n', row 7 has none"),
-        ("labels", "1 are not, the first: -1 at index 7"),
-        ("correctness", "1 are not, the first: nan at index 7"),
+        ("labels", "1 is not, the first: -1 at index 7"),
+        ("correctness", "1 is not, the first: nan at index 7"),
     ):
         values = OF_ROWS[name].tolist()
         values[7] = None

@@ -191,7 +191,7 @@ def test_as_probabilities_they_serve():
     ("p", "words"),
     [
         (LOGITS, "600 are not, the first is row 0"),
-        (np.array([[0.5, 0.5], [0.5, 0.6]]), "1 are not, the first is row 1, from 0.5 to 0.6 with the sum 1.1"),
+        (np.array([[0.5, 0.5], [0.5, 0.6]]), "1 is not, the first is row 1, from 0.5 to 0.6 with the sum 1.1"),
     ],
 )
 def test_what_is_given_as_probabilities_is_checked(p, words):

@@ -111,7 +111,7 @@ def test_given_correctness_of_what_was_excluded_is_checked_when_it_no_longer_is(
     np.testing.assert_array_equal(np.load("o.npy"), expected)
     capsys.readouterr()
     assert run("--correctness", "c.npy") == 1
-    assert "1 are not, the first: nan at index 11" in capsys.readouterr().err
+    assert "1 is not, the first: nan at index 11" in capsys.readouterr().err
 
 
 def test_results_do_not_land_among_the_scores(here, capsys):

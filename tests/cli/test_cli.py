@@ -323,6 +323,9 @@ def test_bad_arguments(data, capsys, monkeypatch, arguments, part):
         ["select", "logits.npy", "--budget", "5", "--out", "picked.txt"],
         ["select", "logits.npy", "--budget", "5", "--backend", "abacus"],
         ["select", "logits.npy", "--budg", "5"],
+        ["select", "logits.npy", "--budget", "5", "--quotas", "balanced"],
+        ["select", "logits.npy", "--budget", "5", "--teacher-labels"],
+        ["select", "*.npy", "--budget", "5"],
         [
             *("select", "logits.npy", "--budget", "5", "--correctness", "0.9"),
             *("--labelled-logits", "held_logits.npy", "--labels", "held_labels.npy"),
@@ -335,7 +338,37 @@ def test_bad_usage_exits_with_2(data, capsys, monkeypatch, arguments):
     with pytest.raises(SystemExit) as stopped:
         cli.main(arguments)
     assert stopped.value.code == 2
-    assert "usage: rad-fast" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2, "what is wrong, and where the options are"
+    assert said[1].startswith("usage: rad-fast")
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_else(data, capsys, monkeypatch):
+    monkeypatch.chdir(data)
+    assert cli.main(["select", "nowhere/", "--budget", "5"]) == 1
+    assert capsys.readouterr().err == "rad-fast: nowhere: No such file or directory\n"
+
+
+def test_labels_alone_are_refused_in_words_of_the_command_line(data, capsys, monkeypatch):
+    monkeypatch.chdir(data)
+    command = ["select", "held_labels.npy", "--teacher-labels", "--classes", "10", "--budget", "5"]
+    assert cli.main([*command, "--out", "picks.npy"]) == 1
+    assert "expected --teacher-confidence, or --student, or numbers as --gain" in capsys.readouterr().err
+
+
+def test_columns_of_one_table_are_teacher_and_student(data, tmp_path, capsys):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    teacher, student = np.load(data / "logits.npy"), np.load(data / "student.npy")
+    folder = tmp_path / "table"
+    folder.mkdir()
+    skipped = np.arange(len(teacher)) % 2 == 0
+    columns = {"teacher": list(teacher), "student": list(student), "skipped": skipped}
+    parquet.write_table(pa.table(columns), folder / "part-0.parquet")
+    out = tmp_path / "picks.npy"
+    command = ["select", str(folder), "--column", "teacher", "--student-column", "student", "--budget", "9"]
+    assert cli.main([*command, "--exclude", f"{folder}/:skipped", "--out", str(out)]) == 0, capsys.readouterr().err
+    wanted = rad_fast.select(teacher, 9, student_logits=student, exclude=skipped)
+    np.testing.assert_array_equal(np.load(out), wanted)
 
 
 def test_exit_statuses_of_the_process(data):

@@ -256,7 +256,7 @@ def test_agreement_of_neighbours_serves_there_too(with_student: bool) -> None:
         np.testing.assert_allclose(host(got.correctness), wanted.correctness, atol=2e-4, rtol=0)
         assert len(np.intersect1d(host(got.indices), wanted.indices)) >= BUDGET - 4
     wrong = np.where(np.arange(N) == 7, 2, share).astype(np.float32)
-    with pytest.raises(ValueError, match=r"agreement: expected numbers in \[0, 1\], 1 are not, the first at index 7"):
+    with pytest.raises(ValueError, match=r"agreement: expected numbers in \[0, 1\], 1 is not, the first at index 7"):
         rad_fast.select(there(TEACHER), BUDGET, correctness=learned, agreement=there(wrong), **on_device)
     with pytest.raises(ValueError, match="agreement: expected the share of each point's neighbours"):
         rad_fast.select(there(TEACHER), BUDGET, correctness=learned, **on_device)

@@ -118,6 +118,14 @@ def test_what_is_no_classifier_is_refused(wrong: Any) -> None:
         SklearnStudent(wrong)
 
 
+def test_a_classifier_in_place_of_student_or_teacher_is_told_how_to_be_one() -> None:
+    given = {"labelled": (X[:40], Y[:40]), "pool": X[100:], "budget": 10}
+    with pytest.raises(TypeError, match=r"student: .* got LogisticRegression; wrap .* SklearnStudent\(Logistic"):
+        ActiveDistiller(LogisticRegression(), lambda batch: batch, **given)
+    with pytest.raises(TypeError, match=r"teacher: .* got LogisticRegression; .*\(model\.predict_proba\(batch\)\)"):
+        ActiveDistiller(SklearnStudent(LogisticRegression()), LogisticRegression(), **given)
+
+
 def test_lightgbm_is_such_an_estimator() -> None:
     lightgbm = pytest.importorskip("lightgbm")
     estimator = lightgbm.LGBMClassifier(n_estimators=20, min_child_samples=5, verbose=-1, n_jobs=1)

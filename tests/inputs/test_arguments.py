@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +16,13 @@ from rad_fast.device import backends
 N, C = 50, 4
 LOGITS = np.random.default_rng(0).normal(0, 5, size=(N, C)).astype(np.float32)
 LABELS = LOGITS.argmax(axis=1)
+
+
+class Predicted(NamedTuple):
+    """What Trainer.predict of transformers returns."""
+
+    predictions: Any
+    label_ids: Any
 
 
 def poisoned(row: int, column: int, value: float) -> np.ndarray:
@@ -84,6 +93,19 @@ WRONG = [
     ("negative index", {"exclude": [-1]}, ValueError, ["exclude", "-1 at index 0"]),
     ("exclude of floats", {"exclude": np.ones(3)}, TypeError, ["exclude", "float64"]),
     ("all excluded", {"exclude": np.arange(50)}, ValueError, ["no row is left"]),
+    ("a number of points as text", {"budget": "5"}, TypeError, ["budget", "'5'; write it without quotes: 5"]),
+    ("labels for logits", {"logits": LABELS}, TypeError, ["logits", "int64", "rad_fast.TeacherLabels(labels"]),
+    (
+        "names for logits",
+        {"logits": ["a", "b"]},
+        TypeError,
+        ["logits", "got text", "TeacherLabels", "places in the list"],
+    ),
+    ("labels of a student", {"student_logits": LABELS}, TypeError, ["student_logits", "a row for each point"]),
+    ("a model", {"logits": SimpleNamespace(predict_proba=None)}, TypeError, ["logits", "Probabilities(model.predict"]),
+    ("what a model returns", {"logits": SimpleNamespace(logits=LOGITS)}, TypeError, ["logits", "give its .logits"]),
+    ("a Trainer's prediction", {"logits": Predicted(LOGITS, LABELS)}, TypeError, ["logits", "give its .predictions"]),
+    ("a path", {"logits": "logits.npy"}, TypeError, ["logits", "str", "open_shards"]),
     ("seed negative", {"seed": -1}, ValueError, ["seed", "-1"]),
     ("seed a float", {"seed": 1.0}, TypeError, ["seed", "1.0"]),
     ("invalid unknown", {"invalid": "drop"}, ValueError, ["invalid", "'raise'", "'exclude'", "'drop'"]),
@@ -120,8 +142,10 @@ def test_threads_must_be_a_number(monkeypatch):
 # (arguments of Calibrator.fit, exception, what the text must hold)
 WRONG_FIT = [
     ((LOGITS, LABELS[:-1]), ValueError, ["labels", "(50,)", "(49,)"]),
-    ((LOGITS, LABELS.astype(float)), TypeError, ["labels", "integers", "float64"]),
-    ((LOGITS, LABELS + 1), ValueError, ["labels", "0 to 3"]),
+    ((LOGITS, LABELS.astype(float)), TypeError, ["labels", "integers", "float64; give labels.astype(int)"]),
+    ((LOGITS, np.eye(4)[LABELS]), TypeError, ["labels", "shape (50, 4)", "labels.argmax(axis=1)"]),
+    ((LOGITS, LABELS.astype(str)), TypeError, ["labels", "got text", "[names.index(label) for label in labels]"]),
+    ((LOGITS, LABELS + 1), ValueError, ["labels", "0 to 3", "classes are counted from 0: give labels - 1"]),
     ((LOGITS, LABELS - 1), ValueError, ["labels", "0 to 3", "-1"]),
     ((LOGITS[:0], LABELS[:0]), ValueError, ["teacher_logits", "at least one row"]),
     ((poisoned(2, 2, np.nan), LABELS), ValueError, ["teacher_logits", "row 2"]),
@@ -189,7 +213,7 @@ def test_correctness_is_looked_at_where_points_are_not_excluded_and_only_there()
     expected = rad_fast.select(LOGITS, 5, correctness=np.full(50, 0.9), exclude=[3, 8])
     np.testing.assert_array_equal(rad_fast.select(LOGITS, 5, correctness=correctness, exclude=[3, 8]), expected)
     with pytest.raises(
-        ValueError, match=r"correctness: expected numbers in \[0, 1\], 1 are not, the first: 7.0 at index 8"
+        ValueError, match=r"correctness: expected numbers in \[0, 1\], 1 is not, the first: 7.0 at index 8"
     ):
         rad_fast.select(LOGITS, 5, correctness=correctness, exclude=[3])
 

@@ -143,7 +143,7 @@ def test_what_is_missing_is_told_with_its_row_or_left_out(library: str, logits: 
     correctness[7] = labels[7] = mask[7] = None  # type: ignore[call-overload]
     for column in with_gaps(library, correctness):
         with pytest.raises(
-            ValueError, match=r"correctness: expected numbers in .*, 1 are not, the first: nan at index 7"
+            ValueError, match=r"correctness: expected numbers in .*, 1 is not, the first: nan at index 7"
         ):
             rad_fast.select(logits, 5, correctness=column)
         given = np.full(N, 0.9)

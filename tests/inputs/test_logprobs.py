@@ -18,7 +18,11 @@ LABELS = ["no", "yes"]
 def chat(answer: dict[str, float]) -> dict[str, Any]:
     """The JSON of OpenAI's chat completions."""
     top = [{"token": token, "logprob": value, "bytes": None} for token, value in answer.items()]
-    return {"choices": [{"index": 0, "logprobs": {"content": [{"token": top[0]["token"], "top_logprobs": top}]}}]}
+    return {
+        "choices": [
+            {"index": 0, "logprobs": {"content": [{"token": top[0]["token"], "logprob": -0.1, "top_logprobs": top}]}}
+        ]
+    }
 
 
 def completion(answer: dict[str, float]) -> dict[str, Any]:
@@ -114,12 +118,42 @@ def test_a_row_without_a_known_token_is_left_out_like_any_invalid_row() -> None:
         ([SimpleNamespace(text="yes")], {"vocabulary": LABELS}, "row 0 is a SimpleNamespace without; ask the server"),
         ([{"choices": [{"logprobs": None}]}], {"vocabulary": LABELS}, "ask the server"),
         ([{"choices": [{"logprobs": {"content": []}}]}], {"vocabulary": LABELS}, "row 0 has none; ask the server"),
+        ([{"token": "yes", "top_logprobs": []}], {"vocabulary": LABELS}, "row 0 is a dict without; ask the server"),
+        ([{"error": {"code": 429}}], {"vocabulary": LABELS}, "row 0 has a dict for 'error'; for a point without an"),
+        (['{"yes": -0.5}'], {"vocabulary": LABELS}, "row 0 is text; read it first: json.loads(row)"),
+        ([{"yes": 0.7}], {"vocabulary": LABELS}, "row 0 has 0.7 for 'yes'; of probabilities give the logarithm"),
+        ([{"Ja": -0.5}], {"vocabulary": LABELS}, "the answers have 'Ja'; case matters"),
     ],
 )
 def test_what_is_no_log_probability_is_refused_by_row(rows: Any, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match="expected") as error:
         TopKLogits.from_logprobs(rows, **settings)
     assert words in str(error.value)
+
+
+def test_one_answer_in_place_of_a_list_of_them_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"rows: expected a list with one element per point, got a dict; give \[row\]"):
+        TopKLogits.from_logprobs({"yes": -0.5}, vocabulary=LABELS)
+
+
+def test_none_is_a_point_without_an_answer() -> None:
+    kept = TopKLogits.from_logprobs([*ANSWERS, None], vocabulary=LABELS)
+    assert np.isneginf(kept.values[-1]).all()
+
+
+@pytest.mark.parametrize("part", ["choice", "logprobs", "content", "likeliest"])
+def test_parts_of_a_response_are_as_good_as_the_whole(part: str) -> None:
+    rows = [chat(answer) for answer in ANSWERS]
+    cut = {
+        "choice": lambda row: row["choices"][0],
+        "logprobs": lambda row: row["choices"][0]["logprobs"],
+        "content": lambda row: row["choices"][0]["logprobs"]["content"],
+        "likeliest": lambda row: row["choices"][0]["logprobs"]["content"][0]["top_logprobs"],
+    }[part]
+    whole = TopKLogits.from_logprobs(rows, vocabulary=LABELS)
+    kept = TopKLogits.from_logprobs([cut(row) for row in rows], vocabulary=LABELS)
+    np.testing.assert_array_equal(kept.values, whole.values)
+    np.testing.assert_array_equal(kept.indices, whole.indices)
 
 
 def test_a_vocabulary_is_a_mapping_or_a_list() -> None:

@@ -94,7 +94,9 @@ def test_random_state_is_another_name_for_the_seed() -> None:
     logits = np.random.default_rng(0).normal(0, 4, (400, 5))
     expected = rad_fast.select(logits, 20, seed=7)
     np.testing.assert_array_equal(rad_fast.select(logits, 20, random_state=7), expected)
-    with pytest.raises(ValueError, match="seed and random_state: two names for the same setting"):
+    with pytest.raises(
+        ValueError, match="seed and random_state: expected one of them, as they are the same setting; got"
+    ):
         rad_fast.select(logits, 20, seed=7, random_state=7)
     with pytest.raises(TypeError, match="random_state: expected an int of at least 0"):
         rad_fast.select(logits, 20, random_state=np.random.RandomState(0))  # type: ignore[arg-type]

@@ -106,17 +106,17 @@ def test_chunks_give_the_same_indices(said) -> None:
 @pytest.mark.parametrize(
     ("labels", "confidence", "classes", "error", "words"),
     [
-        ([0, 3], None, 3, ValueError, "labels: expected classes from 0 to 2, or -1 for no answer; 1 are others"),
+        ([0, 3], None, 3, ValueError, "labels: expected classes from 0 to 2, or -1 for no answer; 1 is not"),
         ([0, -2], None, 3, ValueError, "labels: expected classes"),
         ([0.0, 1.0], None, 3, TypeError, "labels: expected .* integers"),
         ([[0], [1]], None, 3, TypeError, "labels: expected"),
-        ([0, 1], [0.5], 3, TypeError, r"confidence: expected floats of shape \(2,\)"),
+        ([0, 1], [0.5], 3, TypeError, r"confidence: expected floats in .* of shape \(2,\)"),
         (
             [0, 1],
             [0.5, 1.5],
             3,
             ValueError,
-            "confidence: expected numbers in .* 1 are others, the first: 1.5 at index 1",
+            "confidence: expected numbers in .* 1 is not, the first: 1.5 at index 1",
         ),
         ([0, 1], None, 1, ValueError, "n_classes"),
     ],

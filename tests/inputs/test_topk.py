@@ -263,7 +263,7 @@ def test_files_of_the_top_k_that_do_not_go_together_are_refused(change, said, tm
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--top-k", "classes.npy"], "--classes: expected only together with --top-k or --teacher-labels"),
+        (["--top-k", "classes.npy"], "--classes: expected with --top-k: how many classes"),
         (["--logsumexp", "sums.npy"], "--logsumexp: expected together with --top-k and --classes"),
         (["--top-k", "classes.npy", "--classes", "40", "--backend", "triton"], "with a --backend in host memory"),
     ],

@@ -38,7 +38,9 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         help="the student's logits of the same points, in any of these forms",
     )
     sub.add_argument("--column", metavar="NAME", help="which column, tensor or array of SHARDS, if there are several")
-    sub.add_argument("--student-column", metavar="NAME", help="the same of --student")
+    sub.add_argument(
+        "--student-column", metavar="NAME", help="the same for --student; without --student, a column of SHARDS"
+    )
     sub.add_argument("--probabilities", action="store_true", help="SHARDS hold probabilities, such as softmax outputs")
     sub.add_argument("--student-probabilities", action="store_true", help="the same of --student")
     sub.add_argument(
@@ -213,6 +215,8 @@ def word_or_file(*words: str) -> Callable[[str], str | Path]:
     """One of the words, or else a file; a file of such a name is given as ./auto."""
 
     def word_or_path(text: str) -> str | Path:
+        if text.isalpha() and text not in words and not Path(text).exists():
+            raise argparse.ArgumentTypeError(f"expected {', '.join(words)} or a file; there is no file {text!r}")
         return text if text in words else Path(text)
 
     return word_or_path
@@ -221,8 +225,13 @@ def word_or_file(*words: str) -> Callable[[str], str | Path]:
 def check_combinations(arguments: argparse.Namespace) -> None:
     if (arguments.labelled_logits is None) != (arguments.labels is None):
         raise UsageError("--labelled-logits and --labels: expected both or neither")
-    if (arguments.top_k is None and not arguments.teacher_labels) != (arguments.classes is None):
+    if arguments.classes is None and (arguments.top_k is not None or arguments.teacher_labels):
+        needs = "--teacher-labels" if arguments.teacher_labels else "--top-k"
+        raise UsageError(f"--classes: expected with {needs}: how many classes there are in all")
+    if arguments.classes is not None and arguments.top_k is None and not arguments.teacher_labels:
         raise UsageError("--classes: expected only together with --top-k or --teacher-labels")
+    if arguments.student_column is not None and arguments.student is None:
+        arguments.student = arguments.logits  # another column of the same files
     if arguments.teacher_labels:
         check_labels(arguments)
     elif arguments.teacher_confidence is not None:
@@ -288,6 +297,13 @@ def option(arguments: argparse.Namespace, name: str) -> str:
     return f"{flag} {value}" if isinstance(value, (Path, str)) else flag
 
 
+IN_PYTHON = {  # arguments that messages tell to give, and what they are here
+    "confidence= with TeacherLabels": "--teacher-confidence",
+    "student_logits=": "--student",
+    "gain=": "--gain",
+}
+
+
 @contextlib.contextmanager
 def said_of(names: dict[str, str]) -> Iterator[None]:
     """Errors about arguments of the library as errors about options and files."""
@@ -298,6 +314,8 @@ def said_of(names: dict[str, str]) -> Iterator[None]:
         rest = rest.replace('invalid="exclude"', "--invalid exclude")
         prefix = {"student_logits": "--student-"}.get(name, "--")
         rest = rest.replace(GIVE, f"{prefix}probabilities" if name in ("logits", "student_logits") else "logits")
+        for argument, flag in IN_PYTHON.items():
+            rest = rest.replace(argument, flag)
         if colon and name in names:
             raise ValueError(f"{names[name]}:{rest}") from error
         raise

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
 from rad_fast.cli.messages import UsageError
 from rad_fast.storage.npy import check_writable
+from rad_fast.storage.readers.flat import without_column
 
 
 def output(arguments: argparse.Namespace) -> Path:
@@ -22,8 +25,10 @@ def output(arguments: argparse.Namespace) -> Path:
     if arguments.workdir is not None:
         return Path(arguments.workdir, "selected.npy")
     given: list[Path] = arguments.logits
-    if len(given) > 1 or not (given[0].exists() or given[0].suffix):
-        raise UsageError("--out: expected with several SHARDS or --workdir, which have no single place beside them")
+    if len(given) == 1 and not given[0].exists() and not has_magic(str(given[0])) and not without_column(given)[1]:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(given[0]))
+    if len(given) > 1 or not given[0].exists():
+        raise UsageError("--out: expected a place for the result, as several SHARDS have no single place beside them")
     return given[0].with_name(given[0].stem + ".selected.npy")
 
 

@@ -49,7 +49,7 @@ def without_column(given: Sequence[Path]) -> tuple[list[Path], str | None]:
     """The files, and the name of a column that stands behind the last of them."""
     *others, last = given
     start, colon, column = last.name.rpartition(":")
-    file = last.with_name(start) if start else last
-    if colon and column and start and not last.exists() and (file.exists() or glob.has_magic(start)):
+    file = last.with_name(start) if start else last.parent  # "FOLDER/:NAME" is the folder's
+    if colon and column and not last.exists() and (file.exists() or glob.has_magic(start)):
         return [*others, file], column
     return list(given), None
