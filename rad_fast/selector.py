@@ -137,14 +137,14 @@ class Selector(Parameters):
         if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
             kernels = route(self.backend, logits)
             few = self._quotas is None or int(logits.shape[0]) <= MOST_BY_CLASS
-            if few and _on_device(kernels, given):
+            if few and _on_device(given):
                 return self._fit_on_device(kernels, given)
         self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
 
     def _blocks(self, given: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
         """What is given, in the pieces in which it is scored: what a device does not score comes in small ones."""
-        if inputs.is_cuda(given[0]) and not _on_device(route(self.backend, given[0]), given):
+        if inputs.is_cuda(given[0]) and not _on_device(given):
             return host_blocks(*given)
         return (given,)
 
@@ -186,7 +186,7 @@ class Selector(Parameters):
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
-            if _on_device(kernels, asked):
+            if _on_device(asked):
                 return self._score_on_device(kernels, asked)
             wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
             logits, student_logits, gain, correctness, chosen, exclude, agreement = map(fetched, asked)
@@ -434,11 +434,9 @@ class Selector(Parameters):
         return self
 
 
-def _on_device(kernels: Route, given: tuple[Any, ...]) -> bool:
+def _on_device(given: tuple[Any, ...]) -> bool:
     """Whether a device scores these, the arguments in their order; a student's k largest logits alone it does not."""
-    student_logits, agreement = given[1], given[-1]
-    if agreement is not None and not kernels.agrees:
-        return False
+    student_logits = given[1]
     return student_logits is None or not hasattr(student_logits, "n_classes")
 
 

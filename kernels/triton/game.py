@@ -170,22 +170,21 @@ def reduce_kernel(
             start += tl.num_programs(0).to(tl.int64) * BLOCK
 
 
-@triton.jit(do_not_specialize=["points"])
-def probabilities_kernel(gain, correctness, label, points: tl.int64, equilibrium, out, BLOCK: tl.constexpr):
+@triton.jit(do_not_specialize=["points", "by_class"])
+def probabilities_kernel(
+    gain, correctness, label, by_class: tl.int32, points: tl.int64, equilibrium, out, BLOCK: tl.constexpr
+):
     start = tl.program_id(0).to(tl.int64) * BLOCK
     at = start + tl.arange(0, BLOCK)
     gains, correct = load_block(gain, correctness, start, points, BLOCK)
-    if label is None:
-        price, threshold, share = tl.load(equilibrium), tl.load(equilibrium + 1), tl.load(equilibrium + 2)
-    else:
-        price, threshold, share = of_class(equilibrium, label, at, at < points)
+    price, threshold, share = of_class(equilibrium, label, at, (at < points) & (by_class != 0))
     q = probability(gains, correct, price, threshold, share)
     tl.store(out + at, q.to(out.dtype.element_ty), mask=at < points)
 
 
 @triton.jit
 def of_class(equilibria, label, at, live):
-    """Price, threshold and share of the class of each point; of one without a label, which is left out, the first's."""
+    """Price, threshold and share of the class of each point; of one without a label, or not ``live``, the first's."""
     mine = equilibria + 4 * tl.maximum(tl.load(label + at, mask=live, other=0), 0).to(tl.int64)
     return tl.load(mine), tl.load(mine + 1), tl.load(mine + 2)
 
@@ -323,7 +322,8 @@ def probabilities(
 ) -> torch.Tensor:
     """Inclusion probability of every point; with ``label``, ``equilibrium`` has a row for each."""
     out = torch.empty(len(gain), dtype=dtype, device=gain.device)
-    numbers = (gain, correctness, label, len(gain), on(gain.device, equilibrium), out)
+    labels = gain.view(torch.int32) if label is None else label  # not looked at where there is none
+    numbers = (gain, correctness, labels, int(label is not None), len(gain), on(gain.device, equilibrium), out)
     launch_points(probabilities_kernel, len(gain), numbers)
     return out
 

@@ -58,10 +58,10 @@ def count_kernel(gain, label, other, points: tl.int64, stretch: tl.int64, others
         start += BLOCK
 
 
-@triton.jit(do_not_specialize=["points", "stretch", "others"])
+@triton.jit(do_not_specialize=["points", "stretch", "others", "ordered"])
 def place_kernel(
     gain, correctness, label, other, points: tl.int64, stretch: tl.int64, others: tl.int32, next_place,
-    out_gain, out_correctness, out_index, BLOCK: tl.constexpr, AGAINST: tl.constexpr,
+    ordered: tl.int32, out_gain, out_correctness, out_index, BLOCK: tl.constexpr, AGAINST: tl.constexpr,
 ):  # fmt: skip
     mine, stretches = tl.program_id(0), tl.num_programs(0).to(tl.int64)
     start = mine.to(tl.int64) * stretch
@@ -84,7 +84,7 @@ def place_kernel(
         place = tl.load(cell, mask=valid, other=0) + rank
         tl.debug_barrier()  # all have read where their key's next point goes
         tl.store(cell, place + 1, mask=valid & last)
-        if out_index is not None:
+        if ordered != 0:
             tl.store(out_index + place, at.to(out_index.dtype.element_ty), mask=valid)
         else:
             tl.store(out_gain + place, gains, mask=valid)
@@ -141,11 +141,13 @@ class Keyed(NamedTuple):
         first = torch.cumsum(flat, 0, dtype=torch.int64).sub_(flat)
         if apart is not None:
             first.view(len(apart), -1).add_(torch.from_numpy(apart).to(first.device)[:, None])
-        stretches = self.table.shape[1]
+        stretches, ordered = self.table.shape[1], index is not None
+        out = (self.points.gain, self.points.correctness) if gain is None else (gain, correctness)
+        out = *out, self.table if index is None else index  # what is not asked for is not written to
         with on_device(flat):
             place_kernel[(stretches,)](
                 self.points.gain, self.points.correctness, self.points.label, self.other, size,
-                triton.cdiv(size, stretches), self.others, first, gain, correctness, index,
+                triton.cdiv(size, stretches), self.others, first, int(ordered), *out,
                 BLOCK=PLACED, AGAINST=AGAINST, num_warps=8,
             )  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from rad_fast.kernels.reference.agreement import NEIGHBOURS
 from rad_fast.kernels.reference.game import GRID_BITS
 from rad_fast.kernels.reference.score import CLIP_BITS, Kind
 
@@ -15,6 +16,7 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 NO_LABEL = tl.constexpr(2**31 - 1)  # above every label
 CLIP = tl.constexpr(2.0**-CLIP_BITS)
 GRID = tl.constexpr(2.0**GRID_BITS)
+NEAR = tl.constexpr(float(NEIGHBOURS))
 
 # What a pass over logits writes.
 SCORES = tl.constexpr(0)  # margin, confidence, label
@@ -27,6 +29,10 @@ CONSTANT = tl.constexpr(int(Kind.CONSTANT))
 GIVEN = tl.constexpr(int(Kind.GIVEN))
 STEPS = tl.constexpr(int(Kind.STEPS))
 LOGISTIC = tl.constexpr(int(Kind.LOGISTIC))
+
+# What is read of each point beside the logits: bits of a number that is passed, so that calls share a kernel.
+EXCLUDES = tl.constexpr(1)
+AGREES = tl.constexpr(2)
 
 # What is counted, each with the first row where it is so: ``kernels.reference.score.Findings``.
 OF_TEACHER = tl.constexpr(0)
@@ -107,15 +113,28 @@ def likeliest_other(z, columns, scored, labels, rows, live, axis: tl.constexpr, 
 
 
 @triton.jit
-def step_level(margin, steps, levels, count, PROBES: tl.constexpr):
+def step_level(margin, steps, levels, count):
     """``levels[k]`` where k of the ascending ``steps`` are at most the margin: binary search without branches."""
     passed = tl.zeros(margin.shape, tl.int32)
-    for probe in tl.static_range(PROBES):
-        further = passed + (1 << (PROBES - 1 - probe))
+    jump = tl.cast(1, tl.int32)
+    while 2 * jump <= count:
+        jump *= 2
+    while jump > 0:
+        further = passed + jump
         inside = further <= count
         step = tl.load(steps + further - 1, mask=inside, other=float("inf"))
         passed = tl.where(inside & (step <= margin), further, passed)
+        jump = jump // 2
     return tl.load(levels + passed)
+
+
+@triton.jit
+def modelled(x, share, agreement, lowest, highest):
+    """The logistic model's correctness; x: what both models' scores say, under the sigmoid."""
+    near = tl.div_rn(share * NEAR + 0.5, tl.full(share.shape, NEAR + 1.0, tl.float32))
+    x += agreement * logit(near)
+    certainty = tl.div_rn(tl.full(x.shape, 1.0, tl.float32), 1.0 + tl.exp(-x))
+    return tl.minimum(tl.maximum(certainty, lowest), highest)
 
 
 @triton.jit
@@ -135,18 +154,16 @@ def noted(status, SLOT: tl.constexpr, bad, rows):
 @triton.jit
 def write(
     scored, probability, other, rows, live, first_row, out, given, rule, status,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, OF_LABEL: tl.constexpr,
 ):  # fmt: skip
     """Correctness and gain of scored rows, by stage and rule, and the account of invalid rows."""
     _top, label, _total, margin, confidence, valid = scored
     a, b, labels, given_probability, others = out
-    given_correctness, given_gain, exclude = given
-    constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest = rule
+    given_correctness, given_gain, exclude, asked = given
+    constant, steps, levels, step_count, w0, w1, w2, w3, agreement, lowest, highest = rule
 
-    counted = live
-    if exclude is not None:
-        excluded = tl.load(exclude + rows, mask=live, other=0) != 0
-        counted = live & ~excluded
+    excluded = tl.load(exclude + rows, mask=live & ((asked & EXCLUDES) != 0), other=0) != 0
+    counted = live & ~excluded
     noted(status, OF_STUDENT if STAGE == STUDENT else OF_TEACHER, counted & ~valid, rows + first_row)
 
     nan = float("nan")
@@ -166,17 +183,16 @@ def write(
             label = tl.where(valid, teacher_label, -1)
             if KIND == LOGISTIC:
                 x = w0 + w1 * logit(correctness) + w2 * logit(probability) + w3 * margin
-                correctness = tl.div_rn(tl.full(x.shape, 1.0, tl.float32), 1.0 + tl.exp(-x))
-                correctness = tl.minimum(tl.maximum(correctness, lowest), highest)
         elif KIND == CONSTANT:
             correctness = tl.full(margin.shape, 1.0, tl.float32) * constant
         elif KIND == GIVEN:
             correctness = tl.load(given_correctness + rows, mask=live, other=0.0)
             noted(status, OF_CORRECTNESS, counted & ~within(correctness), rows + first_row)
         elif KIND == STEPS:
-            correctness = step_level(margin, steps, levels, step_count, PROBES)
+            correctness = step_level(margin, steps, levels, step_count)
         elif KIND == LOGISTIC:
-            correctness = margin
+            correctness = margin  # of which the student's pass makes it
+            x = w0 + w1 * logit(margin)
         else:
             correctness = confidence
         if STAGE != TEACHER:
@@ -189,14 +205,17 @@ def write(
                 gain = 1.0 - probability
             else:
                 gain = 1.0 - margin
+            if KIND == LOGISTIC:
+                share = tl.load(given_correctness + rows, mask=live & ((asked & AGREES) != 0), other=0.5)
+                noted(status, OF_CORRECTNESS, counted & ~within(share), rows + first_row)
+                correctness = modelled(x, share, agreement, lowest, highest)
+                gain = tl.where(within(share), gain, nan)
             if KIND == GIVEN:  # the game's integers rest on numbers in [0, 1]
                 gain = tl.where(within(correctness), gain, nan)
             gain = tl.where(valid, gain, nan)
             if STAGE == STUDENT:  # without one they are the teacher's
                 noted(status, LEFT_OUT, counted & ~valid, rows + first_row)
-            if exclude is not None:
-                gain = tl.where(excluded, nan, gain)
-            tl.store(a + rows, gain, mask=live)
+            tl.store(a + rows, tl.where(excluded, nan, gain), mask=live)
             if others is not None:
                 tl.store(others + rows, tl.where(valid, other, 0).to(tl.uint8), mask=live)
         tl.store(b + rows, tl.where(valid, correctness, nan), mask=live)

@@ -28,6 +28,7 @@ outputs are given, so that calls can be captured in a CUDA graph.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -38,7 +39,9 @@ from rad_fast.kernels.reference.score import OTHERS, Findings, Gain, Invalid, Ki
 
 from .look import look
 from .row import (
+    AGREES,
     COUNTS,
+    EXCLUDES,
     FIRST_LOOK,
     NOBODYS,
     NONE_BUT,
@@ -98,7 +101,7 @@ class Inputs(NamedTuple):
     """What a pass reads beside the logits, one number a point."""
 
     label: torch.Tensor | None = None  # whose probability is wanted
-    correctness: torch.Tensor | None = None
+    correctness: torch.Tensor | None = None  # or what neighbours agree on
     gain: torch.Tensor | None = None
     exclude: torch.Tensor | None = None  # uint8
 
@@ -127,11 +130,11 @@ class Stage(NamedTuple):
 @triton.jit(do_not_specialize=SIZES)
 def tile_kernel(
     logits, points: tl.int64, class_units: tl.int32, row_units: tl.int64, column_stride: tl.int64, first_row: tl.int64,
-    given_label, a, b, labels, given_probability, others, given, given_gain, exclude,
-    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, lowest, highest, status,
+    given_label, a, b, labels, given_probability, others, given, given_gain, exclude, asked: tl.int32,
+    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, agreement, lowest, highest, status,
     CLASS_MULTIPLE: tl.constexpr, ROW_MULTIPLE: tl.constexpr, DENSE: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     live = rows < points
@@ -154,10 +157,10 @@ def tile_kernel(
             given_label, rows, live, logits, row_stride, column_stride, scored[0], scored[2], classes
         )
     out = (a, b, labels, given_probability, others)
-    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest)
+    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, agreement, lowest, highest)
     write(
-        scored, probability, other, rows, live, first_row, out, (given, given_gain, exclude), rule, status,
-        STAGE, KIND, PROBES, OF_LABEL,
+        scored, probability, other, rows, live, first_row, out, (given, given_gain, exclude, asked), rule, status,
+        STAGE, KIND, OF_LABEL,
     )  # fmt: skip
 
 
@@ -165,7 +168,7 @@ def tile_kernel(
 def packed_rows(
     logits, flat, rows, live, first_row, given_label, out, given, rule, status,
     CLASSES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, LEVELS: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
     """Scores of rows that were loaded as one run."""
     # Columns first, rows last: neighbouring threads hold neighbouring rows, each thread the whole of its own.
@@ -181,42 +184,36 @@ def packed_rows(
     probability = scored[3]
     if given_label is not None:
         probability = probability_of(given_label, rows, live, logits, CLASSES, 1, scored[0], scored[2], CLASSES)
-    write(scored, probability, other, rows, live, first_row, out, given, rule, status, STAGE, KIND, PROBES, OF_LABEL)
+    write(scored, probability, other, rows, live, first_row, out, given, rule, status, STAGE, KIND, OF_LABEL)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def packed_kernel(
     logits, points: tl.int64, first_row: tl.int64,
-    given_label, a, b, labels, given_probability, others, given, given_gain, exclude,
-    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, lowest, highest, status,
+    given_label, a, b, labels, given_probability, others, given, given_gain, exclude, asked: tl.int32,
+    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, agreement, lowest, highest, status,
     CLASSES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, LEVELS: tl.constexpr, RUN: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
     first = tl.program_id(0).to(tl.int64) * ROWS
     rows = first + tl.arange(0, ROWS)
     run = tl.arange(0, RUN)
     out = (a, b, labels, given_probability, others)
-    beside = (given, given_gain, exclude)
-    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest)
+    beside = (given, given_gain, exclude, asked)
+    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, agreement, lowest, highest)
     # A mask that depends on the number of points would make loads and stores scalar: only the last program has one.
     if first + ROWS <= points:
         flat = tl.load(logits + first * CLASSES + run, mask=run < ROWS * CLASSES, other=0.0)
         packed_rows(
             logits, flat, rows, tl.full((ROWS,), 1, tl.int1), first_row, given_label, out, beside, rule, status,
-            CLASSES, ROWS, COLUMNS, LEVELS, STAGE, KIND, PROBES, OF_LABEL, BESIDE,
+            CLASSES, ROWS, COLUMNS, LEVELS, STAGE, KIND, OF_LABEL, BESIDE,
         )  # fmt: skip
     else:
         flat = tl.load(logits + first * CLASSES + run, mask=run < (points - first) * CLASSES, other=0.0)
         packed_rows(
             logits, flat, rows, rows < points, first_row, given_label, out, beside, rule, status,
-            CLASSES, ROWS, COLUMNS, LEVELS, STAGE, KIND, PROBES, OF_LABEL, BESIDE,
+            CLASSES, ROWS, COLUMNS, LEVELS, STAGE, KIND, OF_LABEL, BESIDE,
         )  # fmt: skip
-
-
-@triton.jit(do_not_specialize=["value_even", "value_odd"])
-def reset_kernel(status, value_even, value_odd, PAIRED: tl.constexpr, LENGTH: tl.constexpr):
-    at = tl.arange(0, LENGTH)
-    tl.store(status + at, tl.where((at % 2 == 0) | (at >= PAIRED), value_even, value_odd))
 
 
 # ---------------------------------------------------------------------------------------------------------- on the host
@@ -252,14 +249,15 @@ def appraise(
 ) -> Points:
     """Gain, correctness and label of every point.
 
-    ``given``: float32 correctness, for a rule of kind GIVEN. ``gains``: float32 gains in place of those of the rule.
-    ``exclude``: a boolean mask of points whose gain becomes NaN, and whose rows are not counted where they are invalid.
-    ``others``: each point's likeliest class but the label as well, of at most 256 classes. ``out``: where to write; its
-    counts are added to, so that chunks can share them (``first_row``: the number of the chunk's first row).
+    ``given``: float32 correctness, for a rule of kind GIVEN, or agreement, for one that has learned from it. ``gains``:
+    float32 gains in place of those of the rule. ``exclude``: a boolean mask of points whose gain becomes NaN, and whose
+    rows are not counted where they are invalid. ``others``: each point's likeliest class but the label as well, of at
+    most 256 classes. ``out``: where to write; its counts are added to, so that chunks can share them (``first_row``:
+    the number of the chunk's first row).
     """
     check(teacher, "logits")
     rule = prepare(Rule() if rule is None else rule, teacher.device)
-    kind = rule.rule.kind
+    kind, agrees = rule.rule.kind, rule.rule.agreement is not None
     if student is not None:
         check(student, "student_logits")
         if len(student) != len(teacher) or student.device != teacher.device:
@@ -267,12 +265,13 @@ def appraise(
                 f"student_logits: expected {len(teacher)} rows on {teacher.device} as in logits, "
                 f"got {len(student)} on {student.device}"
             )
-    elif kind == Kind.LOGISTIC:
+    elif kind == Kind.LOGISTIC and not agrees:
         raise ValueError("student_logits: this Calibrator was fitted on both models' logits; give the student's too")
-    if kind == Kind.GIVEN:
+    if kind == Kind.GIVEN or agrees:
+        name = "agreement" if agrees else "correctness"
         if given is None:
-            raise ValueError("correctness: expected one number for each point, got none")
-        check_vector(given, "correctness", torch.float32, teacher)
+            raise ValueError(f"{name}: expected one number for each point, got none")
+        check_vector(given, name, torch.float32, teacher)
     if gains is not None:
         check_vector(gains, "gain", torch.float32, teacher)
     if exclude is not None:
@@ -298,7 +297,7 @@ def appraise(
     launch(teacher, Inputs(None, given, None, exclude), bare, rule, out.status, Stage(TEACHER.value, first_row))
     of_label = rule.rule.gain == Gain.LABEL and gains is None
     gathered = out.label if kind == Kind.LOGISTIC or of_label else None
-    mine = Inputs(gathered, None, gains, exclude)
+    mine = Inputs(gathered, given if agrees else None, gains, exclude)
     launch(student, mine, arrays, rule, out.status, Stage(STUDENT.value, first_row, beside))
     return out
 
@@ -324,10 +323,13 @@ def prepare(rule: Rule | DeviceRule, device: torch.device) -> DeviceRule:
 
 def new_status(device: torch.device) -> torch.Tensor:
     """Nothing counted yet."""
-    status = torch.empty(COUNTS, dtype=torch.int64, device=device)
-    with on_device(status):
-        reset_kernel[(1,)](status, 0, FIRST_UNSET, FIRST_LOOK, COUNTS)
-    return status
+    return nothing(device).clone()
+
+
+@lru_cache
+def nothing(device: torch.device) -> torch.Tensor:
+    """A fresh account, kept there: a copy of it is one launch, and no kernel to compile."""
+    return torch.tensor([0, FIRST_UNSET] * (FIRST_LOOK // 2) + [0] * (COUNTS - FIRST_LOOK), device=device)
 
 
 def findings(status: torch.Tensor) -> Findings:
@@ -379,13 +381,11 @@ def plan(
     rows, classes = logits.shape
     row_stride, column_stride = logits.stride()
     steps = 0 if rule.steps is None else len(rule.steps)
-    numbers = (*rule.rule.weights, *rule.rule.bounds)
+    numbers = (*rule.rule.weights, rule.rule.agreement or 0.0, *rule.rule.bounds)
     constants = (float(rule.rule.constant), rule.steps, rule.levels, steps, *(float(number) for number in numbers))
-    tail = {
-        "STAGE": stage.stage, "KIND": int(rule.rule.kind), "PROBES": steps.bit_length(),
-        "OF_LABEL": stage.stage == STUDENT.value and rule.rule.gain == Gain.LABEL, "BESIDE": stage.beside,
-    }  # fmt: skip
-    rest = (given.label, *out, given.correctness, given.gain, given.exclude, *constants, status)
+    of_label = stage.stage == STUDENT.value and rule.rule.gain == Gain.LABEL and given.label is not None
+    tail = {"STAGE": stage.stage, "KIND": int(rule.rule.kind), "OF_LABEL": of_label, "BESIDE": stage.beside}
+    rest = (given.label, *out, *of_points(given, out, rule.rule), *constants, status)
     columns = max(2, triton.next_power_of_2(classes))
     width = max(4, logits.element_size())  # of a number in a register
     if classes * width <= PACKED_BYTES and column_stride == 1 and row_stride == classes:
@@ -406,6 +406,26 @@ def plan(
         return tile_kernel, (triton.cdiv(rows, block),), arguments, {**shape, **tail, "num_warps": warps}
     shape |= {"CLASSES": classes, "BLOCK": 4096}  # with a number that is passed a row took a tenth more instructions
     return stream_kernel, (rows,), (logits, rows, *place), {**shape, **tail, "num_warps": 8}
+
+
+def of_points(
+    given: Inputs, out: Outputs, rule: Rule
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor, int]:
+    """Correctness or agreement, gains, exclusions, and which of them are there.
+
+    In place of exclusions, or agreement, that there are not stands some array, which is not looked at: a call with them
+    and one without share a kernel.
+    """
+    correctness, exclude, asked = given.correctness, given.exclude, 0
+    if exclude is None:
+        exclude = out.label.view(torch.uint8)
+    else:
+        asked += EXCLUDES.value
+    if rule.kind == Kind.LOGISTIC and correctness is None:
+        correctness = out.a
+    elif rule.kind == Kind.LOGISTIC:
+        asked += AGREES.value
+    return correctness, given.gain, exclude, asked
 
 
 def vector_multiple(length: int, item: int) -> int:

@@ -13,7 +13,8 @@ import triton.language as tl
 
 from .row import NO_LABEL, exponential, finish_row, probability_of, write
 
-SIZES = ["points", "class_units", "row_units", "column_stride", "first_row", "step_count"]  # no kernel is for one alone
+# No kernel is for one of these numbers alone.
+SIZES = ["points", "class_units", "row_units", "column_stride", "first_row", "asked", "step_count"]
 
 
 @triton.jit
@@ -25,10 +26,10 @@ def load_block(where, column_stride, lanes, start, CLASSES: tl.constexpr):
 @triton.jit(do_not_specialize=SIZES)
 def stream_kernel(
     logits, points: tl.int64, row_units: tl.int64, column_stride: tl.int64, first_row: tl.int64,
-    given_label, a, b, labels, given_probability, others, given, given_gain, exclude,
-    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, lowest, highest, status,
+    given_label, a, b, labels, given_probability, others, given, given_gain, exclude, asked: tl.int32,
+    constant, steps, levels, step_count: tl.int32, w0, w1, w2, w3, agreement, lowest, highest, status,
     CLASSES: tl.constexpr, ROW_MULTIPLE: tl.constexpr, DENSE: tl.constexpr, BLOCK: tl.constexpr,
-    STAGE: tl.constexpr, KIND: tl.constexpr, PROBES: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
+    STAGE: tl.constexpr, KIND: tl.constexpr, OF_LABEL: tl.constexpr, BESIDE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     row_stride = tl.cast(row_units, tl.int64) * ROW_MULTIPLE
@@ -70,8 +71,8 @@ def stream_kernel(
             given_label, rows, live, logits, row_stride, column_stride, scored[0], scored[2], CLASSES
         )
     out = (a, b, labels, given_probability, others)
-    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, lowest, highest)
+    rule = (constant, steps, levels, step_count, w0, w1, w2, w3, agreement, lowest, highest)
     write(
-        scored, probability, scored[1], rows, live, first_row, out, (given, given_gain, exclude), rule, status,
-        STAGE, KIND, PROBES, OF_LABEL,
+        scored, probability, scored[1], rows, live, first_row, out, (given, given_gain, exclude, asked), rule, status,
+        STAGE, KIND, OF_LABEL,
     )  # fmt: skip

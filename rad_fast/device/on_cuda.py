@@ -24,7 +24,6 @@ class Kernels(Route):
     """The compiled backend."""
 
     name = "cuda"
-    agrees = True
     stages = Stages(
         cuda.appraise,
         cuda.findings,

@@ -133,7 +133,6 @@ class Route(abc.ABC):
 
     name: str
     stages: Stages
-    agrees = False  # whether the scoring pass knows what neighbours agree on
 
     # What a set of kernels knows of arrays:
 

@@ -36,6 +36,12 @@ def logits(rows: int, classes: int, dtype: torch.dtype, seed: int = 0, scale: fl
     return torch.tensor(z).to(dtype).to(DEVICE)
 
 
+def given_labels(z: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Of each row a class whose probability is asked for, or one that there is not."""
+    random = np.random.default_rng(seed)
+    return on_device(random.integers(-1, z.shape[1] + 1, len(z)).astype(np.int32))
+
+
 def on_device(array: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
     """A copy where the kernels read."""
     return torch.tensor(array, dtype=dtype, device=DEVICE)

@@ -77,7 +77,7 @@ def game_cases() -> list[Case]:
         (
             "probabilities_kernel",
             game.probabilities_kernel,
-            (*points, None, POINTS, answer, array(F64)),
+            (*points, kinks, 0, POINTS, answer, array(F64)),
             {"BLOCK": 1024, "num_warps": 4},
         ),
         (
@@ -134,23 +134,11 @@ def class_cases() -> list[Case]:
     answers, order = array(F64), array(I32)
     placed = (*points, label, other, POINTS, 9, 9, first)
     cases: list[Case] = [
-        (
-            "probabilities_by_class",
-            game.probabilities_kernel,
-            (*points, label, POINTS, answers, answers),
-            {"BLOCK": 1024, "num_warps": 4},
-        ),
         ("count_kernel", keys.count_kernel, (points[0], label, other, POINTS, 9, 9, table), {"BLOCK": keys.COUNTED}),
         (
-            "place_kernel pairs",
+            "place_kernel",
             keys.place_kernel,
-            (*placed, *points, None),
-            {"BLOCK": keys.PLACED, "AGAINST": keys.AGAINST, "num_warps": 8},
-        ),
-        (
-            "place_kernel order",
-            keys.place_kernel,
-            (*placed, None, None, order),
+            (*placed, 0, *points, order),
             {"BLOCK": keys.PLACED, "AGAINST": keys.AGAINST, "num_warps": 8},
         ),
     ]

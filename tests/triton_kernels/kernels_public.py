@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cases import DEVICE
-from public_cases import ARGUMENTS, BUDGET, MARGIN, RULE, TEACHER, WRONG, N, called
+from public_cases import ARGUMENTS, BUDGET, MARGIN, RULE, STUDENT, TEACHER, TRUTH, WRONG, N, called
 
 import rad_fast
 from rad_fast import inputs
@@ -95,6 +95,24 @@ def test_the_rule_selects_as_the_specification_does(arguments):
     np.testing.assert_array_equal(got.quotas, wanted.quotas)
     np.testing.assert_allclose(got.gain.cpu(), wanted.gain, atol=1e-6, rtol=0)
     np.testing.assert_allclose(got.correctness.cpu(), wanted.correctness, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("beside", [{}, {"student_logits": STUDENT}], ids=called)
+def test_agreement_of_neighbours_serves_there_too(beside):
+    share = np.random.default_rng(3).integers(0, 11, N) / 10
+    fitted = (TEACHER[:500], TRUTH[:500], *(student[:500] for student in beside.values()))
+    learned = rad_fast.Calibrator().fit(*fitted, agreement=share[:500])
+    asked = {name: there(value) for name, value in beside.items()}
+    wanted = rad_fast.Selector(BUDGET, backend="reference").fit(TEACHER, correctness=learned, agreement=share, **beside)
+    for given in (share, there(share.astype(np.float32))):
+        got = rad_fast.Selector(BUDGET, backend="triton").fit(
+            there(TEACHER), correctness=learned, agreement=given, **asked
+        )
+        np.testing.assert_allclose(got.correctness.cpu(), wanted.correctness, atol=2e-4, rtol=0)
+        assert len(np.intersect1d(got.indices.cpu().numpy(), wanted.indices)) >= BUDGET - 2
+    wrong = there(np.where(np.arange(N) == 7, 2, share).astype(np.float32))
+    with pytest.raises(ValueError, match=r"agreement: expected numbers in \[0, 1\], 1 are not, the first at index 7"):
+        rad_fast.select(there(TEACHER), BUDGET, correctness=learned, agreement=wrong, backend="triton", **asked)
 
 
 def test_a_warm_up_goes_through_every_stage(monkeypatch):

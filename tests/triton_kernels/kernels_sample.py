@@ -74,7 +74,7 @@ def test_the_chain_on_the_device_selects_the_references_points(student_classes: 
 
 
 def test_invalid_rows_reach_the_account() -> None:
-    z = logits(400, 10, torch.float32)
+    z = logits(400, 10, torch.bfloat16)
     z[100, 3] = float("nan")
     z[300] = -float("inf")
     account = read(select(z, 40, reference.start(0, 40, 400), 20.0))
