@@ -354,28 +354,33 @@ py::tuple sample(const py::array& gain, const py::array& correctness, const std:
 
 // ------------------------------------------------------------------------------------------------- arrival
 
-using Doubles = py::array_t<double, py::array::c_style>;  // without forcecast: nothing is copied
+// Without forcecast: nothing is copied.
+using Column = py::array_t<double, py::array::c_style>;
 
 py::array_t<bool> decide(const py::array& gain, const py::array& correctness,
-                         const py::array_t<std::int32_t, py::array::c_style>& label, const Doubles& price,
-                         const Doubles& threshold, const Doubles& share, const std::array<double, 5>& pace,
-                         py::array_t<std::int64_t, py::array::c_style>& counts, Doubles& phase) {
+                         const py::array_t<std::int32_t, py::array::c_style>& label, const Column& price, const Column& threshold,
+                         const Column& share, const Column& due, const std::array<double, 5>& pace,
+                         py::array_t<std::int64_t, py::array::c_style>& counts, Column& phase, Column& got, Column& came,
+                         Column& reached) {
   const PointArrays points = points_of(gain, correctness);
   const std::int64_t classes = price.size();
   if (label.size() != points.count)
     refuse("label", std::to_string(points.count) + " numbers, as in gain", std::to_string(label.size()));
-  if (classes < 1 || threshold.size() != classes * arrival_levels || share.size() != threshold.size() ||
-      phase.size() != classes || counts.size() != 2)
-    refuse("price, threshold, share, counts, phase", "shapes (k,), (k, 33), (k, 33), (2,), (k,)", "others");
+  if (classes < 1 || threshold.size() != classes * arrival_levels || share.size() != threshold.size() || due.size() != classes ||
+      phase.size() != classes || got.size() != classes || came.size() != classes || counts.size() != 3 || reached.size() != 2)
+    refuse("price, threshold, share, due, counts, phase, got, came, reached",
+           "shapes (k,), (k, 33), (k, 33), (k,), (3,), (k,), (k,), (k,), (2,)", "others");
   const std::int32_t* const labels = label.data();
   for (std::int64_t i = 0; classes > 1 && i < points.count; ++i)
     if (labels[i] < 0 || labels[i] >= classes)
       refuse("label", "0 to " + std::to_string(classes - 1), std::to_string(labels[i]));
   py::array_t<bool> taken(points.count);
   std::int64_t* const numbers = counts.mutable_data();
-  Standing standing{numbers[0], numbers[1], phase.mutable_data()};
-  decide_all(points.gain, points.correctness, labels, points.count, {price.data(), threshold.data(), share.data(), classes},
-             {pace[0], pace[1], pace[2], pace[3], pace[4]}, standing, taken.mutable_data());
+  const Course course{price.data(), threshold.data(), share.data(), due.data(), classes};
+  const Pace wanted{pace[0], pace[1], pace[2], pace[3], pace[4]};
+  Standing standing{numbers[0],          numbers[1],          numbers[2],           phase.mutable_data(),
+                    got.mutable_data(),  came.mutable_data(), reached.mutable_data()};
+  decide_all(points.gain, points.correctness, labels, points.count, course, wanted, standing, taken.mutable_data());
   numbers[0] = standing.seen;
   numbers[1] = standing.taken;
   return taken;
@@ -404,6 +409,8 @@ py::dict constants_dict() {
   RAD_FAST_CONSTANT(log_9)
   RAD_FAST_CONSTANT(sqrt_half)
   RAD_FAST_CONSTANT(logit_clip)
+  RAD_FAST_CONSTANT(arrival_pull);
+  RAD_FAST_CONSTANT(arrival_most_pull);
 #undef RAD_FAST_CONSTANT
   all["arrival_levels"] = arrival_levels;
   return all;
@@ -455,10 +462,11 @@ void bind_sample(py::module_& module) {
 
 void bind_arrival(py::module_& module) {
   using namespace py::literals;
-  module.def("decide", &decide, "gain"_a, "correctness"_a, "label"_a, "price"_a, "threshold"_a, "share"_a, "pace"_a,
-             py::arg("counts").noconvert(), py::arg("phase").noconvert(),
+  module.def("decide", &decide, "gain"_a, "correctness"_a, "label"_a, "price"_a, "threshold"_a, "share"_a, "due"_a, "pace"_a,
+             py::arg("counts").noconvert(), py::arg("phase").noconvert(), py::arg("got").noconvert(),
+             py::arg("came").noconvert(), py::arg("reached").noconvert(),
              "Which of the points that arrive are taken, in their order. pace: (budget, of, slack, most, end). counts (int64:\n"
-             "seen, taken) and phase (float64, one a class) are changed.");
+             "seen, taken, seen up to the solution), phase, got and came (float64, one a class) and reached (float64, two) are changed.");
 }
 
 }  // namespace

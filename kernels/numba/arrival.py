@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rad_fast.kernels.reference.arrival import LEVELS, Bools, Course, Int32s, Pace, Standing
+from rad_fast.kernels.reference.arrival import LEVELS, MIDDLE, MOST_PULL, PULL, Bools, Course, Int32s, Pace, Standing
 from rad_fast.kernels.reference.game import Float32s
 
 from . import compiled
@@ -20,21 +20,29 @@ def decide(
 
 
 @compiled()
-def run(gain, correctness, label, price, threshold, share, pace, counts, phases, taken):  # type: ignore[no-untyped-def]
+def run(  # type: ignore[no-untyped-def]
+    gain, correctness, label, price, threshold, share, due_of, pace, counts, phases, got, came, reached, taken
+):
     budget, of, widest, most, end = pace
-    seen, count = counts[0], counts[1]
+    rate = budget / of
+    seen, count, since = counts[0], counts[1], counts[2]
     for i in range(len(gain)):
         k = label[i] if len(price) > 1 else 0
         g = np.float64(gain[i])
-        effective = np.float64(np.float32(2) * correctness[i] - np.float32(1)) * g
+        advantage = np.float64(np.float32(2) * correctness[i] - np.float32(1))
+        effective = advantage * g
         seen += 1
-        due = seen * budget / of
-        slack = min(widest, max(1.0, (end - seen) * budget / of / 2.0))
+        due = seen * rate
+        slack = min(widest, max(1.0, (end - seen) * rate * 0.5))
         behind = due - count
-        lag = behind - (1.0 - price[k]) * (phases[k] - 0.5)
-        at = int(min(max((lag / slack + 1.0) * (0.5 * LEVELS), 0.0), LEVELS - 1.0))
+        owed = due_of[k] * (seen - since) - got[k] if due_of[k] > 0.0 else 0.0
+        own = min(max(PULL * owed, -MOST_PULL), MOST_PULL) * slack
+        lag = behind - (1.0 - price[k]) * (phases[k] - 0.5) + own
+        at = int(min(max(lag * (0.5 * LEVELS / slack) + 0.5 * LEVELS, 0.0), LEVELS - 1.0))
         limit, part = threshold[k, at], share[k, at]
-        cap = price[k] / g if g > price[k] else 1.0
+        dear = g > price[k]
+        width = 1.0 / g if dear else 0.0
+        cap = price[k] * width if dear else 1.0
         first = 1.0 if effective > limit else part if effective == limit else 0.0
         second = 1.0 if -g > limit else part if -g == limit else 0.0
         q = first * cap + second * (1.0 - cap)
@@ -45,6 +53,12 @@ def run(gain, correctness, label, price, threshold, share, pace, counts, phases,
         if take:
             count += 1
             phase -= 1.0
+            got[k] += 1.0
         phases[k] = min(max(phase, 0.0), 1.0)
         taken[i] = take
+        came[k] += 1.0
+        middle = threshold[k, MIDDLE]
+        if effective >= middle:
+            reached[0] += cap
+            reached[1] += advantage - middle * width if dear else 0.0
     counts[0], counts[1] = seen, count

@@ -14,7 +14,8 @@ from rad_fast.kernels.reference.game import Equilibria, Float64s
 from rad_fast.kernels.reference.score import Points
 
 from . import inputs
-from .course import NOTHING, Solution, Wanted, course_of, moved, solved, unknown
+from .course import NOTHING, Solution, Wanted, course_of, solved, unknown
+from .evidence import Evidence, expected
 from .window import Window, some
 
 
@@ -31,8 +32,9 @@ class Decider:
         self.window = Window(window, self.wanted.rate)
         self.course = unknown()
         self.solution = Solution(Equilibria(*np.array([[1.0, NOTHING, 0.0, 0.0]]).T.copy()), np.zeros(1))
-        self.standing = Standing(np.zeros(2, np.int64), self._phases(1))
-        self.chosen = np.zeros(classes, np.int64)
+        self.standing = Standing(np.zeros(3, np.int64), self._phases(1), np.zeros(1), np.zeros(1), np.zeros(2))
+        self.chosen = np.zeros(classes, np.int64)  # up to the solution, or up to now where one game serves all classes
+        self.evidence: Evidence | None = None
 
     def _phases(self, games: int) -> Float64s:
         """Where the running sum of each game starts."""
@@ -56,11 +58,13 @@ class Decider:
         """Let points count for the thresholds alone."""
         for part in self._parts(points):
             self.window.put(part)
-            self._follow()
+            if self.window.kept == self.window.due:  # what is only watched is no evidence: the game is solved anyhow
+                self._solve()
+                self.window.next_due()
 
     def _run(self, points: Points) -> Bools:
         taken = self.kernels.decide(*points[:3], self.course, self.pace, self.standing)
-        if len(self.chosen) > 1 and taken.any():
+        if len(self.chosen) != len(self.standing.got) and taken.any():
             self.chosen += np.bincount(points.label[taken], minlength=len(self.chosen))
         self.window.put(points)
         return taken
@@ -74,20 +78,35 @@ class Decider:
             begin = end
 
     def _follow(self) -> None:
-        if self.window.kept < self.window.due:
+        window = self.window
+        if window.kept < window.due:
             return
-        held, wanted, window = self.window.held(), self.wanted, self.window
-        shared = wanted.quotas is not None and window.turned
-        if window.due <= window.size or shared or moved(held, self.solution, wanted, self.kernels):
-            if window.due < window.size:  # too few of each class for thresholds of its own: quotas make up for it later
-                wanted = wanted._replace(quotas=None)
-            self.solution = solved(held, wanted, self.chosen, self.kernels)
-            self.course = course_of(held, self.solution, wanted)
-            games = len(self.course.price)
-            if games != len(self.standing.phase):
-                self.standing = Standing(self.standing.counts, self._phases(games))
-            self._doubt(len(held.gain))
+        if self.evidence is None:
+            self._solve()
+        elif self.evidence.changed(self.standing, window.step / window.size):
+            window.change()
+            self._solve()
+        elif window.settles() or (self.wanted.quotas is not None and window.kept >= window.shared):
+            self._solve()
         window.next_due()
+
+    def _solve(self) -> None:
+        window, held, wanted = self.window, self.window.held(), self.wanted
+        full = window.due >= window.size
+        if not full:  # too few of each class for thresholds of its own: they make up for it later
+            wanted = wanted._replace(quotas=None)
+        counts, phase, got, *_ = self.standing
+        if len(got) == len(self.chosen):
+            self.chosen = self.chosen + got.astype(np.int64)
+        self.solution = solved(held, wanted, self.chosen, self.kernels, window.share())
+        self.course = course_of(held, self.solution, wanted)
+        games = len(self.course.price)
+        phase = phase if games == len(phase) else self._phases(games)
+        counts = np.array([counts[0], counts[1], counts[0]])
+        self.standing = Standing(counts, phase, np.zeros(games), np.zeros(games), np.zeros(2))
+        if full:
+            self.evidence = Evidence(expected(held, self.course))
+        self._doubt(len(held.gain))
 
     def _doubt(self, points: int) -> None:
         """As select() warns of a game without a gain; once, and of a full window."""
@@ -102,9 +121,8 @@ class Decider:
             "course": {name: values.copy() for name, values in self.course._asdict().items()},
             "equilibria": [field.copy() for field in self.solution.equilibria],
             "quotas": self.solution.quotas.copy(),
-            "spread": list(self.solution.spread),
-            "counts": self.standing.counts.copy(),
-            "phase": self.standing.phase.copy(),
+            "standing": {name: values.copy() for name, values in self.standing._asdict().items()},
+            "evidence": None if self.evidence is None else self.evidence.state(),
             "chosen": self.chosen.copy(),
             "said": [self.said_used, self.said_doubt],
         }
@@ -113,7 +131,8 @@ class Decider:
         self.window.load(state["window"])
         self.course = Course(*(np.array(state["course"][name]) for name in Course._fields))
         answers = Equilibria(*(np.array(field) for field in state["equilibria"]))
-        self.solution = Solution(answers, np.array(state["quotas"]), (state["spread"][0], state["spread"][1]))
-        self.standing = Standing(np.array(state["counts"]), np.array(state["phase"]))
+        self.solution = Solution(answers, np.array(state["quotas"]))
+        self.standing = Standing(*(np.array(state["standing"][name]) for name in Standing._fields))
+        self.evidence = None if state["evidence"] is None else Evidence.of(state["evidence"])
         self.chosen = np.array(state["chosen"])
         self.said_used, self.said_doubt = (bool(said) for said in state["said"])

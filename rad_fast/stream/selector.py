@@ -64,8 +64,8 @@ class Thresholds:
 class StreamSelector:
     """Takes or leaves each point of a stream on arrival, at a given rate, as ``select`` would in hindsight.
 
-    The thresholds come from the game on the most recent points and are solved again as the stream goes on. Between two
-    solutions a point costs microseconds. The number of points taken never differs from rate x seen by more than
+    The thresholds come from the game on the most recent points, which is solved again when they may have moved. Between
+    two solutions a point costs microseconds. The number of points taken never differs from rate x seen by more than
     ``slack``, and never exceeds ``budget``. Decisions depend only on the points, their order and the seed, not on how
     many points arrive at a time.
 
@@ -92,8 +92,7 @@ class StreamSelector:
         How many labels the adversary may spoil beyond what correctness admits; None as in ``select``.
     quotas : None, {"auto", "equal", "proportional"}, or weights
         How the points taken are shared out among the teacher's labels, as in ``select``. They count all points taken
-        so far and those of the next window, and begin when the first window is full: before that, and with None, one
-        game serves all classes.
+        so far, and begin when the first window is full: before that, and with None, one game serves all classes.
     seed : int >= 0
         The start of the running sum.
     invalid : {"raise", "exclude"}

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from rad_fast.kernels.reference.score import Points, empty_points
 
-SOLVES = 4  # times in a window's length: each costs as much as some hundred decisions
+LOOKS = 2  # at the evidence in a window's length: each costs as much as some hundred decisions of a batch
+MOST_WINDOWS = 64  # between two times that quotas are shared out: each costs as much as some hundred decisions
 
 
 def some(points: Points, at: slice | npt.NDArray[Any]) -> Points:
@@ -26,6 +27,8 @@ class Window:
         # Half of the points of which one is taken are watched before the first is: thresholds of fewer mean little.
         self.first = min(size, max(16, int(np.ceil(0.5 / rate))))
         self.due = self.first
+        self.changed = self.settled = 0  # the last change, and when the window holds only points since one
+        self.shared = 0  # when quotas are shared out again
 
     def put(self, points: Points) -> None:
         """Keep points, at most up to the next solution."""
@@ -37,10 +40,13 @@ class Window:
                 ring[begin] = values[0]
             self.kept += 1
             return
-        first = min(count, self.size - begin)
+        end = begin + count
         for ring, values in zip(self.points[:3], points[:3], strict=True):
-            ring[begin : begin + first] = values[:first]
-            ring[: count - first] = values[first:]
+            if end <= self.size:
+                ring[begin:end] = values
+            else:
+                ring[begin:] = values[: self.size - begin]
+                ring[: end - self.size] = values[self.size - begin :]
         self.kept += count
 
     def _room(self, needed: int) -> None:
@@ -56,16 +62,35 @@ class Window:
         count = min(self.kept, self.size)
         return some(self.points, slice(count))
 
-    def next_due(self) -> None:
-        """The next position at which to solve: twice as far until the window is full, then SOLVES times a window."""
-        while self.due <= self.kept:
-            step = max(1, self.size // SOLVES)
-            self.due = min(self.size, 2 * self.due) if self.due < self.size else self.due + step
-
     @property
-    def turned(self) -> bool:
-        """Whether, of the positions at which to solve, this is one in SOLVES: about a window after the last such."""
-        return (self.kept - self.size) // max(1, self.size // SOLVES) % SOLVES == 0
+    def step(self) -> int:
+        """From one look at the evidence to the next, once the window is full."""
+        return max(1, self.size // LOOKS)
+
+    def next_due(self) -> None:
+        """The next position at which to look: twice as far until the window is full, then LOOKS times a window."""
+        while self.due <= self.kept:
+            self.due = min(self.size, 2 * self.due) if self.due < self.size else self.due + self.step
+
+    def change(self) -> None:
+        """The points changed since the last look: solved now, and again when those before it have left the window."""
+        self.changed = self.kept
+        if not self.settled:
+            self.settled = self.kept + (LOOKS - 1) * self.step
+
+    def settles(self) -> bool:
+        """Whether this is when those before a change have left; asked once a look."""
+        if not self.settled or self.kept < self.settled:
+            return False
+        after = self.changed + (LOOKS - 1) * self.step
+        self.settled = after if after > self.kept else 0
+        return True
+
+    def share(self) -> int:
+        """Quotas are shared out now: for how many windows, a power of two that grows with the stream."""
+        windows = min(MOST_WINDOWS, 1 << (max(1, (self.kept - self.size) // self.size).bit_length() - 1))
+        self.shared = self.kept + windows * self.size
+        return windows
 
     def state(self) -> dict[str, Any]:
         held = self.held()
@@ -75,8 +100,10 @@ class Window:
             "label": held.label.copy(),
             "kept": self.kept,
             "due": self.due,
+            "changes": [self.changed, self.settled, self.shared],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         self.points = Points(*(np.array(state[name]) for name in ("gain", "correctness", "label")))
         self.kept, self.due = int(state["kept"]), int(state["due"])
+        self.changed, self.settled, self.shared = (int(position) for position in state["changes"])

@@ -3,11 +3,13 @@
 // UndefinedBehaviorSanitizer and ThreadSanitizer. Compares the levels' sums and indices with one another and with one thread;
 // whether they are right is for the tests in Python.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <random>
@@ -158,14 +160,17 @@ void arrive(std::int64_t count, std::int64_t classes) {
   const Points points(count);
   std::vector<std::int32_t> label(static_cast<std::size_t>(count));
   for (std::int32_t& y : label) y = static_cast<std::int32_t>(whole(0, classes - 1));
-  std::vector<double> price(static_cast<std::size_t>(classes)), phase(price), threshold(price.size() * arrival_levels), share(threshold);
-  for (std::vector<double>* numbers : {&price, &phase, &threshold, &share})
+  std::vector<double> price(static_cast<std::size_t>(classes)), phase(price), got(price), came(price), due(price);
+  std::vector<double> threshold(price.size() * arrival_levels), share(threshold), reached(2);
+  for (std::vector<double>* numbers : {&price, &phase, &due, &threshold, &share})
     for (double& x : *numbers) x = uniform();
+  for (std::int64_t k = 0; k < classes; ++k) std::sort(&threshold[k * arrival_levels], &threshold[k * arrival_levels] + arrival_levels, std::greater<>());
   const auto taken = std::make_unique<bool[]>(static_cast<std::size_t>(count));
-  Standing standing{0, 0, phase.data()};
+  Standing standing{0, 0, 0, phase.data(), got.data(), came.data(), reached.data()};
   const double budget = static_cast<double>(whole(1, count)), of = static_cast<double>(count);
-  decide_all(points.gain.data(), points.correctness.data(), label.data(), count, {price.data(), threshold.data(), share.data(), classes},
-             {budget, of, 5.0, budget, of}, standing, taken.get());
+  const Course course{price.data(), threshold.data(), share.data(), due.data(), classes};
+  const Pace pace{budget, of, 5.0, budget, of};
+  decide_all(points.gain.data(), points.correctness.data(), label.data(), count, course, pace, standing, taken.get());
   require(standing.seen == count && standing.taken <= static_cast<std::int64_t>(budget), "more points are taken than may be");
 }
 

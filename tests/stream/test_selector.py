@@ -346,7 +346,7 @@ def test_classes_that_change_are_refused_and_nothing_is_decided():
     with pytest.raises(ValueError, match="student_logits: expected no classes as in"):
         stream.offer(logits_of(1)[0], logits_of(1)[0])
     assert stream.offered == before["offered"] == 100
-    assert np.array_equal(stream.state_dict()["counts"], before["counts"])
+    assert np.array_equal(stream.state_dict()["standing"]["counts"], before["standing"]["counts"])
 
 
 def test_probabilities_given_for_logits_are_refused_one_by_one_or_together():
