@@ -74,9 +74,9 @@ def solved(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend, win
         return Solution(Equilibria(*np.array(answer)[:, None]), np.array([budget]))
     counts, budget = class_counts([points], len(chosen), kernels), max(1, round(wanted.rate * count))
     found = shares(wanted.quotas, windows * counts, chosen, wanted.labelled, windows * budget)
-    found = found._replace(quotas=found.quotas / windows, points=counts)
+    found = found._replace(quotas=found.quotas / windows, points=counts[0])
     # What its sample takes is not asked for; without one the call would take as long.
-    answers, _ = play([points], found, mistakes, 1, 0, kernels, Alone(), counts)
+    answers, _ = play([points], found, mistakes, 1, 0, kernels, Alone(), counts[0])
     return Solution(answers, found.quotas)
 
 
