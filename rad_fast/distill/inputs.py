@@ -175,20 +175,26 @@ ENOUGH = 8  # rows that are all probabilities: they were meant so
 def are_probabilities(values: npt.NDArray[np.float32]) -> bool:
     """Whether all rows, of enough, are in [0, 1] and sum to 1."""
     few = values[:ENOUGH]
-    if len(few) < ENOUGH or not fractions(few):
+    if len(few) < ENOUGH or not fractions(few).all():
         return False
-    return fractions(values)
+    return bool(fractions(values).all())
 
 
-def fractions(values: npt.NDArray[np.float32]) -> bool:
-    sums = values.sum(axis=1, dtype=np.float64)
-    return bool(((values >= 0) & (values <= 1)).all() and (np.abs(sums - 1.0) <= SUM_TOLERANCE).all())
+def likely_probabilities(values: npt.NDArray[np.float32]) -> bool:
+    """The same of two rows or more; 0 and 1 alone may be logits where they are few."""
+    few = len(values) < ENOUGH and ((values == 0) | (values == 1)).all()
+    return len(values) > 1 and not few and bool(fractions(values).all())
+
+
+def fractions(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which rows are in [0, 1] and sum to 1."""
+    alike: npt.NDArray[np.bool_] = ((values >= 0) & (values <= 1)).all(axis=1)
+    return alike & (np.abs(values.sum(axis=1, dtype=np.float64) - 1.0) <= SUM_TOLERANCE)
 
 
 def no_probabilities(name: str, values: npt.NDArray[np.float32]) -> None:
-    """Raise where two rows or more are probabilities; 0 and 1 alone may be logits where they are few."""
-    few = len(values) < ENOUGH and ((values == 0) | (values == 1)).all()
-    if len(values) > 1 and not few and fractions(values):
+    """Raise where the rows are probabilities."""
+    if likely_probabilities(values):
         raise ValueError(
             f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give their logarithm, "
             "or take them as they are where targets are asked for"

@@ -10,6 +10,7 @@ open its journal. Records:
     weights   how much the answered points of a round count
     answers   logits of a batch of points of the pool or of the hold-out
     rejected  an answer that could not be used, as it came
+    withdrawn points whose answers turned out to be no logits: they are asked for again
     skipped   points whose answers are invalid, where the run goes on without them
     trained   a round is done: its report
 """

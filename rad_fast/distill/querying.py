@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,16 @@ class Answers:
         self.logits = np.full((points, classes), np.nan, np.float32)
         self.known = np.zeros(points, bool)
         self.skipped = np.zeros(points, bool)
-        for record in journal.of("answers"):
-            if record["where"] == where:
-                self.logits[record["points"]] = unpacked(record["logits"])
-                self.known[record["points"]] = True
-        for record in journal.of("skipped"):
-            if record["where"] == where:
-                self.skipped[record["points"]] = True
+        for record in journal.records:
+            if record.get("where") != where:
+                continue
+            points, kind = record["points"], record["kind"]
+            if kind == "answers":
+                self.logits[points], self.known[points] = unpacked(record["logits"]), True
+            elif kind == "withdrawn":
+                self.logits[points], self.known[points] = np.nan, False
+            elif kind == "skipped":
+                self.skipped[points] = True
 
     def keep(self, points: npt.NDArray[np.int64], logits: Float32s) -> None:
         self.journal.append("answers", where=self.where, points=points.tolist(), logits=packed(logits))
@@ -52,6 +56,19 @@ class Answers:
     def skip(self, points: npt.NDArray[np.int64]) -> None:
         self.journal.append("skipped", where=self.where, points=points.tolist())
         self.skipped[points] = True
+
+    def are_probabilities(self, logits: Float32s) -> bool:
+        """Whether a batch is of probabilities: small as it may be, together with the answers before it."""
+        before = self.logits[np.flatnonzero(self.known)[: inputs.ENOUGH]]
+        return inputs.are_probabilities(logits) or inputs.likely_probabilities(np.concatenate([before, logits]))
+
+    def withdraw_probabilities(self) -> None:
+        """Ask again for what was kept before there was enough of it to tell that it is no logits."""
+        known = np.flatnonzero(self.known)
+        points = known[inputs.fractions(self.logits[known])]
+        if len(points):
+            self.journal.append("withdrawn", where=self.where, points=points.tolist())
+            self.logits[points], self.known[points] = np.nan, False
 
 
 class Asker:
@@ -104,13 +121,13 @@ class Asker:
         progress(len(points) - len(wanted))
         for begin in range(0, len(wanted), self.batch):
             part = wanted[begin : begin + self.batch]
-            kept = self._kept(answers, points)
+            kept = partial(self._kept, answers, points)
             answer = self._call(self.collate([first_of(item) for item in items(data, part)]), len(part), kept)
             self.asked += len(part)
             self._record(answer, part, answers, kept)
             progress(len(part))
 
-    def _call(self, batch: Any, rows: int, kept: str) -> Any:
+    def _call(self, batch: Any, rows: int, kept: Callable[[], str]) -> Any:
         if self.teacher is None:
             raise TypeError("teacher: expected a callable on a batch, got None")
         wait = self.backoff
@@ -119,33 +136,34 @@ class Asker:
                 with torch.no_grad():
                     return self.teacher(batch)
             except MISTAKES as error:
-                raise errors.teacher_mistaken(rows, error, kept) from error
+                raise errors.teacher_mistaken(rows, error, kept()) from error
             except Exception as error:  # a remote call may raise anything
                 if attempt == self.retries:
-                    raise errors.teacher_failed(attempt + 1, rows, error, kept) from error
+                    raise errors.teacher_failed(attempt + 1, rows, error, kept()) from error
                 LOG.warning(errors.teacher_repeated(error, min(wait, self.longest), attempt + 1, self.retries))
                 self.sleep(min(wait, self.longest))
                 wait *= 2.0
         raise RuntimeError("retries: expected at least 0")  # the loop has returned or raised before
 
-    def _record(self, answer: Any, part: npt.NDArray[np.int64], answers: Answers, kept: str) -> None:
+    def _record(self, answer: Any, part: npt.NDArray[np.int64], answers: Answers, kept: Callable[[], str]) -> None:
         labels_alone = isinstance(answer, TeacherLabels)
         try:
             array = said.logits_of(answer) if said.is_answer(answer) else inputs.host_array("its answer", answer)
         except TypeError as error:
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=repr(answer)[:10_000])
-            raise errors.answer_type(error, kept) from error
+            raise errors.answer_type(error, kept()) from error
         classes = answers.logits.shape[1]
         if array.ndim != 2 or array.shape != (len(part), classes):
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
             if array.ndim == 2 and array.shape[1] == classes:
-                raise errors.answer_rows(len(array), len(part), kept)
-            raise errors.answer_classes(array.shape, classes, kept)
+                raise errors.answer_rows(len(array), len(part), kept())
+            raise errors.answer_classes(array.shape, classes, kept())
         logits = np.ascontiguousarray(array, dtype=np.float32)
-        if not said.is_answer(answer) and inputs.are_probabilities(logits):
-            answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
-            raise errors.answer_probabilities(len(part), kept)
         bad = inputs.invalid(logits)
+        if not said.is_answer(answer) and answers.are_probabilities(logits[~bad]):
+            answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
+            answers.withdraw_probabilities()
+            raise errors.answer_probabilities(int((~bad).sum()), kept())
         if not bad.all():
             answers.keep(part[~bad], logits[~bad])
         if labels_alone and bad.any():  # the teacher says that it has no answer: nothing is amiss
@@ -158,7 +176,7 @@ class Asker:
                 answers.journal.append(
                     "rejected", where=answers.where, points=part[bad].tolist(), answer=packed(logits[bad])
                 )
-                raise errors.answer_invalid(int(bad.sum()), len(part), int(part[bad][0]), answers.where, kept)
+                raise errors.answer_invalid(int(bad.sum()), len(part), int(part[bad][0]), answers.where, kept())
 
     @staticmethod
     def _kept(answers: Answers, points: npt.NDArray[np.int64]) -> str:
