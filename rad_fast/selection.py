@@ -30,6 +30,10 @@ from .storage import archive
 from .storage.blocks import Pieces
 
 REPORTED = 0.95  # confidence of a report's certificate
+ONE_RANK = (
+    "expected a selection of one process, got the part of one rank, which does not know the points of the others; "
+    "select from all points in one process, chunk by chunk with partial_fit: the same seed gives the same indices"
+)
 SAVED = 1  # the version of what ``save`` writes
 SAVED_CLASSES = (Calibrator, Equilibria, Equilibrium, Gain, Kind, Points, Rule, Scores, Seen, Shares)
 HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as they are
@@ -230,7 +234,7 @@ class Selection:
         if not isinstance(self.calibrator, Calibrator):
             raise inputs.no_labelled_points()
         if len(self.on_host()[1].gain) != self.n_points:
-            raise ValueError("certificate: expected a selection of one process, got the part of one rank")
+            raise ValueError(f"certificate: {ONE_RANK}")
         if self.calibrator.n_labelled_ < inputs.FEW_LABELLED:
             inputs.warn_few_labelled(self.calibrator.n_labelled_)
         return self._promised(wanted)
@@ -323,7 +327,7 @@ class Selection:
         """
         at, points = self.on_host()
         if len(points.gain) != self.n_points:
-            raise ValueError("extend: expected a selection of one process, got the part of one rank")
+            raise ValueError(f"extend: {ONE_RANK}")
         left_out = self.n_excluded + self.n_invalid + self.n_unanswered
         total = inputs.larger_budget(budget, self.n_points, left_out, self.budget)
         of_seed = self.seed if seed is None else inputs.seed(seed)

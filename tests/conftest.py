@@ -62,3 +62,11 @@ def reference() -> backends.Backend:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20230501)
+
+
+@pytest.fixture
+def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that run the command often: the curves of its report take ten times as long as the selection."""
+    from rad_fast.report import curves
+
+    monkeypatch.setattr(curves, "STEPS", 2)

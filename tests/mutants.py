@@ -107,6 +107,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.chdir(ROOT)
     sys.dont_write_bytecode = True  # a mutant has the size of its original, and may have its time
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a line that is changed is put back first
     for library in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)

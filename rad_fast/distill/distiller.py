@@ -380,6 +380,7 @@ class ActiveDistiller:
             holdout_accuracy=float(right.mean()),
             mean_weight=None if weights is None or len(weights) == 0 else float(weights.mean()),
             value=choice["value"],
+            certificate=choice.get("certificate"),  # old journals have none
             measured={} if self.evaluate is None else inputs.measured(self.evaluate(self.student)),
         )
         self._ledger.keep_student(self.student, asdict(report))

@@ -81,6 +81,7 @@ class Ledger:
             shares=None if choice.shares is None else choice.shares.tolist(),
             seconds=seconds,
             value=choice.value,
+            certificate=choice.certificate,
         )
         self._take(self.choices[-1])
 

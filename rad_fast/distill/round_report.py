@@ -17,6 +17,9 @@ class RoundReport:
     holdout_accuracy : the student's, after the round.
     mean_weight : of the points chosen in the round.
     value : the value of the game, where the strategy played one.
+    certificate : the gain of the round's labels that the hold-out promises with 95% confidence, in the units of
+        ``value``; None where the strategy played no game on the teacher's logits (``pool_logits=``), or the hold-out
+        has fewer than 30 points. Below 0: it promises nothing.
     measured : what ``evaluate`` returned.
 
     Examples
@@ -33,4 +36,5 @@ class RoundReport:
     holdout_accuracy: float
     mean_weight: float | None = None
     value: float | None = None
+    certificate: float | None = None
     measured: dict[str, float] = field(default_factory=dict)

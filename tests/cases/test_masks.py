@@ -8,6 +8,8 @@ import pytest
 import rad_fast
 from rad_fast import cli, inputs
 
+pytestmark = pytest.mark.usefixtures("short_curves")
+
 N = 400
 LOGITS = np.random.default_rng(0).normal(0, 4, (N, 6)).astype("f4")
 MASK = np.arange(N) < 300

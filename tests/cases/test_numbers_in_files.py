@@ -12,7 +12,10 @@ import rad_fast
 from rad_fast import cli
 from rad_fast.storage.readers.flat import open_flat
 
-pytestmark = pytest.mark.filterwarnings("default::UserWarning")  # the command line tells them
+pytestmark = [
+    pytest.mark.filterwarnings("default::UserWarning"),  # the command line tells them
+    pytest.mark.usefixtures("short_curves"),
+]
 
 N, C = 240, 5
 R = np.random.default_rng(0)

@@ -8,7 +8,10 @@ import pytest
 import rad_fast
 from rad_fast import cli
 
-pytestmark = pytest.mark.filterwarnings("default::UserWarning")  # the command line tells them
+pytestmark = [
+    pytest.mark.filterwarnings("default::UserWarning"),  # the command line tells them
+    pytest.mark.usefixtures("short_curves"),
+]
 
 R = np.random.default_rng(0)
 T = R.normal(0, 4, (240, 6)).astype("f4")

@@ -8,6 +8,8 @@ import pytest
 import rad_fast
 from rad_fast import cli, inputs
 
+pytestmark = pytest.mark.usefixtures("short_curves")
+
 LOGITS = np.random.default_rng(0).normal(0, 4, (600, 6)).astype("f4")
 STUDENT = np.random.default_rng(1).normal(0, 2, (600, 6)).astype("f4")
 GIVEN = r"expected logits, got probabilities: .* rad_fast.Probabilities\(p\), or their logarithm"

@@ -16,6 +16,8 @@ from rad_fast import cli
 from rad_fast.storage import npy, workdir
 from rad_fast.storage.readers import fingerprint
 
+pytestmark = pytest.mark.usefixtures("short_curves")
+
 N, C, STEP = 2000, 5, 250
 LOGITS = np.random.default_rng(8).normal(0, 3, (N, C)).astype("f4")
 

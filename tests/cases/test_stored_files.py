@@ -15,6 +15,8 @@ from rad_fast.storage.readers import open_shards
 
 from ..storage import writers
 
+pytestmark = pytest.mark.usefixtures("short_curves")
+
 Z = writers.LOGITS[:60]
 CODED = {writers.write_zarr_zip, writers.write_csv, writers.write_npz, writers.write_npz_packed}
 

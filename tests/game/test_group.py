@@ -123,6 +123,38 @@ def test_points_that_are_alike_are_counted_over_all_ranks(monkeypatch):
     np.testing.assert_array_equal(union, whole.indices)
 
 
+def test_what_needs_all_points_is_refused_by_a_rank_that_lacks_some_and_says_what_to_do(monkeypatch):
+    labels = LOGITS[:200].argmax(1)
+    labels[::9] = 0
+    calibrator = rad_fast.Calibrator().fit(LOGITS[:200], labels)
+    rows = LOGITS[200:700]
+    cuts = [0, 300, 500]
+
+    def fit(rank: int) -> rad_fast.Selection:
+        mine = rows[cuts[rank] : cuts[rank + 1]]
+        return rad_fast.Selector(20, process_group=rank).fit(mine, correctness=calibrator)
+
+    ranks = Ranks(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(selector, "group_of", ranks.group)
+        parts = ranks.run(fit)
+    for part in parts:
+        for ask in (part.certificate, lambda part=part: part.extend(40)):
+            with pytest.raises(
+                ValueError, match=r"expected a selection of one process.*in one process, chunk by chunk"
+            ):
+                ask()
+    chunks = rad_fast.Selector(20)  # what the message says
+    for begin in range(0, 500, 125):
+        chunks.partial_fit(rows[begin : begin + 125], correctness=calibrator)
+    whole = chunks.finalize()
+    union = np.concatenate([part.indices + cut for part, cut in zip(parts, cuts[:-1], strict=True)])
+    np.testing.assert_array_equal(union, whole.indices)
+    assert whole.certificate() < whole.value * 2
+    lone = fit_on_ranks(monkeypatch, [0, 500, 500], logits=lambda rank: rows[: 500 * (rank == 0)], budget=20)[0]
+    assert lone.extend(40).indices.size == 40  # a rank that has them all
+
+
 def test_bad_input_on_one_rank_is_an_error_on_all(monkeypatch):
     def rows(rank: int) -> np.ndarray:
         mine = LOGITS[rank * 100 : (rank + 1) * 100].copy()

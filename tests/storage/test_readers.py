@@ -36,6 +36,8 @@ from .writers import (
     write_zarr_2,
 )
 
+pytestmark = pytest.mark.usefixtures("short_curves")
+
 
 def read_all(opened, step):
     parts = [opened.read(at, min(opened.rows, at + step)) for at in range(0, opened.rows, step)]

@@ -19,6 +19,8 @@ from rad_fast.kernels.reference.score import empty_points
 from rad_fast.storage import workdir
 from rad_fast.storage.workdir import ScoreFiles
 
+pytestmark = pytest.mark.usefixtures("short_curves")
+
 N, C, BUDGET, STEP = 1000, 5, 60, 100
 LOGITS = np.random.default_rng(8).normal(0, 3, (N, C)).astype(np.float32)
 ROW = C * 4

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rad_fast.calibration import Calibrator
+from rad_fast.inputs import FEW_LABELLED
 
 from . import neighbours
 from .round import Choice, Float32s, Float64s, Int64s, Round, systematic
@@ -42,7 +43,9 @@ def rad(r: Round) -> Choice:
         chosen=dict(enumerate(neighbours.label_counts(r, r.teacher_logits.argmax(1)).tolist())),
         exclude=~r.available,
     )
-    return Choice(np.asarray(selection.indices), value=selection.value)
+    few = calibrator.n_labelled_ < FEW_LABELLED
+    promise = None if few else selection.certificate()
+    return Choice(np.asarray(selection.indices), value=selection.value, certificate=promise)
 
 
 def rad_2026_11(r: Round) -> Choice:

@@ -112,13 +112,13 @@ class Choice:
     """The points of a round, ascending; for some of them a partner to mix with, before the teacher sees them.
 
     With ``partners`` and ``shares`` the input of point i becomes (1 - share) x[i] + share x[partner]. ``value`` is the
-    value of the game, where one was played.
+    value of the game, where one was played, and ``certificate`` what the hold-out promises of it with 95% confidence.
 
     Attributes
     ----------
     indices : (budget,) int64, available points, each once.
     partners, shares : (budget,) int64, float64 in [0, 1], or None.
-    value : float, or None.
+    value, certificate : float, or None.
 
     Examples
     --------
@@ -132,6 +132,7 @@ class Choice:
     partners: Int64s | None = None
     shares: Float64s | None = None
     value: float | None = None
+    certificate: float | None = None
 
 
 Strategy = Callable[[Round], Choice]
