@@ -188,8 +188,9 @@ def likely_probabilities(values: npt.NDArray[np.float32]) -> bool:
 
 def fractions(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Which rows are in [0, 1] and sum to 1."""
-    alike: npt.NDArray[np.bool_] = ((values >= 0) & (values <= 1)).all(axis=1)
-    return alike & (np.abs(values.sum(axis=1, dtype=np.float64) - 1.0) <= SUM_TOLERANCE)
+    inside: Any = ((values >= 0) & (values <= 1)).all(axis=1)
+    alike: npt.NDArray[np.bool_] = inside & (np.abs(values.sum(axis=1, dtype=np.float64) - 1.0) <= SUM_TOLERANCE)
+    return alike
 
 
 def no_probabilities(name: str, values: npt.NDArray[np.float32]) -> None:

@@ -243,6 +243,27 @@ def test_a_line_cut_in_its_check_sum_is_not_mistaken_for_another_file(path):
     assert path.read_bytes() == raw + b"written by hand"
 
 
+@pytest.mark.parametrize("length", [22, 23, 40])
+def test_killed_in_the_first_line_it_begins_again(path, length):
+    """As much as tells a journal from any other file was written; of less nobody knows what it is."""
+    first = path.read_bytes().splitlines(keepends=True)[0]
+    assert first[9:22] == b'{"kind":"run"'
+    path.write_bytes(first[:length])
+    journal = Journal(path)
+    journal.release()
+    assert journal.records == []
+    assert path.read_bytes() == b""
+    path.write_bytes(first[:21])
+    with pytest.raises(ValueError, match="is not a journal; it is left unchanged"):
+        Journal(path)
+    assert path.read_bytes() == first[:21]
+
+
+def test_its_folders_are_made(tmp_path):
+    Journal(tmp_path / "of" / "many" / "runs").release()
+    assert (tmp_path / "of" / "many" / "runs").read_bytes() == b""
+
+
 # A full disk.
 
 FULL = """
