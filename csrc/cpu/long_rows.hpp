@@ -17,6 +17,9 @@ namespace RAD_FAST_LEVEL {
 constexpr int batch_bytes = 24 << 10;  // of the rows of a batch: half of L1
 constexpr int batch_least = 10;        // rows: with fewer, blocks are faster (C > 614 in float32)
 constexpr int block_classes = 4096;    // 16 KiB of float32: the block and the one being prefetched fit L1
+// Elements asked for ahead of those that are summed: a row's next block, of shorter rows the next two kilo-elements. Four of them slow
+// C = 1000 down by a tenth, one slows all down.
+constexpr int64_t ahead_least = 2048;
 constexpr int cell_classes = 8 * lanes;
 // Elements summed plainly, in two accumulators of every lane, before they join a sum that keeps its rounding errors: each addition to
 // the maximum's 1 may err by 2^-24. PyTorch makes C / 16 such additions; here there are 16 (8 with lanes of 4) at most.
@@ -190,8 +193,7 @@ RAD_FAST_APART void score_batch(const T* rows, int64_t stride, int classes, cons
     Index label;
     set(top, tops[r]);
     const T* row = rows + r * stride;
-    // Two batches ahead, into L2 at least: one ahead costs a quarter of the speed where rows are not whole cache lines.
-    const Sum sum = sum_exponentials(row, 0, classes, top, 2 * count * stride);
+    const Sum sum = sum_exponentials(row, 0, classes, top, count * stride);  // the next batch is asked for
     store(sums + r * lanes, sum.sum + sum.lost);
     look_into_cell(row, cells[r] < classes ? cells[r] : 0, classes, top, second, label);
     store_lanes(second_of_row + r * lanes, second);
@@ -274,7 +276,7 @@ RAD_FAST_APART void score_long(const T* row, int64_t classes, Tile& tile, int r,
       top2 = block1 > top2 ? block1 : top2;
     }
     set(top, reference);
-    const Sum block_sum = sum_exponentials(block, 0, end, top, block_classes);
+    const Sum block_sum = sum_exponentials(block, 0, end, top, end > ahead_least ? end : ahead_least);
     store(sum_lanes, block_sum.sum);
     store(lost_lanes, block_sum.lost);
     for (int i = 0; i < lanes; ++i) sum += static_cast<double>(sum_lanes[i]) + static_cast<double>(lost_lanes[i]);

@@ -70,8 +70,8 @@ int64_t units(const float* gain, const float* correctness, int64_t count, const 
 #if defined(__AVX512F__)
 typedef Long Running;  // in every lane: through a general register the way from one vector to the next would be twice as long
 RAD_FAST_INLINE Running running_from(std::uint64_t start) { return (Long)_mm512_set1_epi64(static_cast<int64_t>(start)); }
-RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, const int32_t* place, int64_t* to) {
-  const __m512i none = _mm512_setzero_si512(), step = (__m512i)steps;
+RAD_FAST_INLINE int64_t scan_lanes(const std::uint64_t* steps, Running& running, int64_t first, const int32_t* place, int64_t* to) {
+  const __m512i none = _mm512_setzero_si512(), step = (__m512i)load<Long>(steps);
   __m512i after = _mm512_add_epi64(step, _mm512_alignr_epi64(step, none, 7));
   after = _mm512_add_epi64(after, _mm512_alignr_epi64(after, none, 6));
   after = _mm512_add_epi64(after, _mm512_alignr_epi64(after, none, 4));
@@ -86,13 +86,21 @@ RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, 
 #else
 typedef std::uint64_t Running;
 RAD_FAST_INLINE Running running_from(std::uint64_t start) { return start; }
-RAD_FAST_INLINE int64_t scan_lanes(Long steps, Running& running, int64_t first, const int32_t* place, int64_t* to) {
+RAD_FAST_INLINE int64_t scan_lanes(const std::uint64_t* steps, Running& running, int64_t first, const int32_t* place, int64_t* to) {
+  // Of those that may be taken few are, mostly: then no whole number is passed. Looked at by twos, as four steps of 1 come to 2^64.
+  std::uint64_t sum = running, flips = 0;
+  for (int k = 0; k < half_lanes; k += 2) {
+    const std::uint64_t after = running + (steps[k] + steps[k + 1]);
+    flips |= after ^ running;
+    running = after;
+  }
+  if (flips >> probability_bits == 0) return 0;
   int64_t found = 0;
   for (int k = 0; k < half_lanes; ++k) {
-    const std::uint64_t after = running + static_cast<std::uint64_t>(steps[k]);
+    const std::uint64_t after = sum + steps[k];
     to[found] = first + place[k];
-    found += (after ^ running) >> probability_bits & 1;
-    running = after;
+    found += (after ^ sum) >> probability_bits & 1;
+    sum = after;
   }
   return found;
 }
@@ -107,7 +115,7 @@ void scan(const std::uint64_t* units, const int32_t* place, int64_t count, std::
     const int64_t end = count - begin < piece ? count : begin + piece;
     int64_t found = 0;
     for (int64_t i = begin; i < end; i += half_lanes)
-      found += scan_lanes(load<Long>(units + i), running, first, place + i, indices + found);
+      found += scan_lanes(units + i, running, first, place + i, indices + found);
     if (found > room) found = room;
     __builtin_memcpy(out, indices, static_cast<std::uint64_t>(found) * sizeof(int64_t));
     out += found;
