@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import linprog
 
 
@@ -29,20 +28,27 @@ def lp_value(game: Game) -> float:
     gain, c = game.gain.astype(float), game.correctness.astype(float)
     n = len(gain)
     cost = np.concatenate([-(2 * c - 1) * gain, [2 * game.mistakes], 2 * c])
-    excess = sparse.hstack([sparse.diags(gain), -np.ones((n, 1)), -sparse.eye(n)]).tocsr()
+    excess = np.hstack([np.diag(gain), -np.ones((n, 1)), -np.eye(n)])
     total = np.concatenate([np.ones(n), np.zeros(n + 1)])[None]
+    return optimum(cost, excess, total, np.array([game.budget]), str(game))
+
+
+def optimum(cost: np.ndarray, excess: np.ndarray, total: np.ndarray, sums: np.ndarray, what: str) -> float:
+    """The largest -cost @ x with excess @ x <= 0 and total @ x = sums. The first variables, one a row of excess, are
+    within [0, 1], the others not negative. Dense: for so few points that takes half as long as a sparse matrix."""
+    points = len(excess)
     result = linprog(
         cost,
         A_ub=excess,
-        b_ub=np.zeros(n),
+        b_ub=np.zeros(points),
         A_eq=total,
-        b_eq=[game.budget],
-        bounds=[(0, 1)] * n + [(0, None)] * (n + 1),
+        b_eq=sums,
+        bounds=np.stack([np.zeros(len(cost)), np.where(np.arange(len(cost)) < points, 1.0, np.inf)], axis=1),
         method="highs",
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if result.status != 0:
-        raise RuntimeError(f"HiGHS: {result.message} in {game}")
+        raise RuntimeError(f"HiGHS: {result.message} in {what}")
     return -float(result.fun)
 
 
@@ -70,24 +76,15 @@ def class_lp_value(game: ClassGame) -> float:
     """The value of the game with quotas, one linear program: the classes' sums of q are its constraints."""
     gain, c = game.gain.astype(float), game.correctness.astype(float)
     n, classes = len(gain), len(game.quotas)
-    member = sparse.csr_matrix((np.ones(n), (game.label, np.arange(n))), shape=(classes, n))
+    member = (game.label == np.arange(classes)[:, None]).astype(float)
     cost = np.concatenate([-(2 * c - 1) * gain, 2 * game.mistakes, 2 * c])
-    excess = sparse.hstack([sparse.diags(gain), -member.T, -sparse.eye(n)]).tocsr()
+    excess = np.hstack([np.diag(gain), -member.T, -np.eye(n)])
     present = np.flatnonzero(np.bincount(game.label, minlength=classes))
-    total = sparse.hstack([member, sparse.csr_matrix((classes, n + classes))]).tocsr()[present]
-    result = linprog(
-        cost,
-        A_ub=excess,
-        b_ub=np.zeros(n),
-        A_eq=total,
-        b_eq=game.quotas[present],
-        bounds=[(0, 1)] * n + [(0, None)] * (n + classes),
-        method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
-    if result.status != 0:
-        raise RuntimeError(f"HiGHS: {result.message} in {game}")
-    return -float(result.fun)
+    total = np.hstack([member, np.zeros((classes, n + classes))])[present]
+    return optimum(cost, excess, total, game.quotas[present], str(game))
+
+
+STEPS = np.linspace(0.0, 1.0, 65)
 
 
 def adversary_value(game: Game, q: np.ndarray) -> float:
@@ -126,11 +123,17 @@ def ceiling_value(game: Game, price: float, threshold: float) -> float:
         return float(np.sort(worth)[::-1][: game.budget].sum())
 
     def spending(chosen: np.ndarray) -> float:
+        """Where the answers of the chosen, which fall as mu rises, add up to all he has; to a 64th each time."""
+        there = chosen & (gain > 0)
+        inverse, most, half = 1.0 / gain[there], c[there], advantage[there] / 2
         low, high = -1.0, 1.0
-        for _ in range(80):
-            middle = (low + high) / 2
-            low, high = (middle, high) if answer(middle)[chosen].sum() >= game.mistakes else (low, middle)
-        return low
+        for _ in range(13):
+            ends = low + (high - low) * STEPS
+            answers = half - np.maximum(ends[:, None] * (inverse / 2), -0.5)
+            spent = np.minimum(np.maximum(answers, 0.0), most).sum(axis=1)
+            enough = np.count_nonzero(spent >= game.mistakes)
+            low, high = ends[max(0, enough - 1)], ends[min(enough, len(ends) - 1)]
+        return float(low)
 
     if len(gain) > 1000:  # large generated games have no such ranges
         return ceiling(threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rad_fast.device import backends
 from rad_fast.device.backends import Backend
 from rad_fast.game import pool, solver
 from rad_fast.game.pool import ArrayPool
@@ -79,14 +81,17 @@ def test_value_and_q_equal_the_linear_programs_optimum_through_boxes(reference: 
         assert_solved(game, answer, reference.probabilities(game.gain, game.correctness, answer), lp_value(game))
 
 
-def test_boxes_change_no_bit_of_the_answer_in_any_backend(
-    kernels: Backend, reference: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for game in games(400, seed=200, most_points=120):
-        monkeypatch.setattr(solver, "DIRECT", 10**9)
-        whole = solve(game, reference)
-        monkeypatch.setattr(solver, "DIRECT", 8)
-        monkeypatch.setattr(solver, "SAMPLE", 8)
+@cache
+def solved_directly(count: int, seed: int) -> list[tuple[Game, Equilibrium]]:
+    """Games of up to 120 points and their answers in one step, worked out once for all parameters of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solver, "DIRECT", 10**9)
+        reference = backends.load("reference")
+        return [(game, solve(game, reference)) for game in games(count, seed=seed, most_points=120)]
+
+
+def test_boxes_change_no_bit_of_the_answer_in_any_backend(kernels: Backend, small_steps: None) -> None:
+    for game, whole in solved_directly(400, seed=200):
         boxed = solve(game, kernels)
         if game.budget == len(game.gain):  # q is 1 everywhere: the price is only determined to the widths' rounding
             assert abs(boxed.value - whole.value) <= 1e-11 * len(game.gain), f"{game}: {boxed}, not {whole}"
@@ -109,14 +114,11 @@ def test_a_box_that_misses_costs_a_pass_and_never_the_answer(
     narrowing = solver.narrowing
     monkeypatch.setattr(solver, "narrowing", counting)
     monkeypatch.setattr(solver, "DEVIATIONS", (deviations, deviations))
-    for game in games(600, seed=300, most_points=120):
+    for game, direct in solved_directly(600, seed=300):
         answer = solve(game, reference)
         q = reference.probabilities(game.gain, game.correctness, answer)
         assert abs(q.sum() - game.budget) <= 1e-9 * game.budget, f"q sums to {q.sum()!r} in {game}: {answer}"
         assert_certified(game, answer, q)
-        with monkeypatch.context() as patch:
-            patch.setattr(solver, "DIRECT", 10**9)
-            direct = solve(game, reference)
         assert_same(q, reference.probabilities(game.gain, game.correctness, direct), str(game))
     assert misses >= 30, f"only {misses} boxes missed: the test proves nothing"
 
