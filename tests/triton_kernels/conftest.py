@@ -21,11 +21,41 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 
+def patch_the_language_once() -> None:
+    """The interpreter puts its own functions in the place of triton.language's at every launch and at every call of a
+    function, and takes them away after a launch: a third of the time of these tests. Here they are put there once, and
+    stay: a process that interprets kernels does nothing else with the language."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang
+    seen: dict[int, Any] = {}  # by the module of the function, whose names say what of the language it reaches
+
+    def once(function: Any) -> Any:
+        if id(function.__globals__) not in seen:
+            seen[id(function.__globals__)] = function
+            patch(function)
+        return interpreter._LangPatchScope()  # with nothing to restore
+
+    interpreter._patch_lang = once
+
+
+if os.environ.get("TRITON_INTERPRET") == "1":
+    patch_the_language_once()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("TRITON_INTERPRET") == "1":
         for item in items:
             # The interpreter computes with NumPy, which warns of the NaN and the infinities that the tests are about.
             item.add_marker(pytest.mark.filterwarnings("ignore::RuntimeWarning"))
+
+
+@pytest.fixture
+def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows are looked at for probabilities, the first and the last, where a test is about something else."""
+    from rad_fast.kernels.triton import look
+
+    monkeypatch.setattr(look, "LOOKED_AT", 2)
 
 
 PLANNED: set[str] = set()

@@ -25,6 +25,7 @@ def there(value):
     return torch.from_numpy(value).to(DEVICE) if isinstance(value, np.ndarray) else value
 
 
+@pytest.mark.usefixtures("few_looks")
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=called)
 def test_selects_as_the_specification_does(arguments):
     given = {name: there(value) for name, value in arguments.items()}
@@ -83,6 +84,7 @@ def test_more_rows_wanted_than_are_valid_is_said():
         rad_fast.select(there(poisoned), N, quotas=None, invalid="exclude", backend="triton")
 
 
+@pytest.mark.usefixtures("few_looks")
 @pytest.mark.parametrize("arguments", [{}, *RULE[len(ARGUMENTS) :]], ids=called)
 def test_the_rule_selects_as_the_specification_does(arguments):
     given = {name: there(value) for name, value in arguments.items()}

@@ -11,6 +11,8 @@ from rad_fast.kernels.reference import score as reference
 from rad_fast.kernels.reference.score import Findings, Gain, Invalid, Kind, Rule, empty_points
 from rad_fast.kernels.triton import score as kernels
 
+pytestmark = pytest.mark.usefixtures("few_looks")
+
 TOLERANCE = 2e-6  # the interpreter adds float32 one after the other
 
 
