@@ -90,7 +90,16 @@ class Row(NamedTuple):
 # -------------------------------------------------------------------------------------------------------- compiling
 
 
-def compiled(arch: int, names: tuple[str, ...] = ("score", "game", "classes", "sample", "order")) -> dict[str, Kernel]:
+STAGES = ("score", "game", "classes", "sample", "order")
+
+
+def built(arch: int, folder: Path) -> dict[str, Kernel]:
+    """The kernels in the objects of a build by CMake, by their symbols."""
+    found = [sass.read(folder / f"{name}.cu.o", arch) for name in STAGES]
+    return {symbol: kernel for part in found for symbol, kernel in part.items()}
+
+
+def compiled(arch: int, names: tuple[str, ...] = STAGES) -> dict[str, Kernel]:
     """The kernels of csrc/cuda, by their symbols."""
     nvcc = shutil.which("nvcc")
     if nvcc is None:
@@ -409,10 +418,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--arch", type=int, default=90, help="compute capability, 90 or 100")
     parser.add_argument("--out", type=Path, help="folder for counted.md and counted.json")
     parser.add_argument("--check", action="store_true", help="the bounds alone, of the compiled kernels")
+    parser.add_argument("--objects", type=Path, help="CMake's folder of objects; without it they are compiled")
     parser.add_argument("--no-triton", action="store_true", help="the compiled kernels alone")
     given = parser.parse_args(arguments)
     try:
-        kernels = compiled(given.arch)
+        kernels = compiled(given.arch) if given.objects is None else built(given.arch, given.objects)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1

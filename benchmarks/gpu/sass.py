@@ -124,18 +124,19 @@ def tools() -> Path | None:
     return Path(found) if found else None
 
 
-def read(cubin: Path) -> dict[str, Kernel]:
-    """All kernels of a file, by symbol."""
+def read(binary: Path, arch: int | None = None) -> dict[str, Kernel]:
+    """All kernels of a cubin, or of ``arch`` in an object file, by symbol."""
     tool = tools()
     if tool is None:
         raise FileNotFoundError("no cuobjdump: install triton, or a CUDA toolkit")
-    usage = run(tool, "-res-usage", cubin)
+    of = [] if arch is None else ["-arch", f"sm_{arch}"]
+    usage = run(tool, *of, "-res-usage", binary)
     kernels: dict[str, Kernel] = {}
     for symbol, numbers in re.findall(r"Function (\S+):\s*\n\s*(REG.*)", usage):
         found = {key: int(value) for key, value in re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", numbers)}
         kernels[symbol] = Kernel(symbol, found["REG"], found["STACK"] + found["LOCAL"], found["SHARED"], [])
     current: Kernel | None = None
-    for line in run(tool, "-sass", cubin).splitlines():
+    for line in run(tool, *of, "-sass", binary).splitlines():
         if "Function : " in line:
             current = kernels.get(line.split("Function : ")[1].strip())
         elif current is not None and (match := LINE.match(line)):

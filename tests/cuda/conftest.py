@@ -1,4 +1,4 @@
-"""What the CUDA tests are built from: a C++ compiler for what runs on the CPU, nvcc for what is only compiled.
+"""What of the CUDA sources runs on the CPU, built by a C++ compiler. What nvcc builds is in wheel.py.
 
 Built files are kept in build/cuda-tests, under the hash of all that went into them.
 """
@@ -6,12 +6,10 @@ Built files are kept in build/cuda-tests, under the hash of all that went into t
 from __future__ import annotations
 
 import fcntl
-import glob
 import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
 import sysconfig
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +20,8 @@ import pytest
 
 from rad_fast.device import arrays
 
-ROOT = Path(__file__).resolve().parents[2]
+from .wheel import ROOT, run
+
 CUDA = ROOT / "csrc" / "cuda"
 SOURCES = [CUDA / f"{stage}.cu" for stage in ("score", "game", "classes", "sample", "order", "memory")]
 BINDINGS = [ROOT / "csrc" / f"bindings_cuda{part}" for part in (".cpp", "_classes.cpp", ".hpp")]
@@ -32,14 +31,8 @@ BUILT = ROOT / "build" / "cuda-tests"
 WARNINGS = ["-Wall", "-Wextra"]
 
 
-def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload]
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
-    return done
-
-
-def run_to(command: list[str], to: Path, **options: object) -> None:
-    run([*command, "-o", str(to)], **options)
+def run_to(command: list[str], to: Path) -> None:
+    run([*command, "-o", str(to)])
 
 
 def cached(name: str, *of: object, make: Callable[[Path], None]) -> Path:
@@ -108,18 +101,3 @@ def on_emulator(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Module
     """rad_fast.device works with the emulated kernels."""
     monkeypatch.setattr(arrays, "MODULE", [emulated])
     return emulated
-
-
-@pytest.fixture(scope="session")
-def nvcc() -> tuple[str, dict[str, str]]:
-    """A CUDA compiler and its environment: of a toolkit, or of the packages of rad_fast[cuda-build]."""
-    homes = [os.environ.get(name, "") for name in ("CUDA_HOME", "CUDA_PATH")]
-    packaged = sorted(glob.glob(f"{sysconfig.get_path('purelib')}/nvidia/cu*"))
-    for home in [*filter(None, homes), "/usr/local/cuda", "/opt/cuda", *packaged]:
-        if (Path(home) / "bin" / "nvcc").exists():
-            library_path = f"{home}/lib:{os.environ.get('LIBRARY_PATH', '')}"
-            return f"{home}/bin/nvcc", {**os.environ, "LIBRARY_PATH": library_path}
-    found = shutil.which("nvcc")
-    if found is None:
-        pytest.skip('no nvcc: no CUDA toolkit, and not pip install "rad_fast[cuda-build]"')
-    return found, dict(os.environ)

@@ -6,17 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from . import conftest as build
+from . import wheel
 
-GENERATIONS = (80, 90, 100)  # Ampere, Hopper, Blackwell; the wheel's other three are variants of these
-FLAGS = ["-std=c++17", "-O3", "-DNDEBUG", "-Xptxas=-v", "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra"]
 # A block, or four, of a game for microseconds: some registers too many are no loss there. All others read every point.
 NOT_HOT = ("estimate", "finish", "estimate_classes", "finish_classes")
 HOT = (
@@ -41,50 +38,33 @@ class Kernel(NamedTuple):
     shared: int
 
 
-def report(log: str) -> list[Kernel]:
-    """The kernels in what ``ptxas -v`` prints."""
+def report(log: str, generation: int) -> list[Kernel]:
+    """The kernels of a generation in what ``ptxas -v`` prints."""
     kernels = []
     for part in log.split("Compiling entry function")[1:]:
-        symbol = part.split("'")[1]
+        _, symbol, _, code, *_ = part.split("'")
+        if code != f"sm_{generation}":
+            continue
         name = next((name for name in HOT + NOT_HOT if f"{len(name)}{name}" in symbol), symbol)  # as C++ mangles them
         numbers = [re.search(pattern, part) for pattern in REPORTED]
         kernels.append(Kernel(name, *(int(found[1]) if found else 0 for found in numbers)))
     return kernels
 
 
-class Objects(NamedTuple):
-    objects: list[Path]
-    kernels: list[Kernel]
+@pytest.fixture(scope="module", params=wheel.GENERATIONS, ids=lambda generation: f"sm_{generation}")
+def compiled(request: pytest.FixtureRequest) -> list[Kernel]:
+    """The kernels of a generation, as the assembler reports them."""
+    built = wheel.built()
+    if request.param not in built.generations:
+        pytest.skip(f"{wheel.nvcc()} does not know sm_{request.param}")
+    logs = sorted(built.objects.glob("*.cu.o.log"))
+    return [kernel for log in logs for kernel in report(log.read_text(), request.param)]
 
 
-@pytest.fixture(scope="module", params=GENERATIONS, ids=lambda generation: f"sm_{generation}")
-def compiled(request: pytest.FixtureRequest, nvcc: tuple[str, dict[str, str]], compiler: list[str]) -> Objects:
-    path, environment = nvcc
-    version = build.run([path, "--version"], env=environment).stdout
-    known = build.run([path, "--list-gpu-code"], env=environment).stdout
-    if f"sm_{request.param}\n" not in known:
-        pytest.skip(f"{path} does not know sm_{request.param}")
-    arch = f"-gencode=arch=compute_{request.param},code=sm_{request.param}"
-
-    def compile_one(source: Path) -> tuple[Path, Path]:
-        command = [path, "-ccbin", compiler[0], *FLAGS, arch, "-c", str(source)]
-
-        def make(to: Path) -> None:
-            done = build.run([*command, "-o", str(to)], env=environment)
-            to.with_name(f"{source.stem}.log").write_text(done.stdout + done.stderr)
-
-        made = build.cached(f"{source.stem}.o", command, version, make=make)
-        return made, made.with_name(f"{source.stem}.log")
-
-    with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(compile_one, build.SOURCES))
-    return Objects([pair[0] for pair in made], [kernel for pair in made for kernel in report(pair[1].read_text())])
-
-
-def test_no_hot_kernel_spills(compiled: Objects) -> None:
-    assert {kernel.name for kernel in compiled.kernels} == {*HOT, *NOT_HOT}
-    assert len(compiled.kernels) == 4 * 14 + 4 + 5 + 8 + 13
-    for kernel in compiled.kernels:
+def test_no_hot_kernel_spills(compiled: list[Kernel]) -> None:
+    assert {kernel.name for kernel in compiled} == {*HOT, *NOT_HOT}
+    assert len(compiled) == 4 * 14 + 4 + 5 + 8 + 13
+    for kernel in compiled:
         if kernel.name in NOT_HOT:
             assert kernel.spilled <= 128, kernel
         else:
@@ -94,26 +74,16 @@ def test_no_hot_kernel_spills(compiled: Objects) -> None:
         assert kernel.shared <= 48 << 10, kernel
 
 
-def test_module_imports_without_a_driver(
-    compiled: Objects, nvcc: tuple[str, dict[str, str]], compiler: list[str]
-) -> None:
+def test_module_imports_without_a_driver(tmp_path: Path) -> None:
     """Also where there is one: no device is visible to the process that tries."""
-    path, environment = nvcc
-    bound = []
-    for source in (*build.BINDINGS[:2], build.ARRAYS):
-        command = [*compiler, "-O1", "-fvisibility=hidden", "-c", str(source)]
-        bound.append(build.cached(f"{source.stem}.o", command, make=partial(build.run_to, command)))
-    link = [path, "-ccbin", compiler[0], "-shared", "-cudart=static", "-Xlinker=--exclude-libs=ALL"]
-    link += map(str, bound)
-    link += map(str, compiled.objects)
-    if "LIBRARY_PATH" in environment:
-        link += [f"-L{part}" for part in environment["LIBRARY_PATH"].split(":") if part]
-    module = build.cached("_cuda.so", link, make=partial(build.run_to, link, env=environment))
-    symbols = build.run(["nm", "-D", "--defined-only", str(module)]).stdout
+    with zipfile.ZipFile(wheel.built().wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.startswith("rad_fast/_cuda.") and name.endswith(".so"))
+        module = archive.extract(name, tmp_path)
+    symbols = wheel.run(["nm", "-D", "--defined-only", module]).stdout
     assert " cuda" not in symbols, "the static runtime's symbols are visible"
     code = f"""
 import importlib.util
-spec = importlib.util.spec_from_file_location("_cuda", {str(module)!r})
+spec = importlib.util.spec_from_file_location("_cuda", {module!r})
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 calls = (
