@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.streams.summary import SUMMARY
+
 from . import data, plan, real
 from .losses import LOSSES, PLAIN
 from .runs import ROUNDS
@@ -290,6 +292,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "LOSSES": losses(s),
         "SUBCLASSES": of_subclasses(s),
         "SETS": sets(s),
+        "STREAMS": SUMMARY.read_text(encoding="utf-8").rstrip(),
         "CONDITIONS": "\n".join(f"- {name}: {value}" for name, value in noted.items()),
     }
     parts |= reasons(s)

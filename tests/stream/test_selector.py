@@ -47,6 +47,16 @@ def test_the_count_is_never_more_than_the_slack_from_the_rate(rate, slack, mista
     assert np.abs(lead(taken, rate)).max() <= slack + 1e-9
 
 
+@settings(max_examples=20)
+@given(rate=st.floats(0.005, 1.0), budget=st.integers(1, 400), quotas=st.sampled_from([None, "auto"]))
+def test_with_a_slack_of_one_any_rate_is_kept_within_one_and_no_budget_exceeded(rate, budget, quotas):
+    rows, window = logits_of(1500), max(16, int(1 / rate) + 1)
+    taken = StreamSelector(rate, slack=1.0, quotas=quotas, window=window).offer(rows)
+    assert np.abs(lead(taken, rate)).max() <= 1.0 + 1e-9
+    limited = StreamSelector(rate, slack=1.0, quotas=quotas, window=window, budget=budget)
+    assert np.array_equal(limited.offer(rows), taken & (np.cumsum(taken) <= budget))
+
+
 def test_by_default_a_low_rate_is_kept_within_one():
     taken = StreamSelector(0.02).offer(logits_of(20_000))
     assert np.abs(lead(taken, 0.02)).max() <= 1.0 + 1e-9
