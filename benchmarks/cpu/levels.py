@@ -3,16 +3,19 @@
 python -m benchmarks.cpu.levels [--quick] [--facts PAGE] [--out DIR]
 
 Writes cpu_levels.md to benchmarks/results/, and with --facts its table into that page, docs/facts.md. Every level and
-every peer take turns in one run; a ratio is that of the fastest fifths of the turns. RAD_FAST_THREADS says with how
-many threads, as for everything else; with one it is the processor's time that counts, of which other programs take
-none. Wants a quiet machine for some minutes; --quick takes one.
+every peer take turns in one run; a ratio is that of the fastest fifths of the turns. One thread against one thread, by
+the processor's time, of which other programs take none; and AVX2 again with all threads on both sides, by the clock on
+the wall (RAD_FAST_THREADS: how many those are). Wants a quiet machine for some minutes; --quick takes one.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +27,7 @@ from rad_fast.bench import cpu
 from rad_fast.bench.cpu import OURS, READ, SORT
 from rad_fast.bench.machine import machine
 from rad_fast.bench.timing import Case, Clock, Work, measure, wall
+from rad_fast.device import backends
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NUMPY = "NumPy"
@@ -31,7 +35,8 @@ SMALL = (1_000, 5_000, 10_000, 50_000)  # points of 10 classes: what a loop of a
 SCORED = (2, 10, 32, 100, 1000, 4096, 32768, 131072)
 NARROW = (2, 10, 32, 100, 1000, 131072)  # classes of which 16-bit logits are scored beside float32
 WHOLE = ((5_000_000, 10), (500_000, 100), (50_000, 1000))
-GAMES = (1_000_000, 10_000_000)
+GAMES = (1_000_000, 10_000_000, 100_000_000)
+FEW = 3  # turns of the largest game, whose points take minutes to sort
 
 
 AIMED_AT = "x86-64-v3"  # AVX2, which most processors have
@@ -48,6 +53,7 @@ TARGETS = {
     **{f"scoring bfloat16, C = {c}, rows a second against float32": 1.0 for c in NARROW},
     "game and sample, 1,000,000 points, against numpy.sort": 3.0,
     "game and sample, 10,000,000 points, against numpy.sort": 5.0,
+    "game and sample, 100,000,000 points, against numpy.sort": 6.0,
 }
 # Where AVX2 stood when the targets were set: an AMD EPYC 7003, two threads.
 BEFORE = {
@@ -92,30 +98,80 @@ def main() -> None:
 
 
 def rows(turns: int, elements: int) -> list[Row]:
-    found = []
-    for points in SMALL:
-        logits = cpu.logits("float32", 10, 10 * points)
-        budget = points // 100
-        ours, peer = selecting(logits, budget), softmax_margins(logits, budget)
-        found.append(compared(f"select, {points:,} x 10, against NumPy's margins", ours, peer, turns))
-    for points, classes in WHOLE:
-        logits = cpu.logits("float32", classes, points * classes)
-        ours, read = selecting(logits, points // 100), needed(cpu.streaming_read(logits))
-        found.append(compared(f"select, {points:,} x {classes}, of a streaming read", ours, read, turns))
-    for classes in SCORED:
-        case = cpu.scoring(classes, "float32", elements)
-        found.append(compared(f"scoring float32, C = {classes}, of a streaming read", *pair(case, READ), turns))
-    for dtype in ("bfloat16", "float16"):
-        for classes in NARROW:
-            ours, peer = (cpu.scoring(classes, kind, elements).contenders[OURS] for kind in (dtype, "float32"))
-            figure = f"scoring {dtype}, C = {classes}, rows a second against float32"
-            found.append(Row(figure, alternated(ours, peer, turns, level_by_level=True)))
+    with threads(1):
+        found = [compared(figure, peers, turns) for figure, peers in small()]
+    found += [with_all_threads(figure, peers, turns) for figure, peers in [*whole(), *scored(elements)]]
+    with threads(1):
+        for dtype in ("bfloat16", "float16"):
+            for classes in NARROW:
+                ours, peer = (cpu.scoring(classes, kind, elements).contenders[OURS] for kind in (dtype, "float32"))
+                figure = f"scoring {dtype}, C = {classes}, rows a second against float32"
+                found.append(Row(figure, alternated(ours, peer, turns, level_by_level=True)))
     for points in GAMES:
-        case = cpu.game(points)
-        found.append(
-            compared(f"game and sample, {points:,} points, against numpy.sort", *pair(case, SORT), max(5, turns // 4))
-        )
+        figure, few = f"game and sample, {points:,} points, against numpy.sort", max(5, turns // 4)
+        found.append(with_all_threads(figure, played(points), FEW if points > 10**7 else few))
     return found
+
+
+Peers = Callable[[], tuple[Work, Work]]  # ours and what it is compared with, for as many threads as are set
+
+
+def small() -> Iterator[tuple[str, Peers]]:
+    for points in SMALL:
+
+        def peers(points: int = points) -> tuple[Work, Work]:
+            logits = cpu.logits("float32", 10, 10 * points)
+            return selecting(logits, points // 100), softmax_margins(logits, points // 100)
+
+        yield f"select, {points:,} x 10, against NumPy's margins", peers
+
+
+def whole() -> Iterator[tuple[str, Peers]]:
+    for points, classes in WHOLE:
+
+        def peers(points: int = points, classes: int = classes) -> tuple[Work, Work]:
+            logits = cpu.logits("float32", classes, points * classes)
+            return selecting(logits, points // 100), needed(cpu.streaming_read(logits))
+
+        yield f"select, {points:,} x {classes}, of a streaming read", peers
+
+
+def scored(elements: int) -> Iterator[tuple[str, Peers]]:
+    for classes in SCORED:
+
+        def peers(classes: int = classes) -> tuple[Work, Work]:
+            return pair(cpu.scoring(classes, "float32", elements), READ)
+
+        yield f"scoring float32, C = {classes}, of a streaming read", peers
+
+
+def played(points: int) -> Peers:
+    case = cpu.game(points)
+    return lambda: pair(case, SORT)
+
+
+def with_all_threads(figure: str, peers: Peers, turns: int) -> Row:
+    """One thread at every level, and the level aimed at again with all threads."""
+    most = backends.threads()
+    with threads(1):
+        row = compared(figure, peers, turns)
+    if most == 1 or AIMED_AT not in row.reached:
+        return row
+    together = alternated(*peers(), turns, only=AIMED_AT)
+    return Row(figure, row.reached | {f"{AIMED_AT}, {most} threads": together[AIMED_AT]})
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = os.environ.get("RAD_FAST_THREADS")
+    os.environ["RAD_FAST_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RAD_FAST_THREADS"]
+        else:
+            os.environ["RAD_FAST_THREADS"] = before
 
 
 def selecting(logits: npt.NDArray[Any], budget: int) -> Work:
@@ -152,21 +208,24 @@ def at(level: str, work: Work) -> Work:
     return run
 
 
-def alternated(ours: Work, peer: Work, turns: int, level_by_level: bool = False) -> dict[str, float]:
-    """How many times as fast as the peer each level is.
+def alternated(
+    ours: Work, peer: Work, turns: int, level_by_level: bool = False, only: str | None = None
+) -> dict[str, float]:
+    """How many times as fast as the peer each level is, or ``only`` this one.
 
     The peer runs at the best level, whatever ran before; ``level_by_level`` at each level in turn.
     """
-    levels = list(cpu.compiled().levels())
+    best, *_ = every = list(cpu.compiled().levels())
+    levels = every if only is None else [only]
     peers = {level: f"{NUMPY} {level}" for level in levels} if level_by_level else dict.fromkeys(levels, NUMPY)
     contenders: dict[str, Work] = {}
     for level in levels:
-        contenders.setdefault(peers[level], at(level, peer))
+        contenders.setdefault(peers[level], at(level if level_by_level else best, peer))
         contenders[level] = at(level, ours)
     try:
         seconds = measure(Case("", 0, contenders), turns, turns, clock())
     finally:
-        cpu.compiled().set_level(levels[0])
+        cpu.compiled().set_level(best)
     return {level: undisturbed(seconds[peers[level]]) / undisturbed(seconds[level]) for level in levels}
 
 
@@ -186,8 +245,8 @@ def undisturbed(seconds: list[float]) -> float:
     return float(np.quantile(seconds, 0.2))
 
 
-def compared(figure: str, ours: Work, peer: Work, turns: int) -> Row:
-    return Row(figure, alternated(ours, peer, turns))
+def compared(figure: str, peers: Peers, turns: int) -> Row:
+    return Row(figure, alternated(*peers(), turns))
 
 
 # -------------------------------------------------------------------------------------------------------------- write
@@ -201,7 +260,8 @@ def markdown(found: list[Row], turns: int) -> str:
         f"{about}.",
         "",
         f"Ratios of the fastest fifths of {turns} turns, of all levels and the peer alternately (games: a quarter as",
-        "many); of the processor's time where there is one thread.",
+        "many, the largest three). One thread against one thread, by the processor's time; in the last column all",
+        "threads on both sides, by the clock on the wall (numpy.sort has one thread).",
         f"Targets are those of {AIMED_AT}, which is AVX2; bold is short of them.",
         "Before: AVX2 on an AMD EPYC 7003, two threads.",
         "",
@@ -212,11 +272,14 @@ def markdown(found: list[Row], turns: int) -> str:
 
 
 def table(found: list[Row]) -> list[str]:
-    levels = list(found[0].reached)
+    columns = list(dict.fromkeys(column for row in found for column in row.reached))
     return [
-        f"| figure | target | before | {' | '.join(levels)} |",
-        f"|---|---|---|{'---|' * len(levels)}",
-        *(f"| {row.figure} | {target(row.figure)} | {BEFORE.get(row.figure, '')} | {reached(row)} |" for row in found),
+        f"| figure | target | before | {' | '.join(columns)} |",
+        f"|---|---|---|{'---|' * len(columns)}",
+        *(
+            f"| {row.figure} | {target(row.figure)} | {BEFORE.get(row.figure, '')} | {reached(row, columns)} |"
+            for row in found
+        ),
     ]
 
 
@@ -224,11 +287,13 @@ def target(figure: str) -> str:
     return shown(figure, TARGETS[figure]) if figure in TARGETS else ""
 
 
-def reached(row: Row) -> str:
+def reached(row: Row, columns: list[str]) -> str:
     texts = []
-    for level, ratio in row.reached.items():
-        short = level == AIMED_AT and ratio < TARGETS.get(row.figure, 0.0)
-        texts.append(f"**{shown(row.figure, ratio)}**" if short else shown(row.figure, ratio))
+    for column in columns:
+        ratio = row.reached.get(column)
+        text = "" if ratio is None else shown(row.figure, ratio)
+        short = ratio is not None and column.startswith(AIMED_AT) and ratio < TARGETS.get(row.figure, 0.0)
+        texts.append(f"**{text}**" if short else text)
     return " | ".join(texts)
 
 
