@@ -71,8 +71,8 @@ class Caught {
 };
 
 struct SomePoints {
-  std::unique_ptr<float[]> gain, correctness;
-  std::unique_ptr<std::int32_t[]> label;
+  Fresh<float> gain, correctness;
+  Fresh<std::int32_t> label;
 
   explicit SomePoints(std::int64_t room)
       : gain(fresh<float>(room)), correctness(fresh<float>(room)), label(fresh<std::int32_t>(room)) {}
@@ -82,7 +82,7 @@ struct SomePoints {
 // Each class's points together; those of class k begin at begins[k].
 struct Grouped {
   std::vector<std::int64_t> begins;
-  std::unique_ptr<float[]> gain, correctness;
+  Fresh<float> gain, correctness;
 
   Chunk of(std::int64_t k) const {
     const std::int64_t first = begins[static_cast<std::size_t>(k)];
@@ -225,6 +225,8 @@ class ByClass {
       left += parts[number] * static_cast<double>(stakes_.points[large[number]]);
       kept += passing[number] * static_cast<double>(stakes_.points[large[number]]);
     }
+    passing_ = kept / static_cast<double>(size_);
+    undecided_ = left / static_cast<double>(size_);
     keeps_ = bytes_left * left + bytes_kept * kept < room && size_ <= INT32_MAX;
     if (left <= most) return true;
     std::fill(boxes_.begin(), boxes_.end(), everywhere);
@@ -312,7 +314,7 @@ class ByClass {
     in_parallel(static_cast<std::int64_t>(parts_.size()), size_ * 12, [&](std::int64_t part) {
       std::vector<Sums>& mine = tables[static_cast<std::size_t>(part)];
       mine.resize(classes, Sums{});
-      if (!parts_[static_cast<std::size_t>(part)].reduce(boxes, stakes_.others, mine.data())) stray.seen = true;
+      if (!parts_[static_cast<std::size_t>(part)].reduce(boxes, stakes_.others, mine.data(), passing_, undecided_)) stray.seen = true;
     });
     stray.check("label or other");
     for (const std::vector<Sums>& table : tables)
@@ -381,6 +383,7 @@ class ByClass {
   std::vector<Box> boxes_;          // where the answer of each class is looked for
   std::vector<std::int64_t> open_;  // classes whose games are not solved
   bool keeps_ = false;              // whether points that pass are kept for the sample
+  double passing_ = 0.0, undecided_ = 0.0;  // which part of all points that will be, about
   std::vector<PassingPart> parts_;
   std::vector<std::size_t> chunk_of_;  // of each part
 };

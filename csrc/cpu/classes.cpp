@@ -89,6 +89,20 @@ RAD_FAST_INLINE bool any(Int mask) {
   return all != 0;
 }
 
+RAD_FAST_INLINE unsigned set_lanes(Int mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_ps((__m256)mask));
+#elif defined(__SSE4_1__)
+  return static_cast<unsigned>(_mm_movemask_ps((__m128)mask));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < lanes; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
+  return bits;
+#endif
+}
+
 // Points that came through, with room for what is written past the last one.
 struct Passed {
   alignas(64) float gain[sifted_points + lanes], correctness[sifted_points + lanes];
@@ -97,12 +111,14 @@ struct Passed {
 
 // Of up to sifted_points points those that reach their class's bound, and some that come near it: see sift.hpp. Returns how
 // many, or -1 where a label is no class. Where many come through, whether a vector holds one cannot be foreseen: no branch.
+// `keys`: where label x others + other of each goes, or null.
 template <bool few>
-RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, int64_t count,
-                             const float* least, int32_t classes, Passed& out) {
+RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, const std::uint8_t* other,
+                             int32_t others, int64_t count, const float* least, int32_t classes, Passed& out, int32_t* keys) {
   Int stray{};
+  unsigned stray_others = 0;
   int64_t found = 0, i = 0;
-  const auto step = [&](Float g, Float c, Int at) RAD_FAST_FORCED {
+  const auto step = [&](Float g, Float c, Int at, Bytes second) RAD_FAST_FORCED {
     stray |= (at < -1) | (at >= classes) | ((at < 0) & (g == g));
     at = (at < 0) | (at >= classes) ? Int{} : at;
     const unsigned chosen = reaching((c * 2.0f - 1.0f) * g, of_class<few>(least, at));
@@ -110,18 +126,26 @@ RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const 
     pack(out.correctness + found, c, chosen);
     pack(reinterpret_cast<float*>(out.label + found), (Float)at, chosen);
     pack(reinterpret_cast<float*>(out.place + found), (Float)(counting() + static_cast<int32_t>(i)), chosen);
+    if (keys) {
+      const Int beside = __builtin_convertvector(second, Int);
+      stray_others |= set_lanes(beside >= others) & chosen;
+      pack(reinterpret_cast<float*>(keys + found), (Float)(at * others + beside), chosen);
+    }
     found += __builtin_popcount(chosen);
   };
-  for (; i + lanes <= count; i += lanes) step(load<Float>(gain + i), load<Float>(correctness + i), load<Int>(label + i));
+  for (; i + lanes <= count; i += lanes)
+    step(load<Float>(gain + i), load<Float>(correctness + i), load<Int>(label + i), other ? load<Bytes>(other + i) : Bytes{});
   if (i < count) {
     Float g = broadcast(__builtin_nanf("")), c{};
     Int at{};
+    Bytes second{};
+    if (other) __builtin_memcpy(&second, other + i, static_cast<unsigned>(count - i));
     __builtin_memcpy(&g, gain + i, static_cast<unsigned>(count - i) * sizeof(float));
     __builtin_memcpy(&c, correctness + i, static_cast<unsigned>(count - i) * sizeof(float));
     __builtin_memcpy(&at, label + i, static_cast<unsigned>(count - i) * sizeof(int32_t));
-    step(g, c, at);
+    step(g, c, at, second);
   }
-  return any(stray) ? -1 : found;
+  return any(stray) || stray_others ? -1 : found;
 }
 
 // Two tables by turns: a number that was just written is read again some cycles later only.
@@ -150,30 +174,18 @@ bool count_labels(const float* gain, const float* correctness, const int32_t* la
   return !any(stray);
 }
 
-RAD_FAST_INLINE unsigned bits_of(Int mask) {
-#if defined(__AVX512F__)
-  return _mm512_movepi32_mask((__m512i)mask);
-#elif defined(__AVX2__)
-  return static_cast<unsigned>(_mm256_movemask_ps((__m256)mask));
-#elif defined(__SSE4_1__)
-  return static_cast<unsigned>(_mm_movemask_ps((__m128)mask));
-#else
-  unsigned bits = 0;
-  for (int k = 0; k < lanes; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
-  return bits;
-#endif
-}
-
 template <bool few>
-Counts reduce_some(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
-                   Sums* sums, const Passing& passing, const Undecided& undecided) {
+Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
+                   const Passing& passing, const Undecided& undecided) {
   Passed passed;
   alignas(64) int32_t advantages[sifted_points + lanes], priced[sifted_points + lanes], saturated[sifted_points + lanes];
-  alignas(64) int64_t width_high[half_lanes], width_low[half_lanes];
+  alignas(64) int64_t width_high[sifted_points + lanes], width_low[sifted_points + lanes];
   Counts counts{0, 0};
-  for (int64_t first = 0; first < count; first += sifted_points) {
-    const int64_t here = count - first < sifted_points ? count - first : sifted_points;
-    const int64_t some = pass<few>(gain + first, correctness + first, label + first, here, boxes.low, boxes.classes, passed);
+  for (int64_t first = 0; first < points.count; first += sifted_points) {
+    const int64_t here = points.count - first < sifted_points ? points.count - first : sifted_points;
+    const std::uint8_t* const other = points.other ? points.other + first : nullptr;
+    const int64_t some = pass<few>(points.gain + first, points.correctness + first, points.label + first, other, others, here,
+                                   boxes.low, boxes.classes, passed, passing.key + counts.passing);
     if (some < 0) return {-1, 0};
     for (int64_t i = 0; i < some; i += lanes) {
       const Int used = counting() < static_cast<int32_t>(some - i);
@@ -184,14 +196,14 @@ Counts reduce_some(const float* gain, const float* correctness, const int32_t* l
       store(advantages + i, __builtin_convertvector(a * 0x1p24f, Int) & reacting);
       store(priced + i, reacting);
       store(saturated + i, whole);
-      const unsigned left = bits_of(used & ~(reacting | whole));
+      const unsigned left = set_lanes(used & ~(reacting | whole));
       pack(undecided.gain + counts.undecided, g, left);
       pack(undecided.correctness + counts.undecided, c, left);
       pack(reinterpret_cast<float*>(undecided.label + counts.undecided), (Float)at, left);
       pack(reinterpret_cast<float*>(undecided.entry + counts.undecided),
            (Float)(counting() + static_cast<int32_t>(counts.passing + i)), left);
       counts.undecided += __builtin_popcount(left);
-      for (unsigned rest = bits_of(whole); rest; rest &= rest - 1) {
+      for (unsigned rest = set_lanes(whole); rest; rest &= rest - 1) {
         const int k = __builtin_ctz(rest);
         const int64_t d = static_cast<int64_t>(a[k] * 0x1p24f) * static_cast<int64_t>(g[k] * 0x1p24f);
         Sums& sum = sums[at[k]];
@@ -205,28 +217,26 @@ Counts reduce_some(const float* gain, const float* correctness, const int32_t* l
       const Long reacts = __builtin_convertvector(load<NarrowInt>(priced + i), Long);
       const Long whole = __builtin_convertvector(load<NarrowInt>(saturated + i), Long);
       const Double high = round_down(width * 0x1p-31);
-      store(width_high, integer(high) & reacts);
-      store(width_low, integer(width - high * 0x1p31) & reacts);
+      store(width_high + i, integer(high) & reacts);
+      store(width_low + i, integer(width - high * 0x1p31) & reacts);
       store(passing.width + counts.passing + i, (Double)(((Long)(width * 0x1p-38) & reacts) | ((Long)doubles(__builtin_inf()) & whole)));
-      const int64_t end = some - i < half_lanes ? some - i : half_lanes;
-      for (int64_t k = 0; k < end; ++k) {
-        Sums& sum = sums[passed.label[i + k]];
-        sum.advantage += advantages[i + k];
-        sum.width_high += width_high[k];
-        sum.width_low += width_low[k];
-      }
     }
-    __builtin_memcpy(passing.key + counts.passing, passed.label, static_cast<std::uint64_t>(some) * sizeof(int32_t));
+    for (int64_t i = 0; i < some; ++i) {
+      const int64_t k = passed.label[i];
+      added.advantage[k] += advantages[i];
+      added.width_high[k] += width_high[i];
+      added.width_low[k] += width_low[i];
+    }
     for (int64_t i = 0; i < some; ++i) passing.place[counts.passing + i] = static_cast<std::uint16_t>(first + passed.place[i]);
     counts.passing += some;
   }
   return counts;
 }
 
-Counts reduce(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassBoxes& boxes,
-              Sums* sums, const Passing& passing, const Undecided& undecided) {
-  return boxes.classes <= lanes ? reduce_some<true>(gain, correctness, label, count, boxes, sums, passing, undecided)
-                                : reduce_some<false>(gain, correctness, label, count, boxes, sums, passing, undecided);
+Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
+              const Passing& passing, const Undecided& undecided) {
+  return boxes.classes <= lanes ? reduce_some<true>(points, others, boxes, added, sums, passing, undecided)
+                                : reduce_some<false>(points, others, boxes, added, sums, passing, undecided);
 }
 
 // What chance.hpp says of points of whom the first piece is taken and the second is not.
@@ -256,7 +266,7 @@ int64_t units_of(const float* gain, const float* correctness, const int32_t* lab
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
     // A second piece pays no more than the first: where that pays less than the threshold nothing is taken.
     const int64_t some =
-        pass<few>(gain + first, correctness + first, label + first, here, all.least, all.classes, passed);
+        pass<few>(gain + first, correctness + first, label + first, nullptr, 1, here, all.least, all.classes, passed, nullptr);
     if (some < 0) return -1;
     for_labelled(passed.gain, passed.correctness, passed.label, some,
                  [&](const Terms& t, NarrowInt at, int64_t i, int) RAD_FAST_FORCED {

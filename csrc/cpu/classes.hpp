@@ -31,11 +31,16 @@ struct ClassBoxes {
 };
 
 // Points that reach the lower threshold of their class: 1 / gain where they surely are priced, infinity where they surely are
-// saturated, 0 where they are undecided; their label, which is the key where a label has one key; their place in the block.
+// saturated, 0 where they are undecided; their key; their place in the block.
 struct Passing {
   double* width;
   std::int32_t* key;
   std::uint16_t* place;
+};
+
+// Of each class, of the priced points: an array a sum, which one instruction adds to. Fields as in Sums.
+struct PricedSums {
+  std::int64_t *advantage, *width_high, *width_low;
 };
 
 // The undecided ones of them; `entry` is their place among those that pass.
@@ -65,9 +70,9 @@ struct ClassKernels {
   void (*probabilities)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
                         const Equilibria& equilibria, double* out);
   // Adds what the boxes surely decide to the sums of the classes, and writes the points that pass; returns how many do, -1
-  // where a label is no class. For thresholds from 0 on: no point is full.
-  Counts (*reduce)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
-                   const ClassBoxes& boxes, Sums* sums, const Passing& passing, const Undecided& undecided);
+  // where a label is no class or another class not below `others`. For thresholds from 0 on: no point is full.
+  Counts (*reduce)(const LabelledPoints& points, std::int32_t others, const ClassBoxes& boxes, const PricedSums& priced, Sums* sums,
+                   const Passing& passing, const Undecided& undecided);
   // Turns widths into probabilities in units of 2^-62, in place; `price`: of each key.
   void (*settle)(double* width, const std::int32_t* key, std::int64_t count, const double* price);
   // The points that may be taken, by their place, their labels and their probabilities in units of 2^-62; returns how many

@@ -86,7 +86,7 @@ class Kept {
   }
 
  private:
-  std::unique_ptr<T[]> numbers_;
+  Fresh<T> numbers_;
   std::int64_t room_ = 0;
 };
 
