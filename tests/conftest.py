@@ -24,19 +24,23 @@ settings.register_profile(
 settings.load_profile("rad_fast")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no worker is left with it alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def arrangements() -> list[object]:
     """Every CPU backend, the compiled one at every SIMD level of this processor; what is missing says why."""
     found = []
-    for finding in backends.findings():
-        if finding.name not in backends.CPU:
+    for name in backends.CPU:
+        try:
+            loaded = backends.load(name)
+        except ImportError as error:
+            found.append(pytest.param((name, ""), id=name, marks=pytest.mark.skip(reason=str(error))))
             continue
-        if not finding.usable:
-            found.append(pytest.param((finding.name, ""), id=finding.name, marks=pytest.mark.skip(reason=finding.why)))
-        elif finding.name == "cpp":
-            module = backends.load("cpp").module
-            found += [pytest.param(("cpp", level), id=f"cpp-{level}") for level in module.levels()]
-        else:
-            found.append(pytest.param((finding.name, ""), id=finding.name))
+        levels = loaded.module.levels() if name == "cpp" else [""]
+        found += [pytest.param((name, level), id="-".join(filter(None, (name, level)))) for level in levels]
     return found
 
 

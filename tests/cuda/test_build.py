@@ -14,6 +14,8 @@ import pytest
 
 from . import wheel
 
+pytestmark = pytest.mark.slow  # what is first to want the CUDA build
+
 # A block, or four, of a game for microseconds: some registers too many are no loss there. All others read every point.
 NOT_HOT = ("estimate", "finish", "estimate_classes", "finish_classes")
 HOT = (

@@ -22,7 +22,10 @@ try:
 except ModuleNotFoundError:
     MISSING = True
 
-pytestmark = pytest.mark.skipif(MISSING, reason="Triton is not installed (pip install 'rad_fast[triton]')")
+pytestmark = [
+    pytest.mark.skipif(MISSING, reason="Triton is not installed (pip install 'rad_fast[triton]')"),
+    pytest.mark.slow,
+]
 
 
 def run(arguments: list[str], interpret: bool, **more: str) -> subprocess.CompletedProcess[str]:

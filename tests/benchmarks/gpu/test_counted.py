@@ -61,6 +61,7 @@ def test_blocks_that_fit_a_multiprocessor() -> None:
     assert resident(32, 128, 100 << 10) == 2
 
 
+@pytest.mark.slow  # where it is the first that wants the CUDA build
 def test_no_kernel_has_more_instructions_than_it_may(capsys: pytest.CaptureFixture[str]) -> None:
     if sass.tools() is None:
         pytest.skip("no cuobjdump: nothing can be counted")
