@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rad_fast
+from benchmarks import pages
 from rad_fast.bench import cpu
 from rad_fast.bench.cpu import OURS, READ, SORT
 from rad_fast.bench.machine import machine
@@ -253,22 +254,14 @@ def compared(figure: str, peers: Peers, turns: int) -> Row:
 
 
 def markdown(found: list[Row], turns: int) -> str:
-    about = ", ".join(f"{name} {value}" for name, value in machine().items())
-    lines = [
-        "# SIMD levels",
-        "",
-        f"{about}.",
-        "",
+    said = [
         f"Ratios of the fastest fifths of {turns} turns, of all levels and the peer alternately (games: a quarter as",
         "many, the largest three). One thread against one thread, by the processor's time; in the last column all",
         "threads on both sides, by the clock on the wall (numpy.sort has one thread).",
         f"Targets are those of {AIMED_AT}, which is AVX2; bold is short of them.",
         "Before: AVX2 on an AMD EPYC 7003, two threads.",
-        "",
-        *table(found),
-        "",
     ]
-    return "\n".join(lines)
+    return pages.page("SIMD levels", said, table(found))
 
 
 def table(found: list[Row]) -> list[str]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.pages import as_json
 from rad_fast.bench import cpu
 from rad_fast.bench.cpu import GAME, OURS, READ, SAMPLE, SCORED, SORT, TORCH
 from rad_fast.bench.machine import machine
@@ -50,7 +50,7 @@ def main() -> None:
     text = markdown(found)
     print(text)
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "cpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    (given.out / "cpu.json").write_text(as_json(found) + "\n")
     (given.out / "cpu.md").write_text(text)
 
 

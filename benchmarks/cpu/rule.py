@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 import rad_fast
+from benchmarks import pages
 from rad_fast.bench import cpu
-from rad_fast.bench.machine import machine
 from rad_fast.bench.timing import Case, Work, each_faster, measure, spread
 from rad_fast.device import backends
 from rad_fast.game.by_class import play
@@ -229,20 +229,8 @@ def kept(page: str) -> dict[str, str]:
 
 
 def markdown(rows: list[str], turns: int) -> str:
-    about = ", ".join(f"{name} {value}" for name, value in machine().items())
-    lines = [
-        "# What the rule costs",
-        "",
-        f"{about}.",
-        "",
-        f"Medians of the ratios of {turns} turns, both sides alternately (where a turn takes long, a fifth as many).",
-        "",
-        "| figure | target | reached | |",
-        "|---|---|---|---|",
-        *rows,
-        "",
-    ]
-    return "\n".join(lines)
+    said = f"Medians of the ratios of {turns} turns, both sides alternately (where a turn takes long, a fifth as many)."
+    return pages.page("What the rule costs", [said], ["| figure | target | reached | |", "|---|---|---|---|", *rows])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 from benchmarks.gpu import sass
 from benchmarks.gpu.model import GPUS, LATENCY, MOST, USUAL, Cost, Gpu, added, resident, times
 from benchmarks.gpu.sass import RATES, Kernel, Loop
+from benchmarks.pages import as_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CUDA = ROOT / "csrc" / "cuda"
@@ -436,7 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "counted.md").write_text(text)
         found = {"arch": given.arch, "rows": [row.data() for row in rows]}
-        (given.out / "counted.json").write_text(json.dumps(found, indent=1))
+        (given.out / "counted.json").write_text(as_json(found) + "\n")
     return 0
 
 

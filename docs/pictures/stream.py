@@ -8,6 +8,7 @@ teacher, a logistic regression on 300 digits, is less sure.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,11 @@ def draw(out: Path) -> None:
             upper.step(seen, values, where="post", color=colour, label=name)
         lower.plot(seen, ahead, color=COUNT, linewidth=0.9)
         finish(upper, lower, seen[-1] // 2)
-        figure.savefig(
-            out / "stream-thresholds.svg", metadata={"Date": None, "Creator": None}
-        )
+        picture = out / "stream-thresholds.svg"
+        figure.savefig(picture, metadata={"Date": None, "Creator": None})
+    picture.write_text(
+        re.sub(r"\n(?=[LQCMz]\b)", " ", picture.read_text())
+    )  # a line a path, not a point
 
 
 def stream() -> tuple[npt.NDArray[np.int64], Floats, Floats, Floats]:
