@@ -139,6 +139,8 @@ class Selector(Parameters):
             few = self._quotas is None or int(logits.shape[0]) <= MOST_BY_CLASS
             if few and _on_device(given):
                 return self._fit_on_device(kernels, given)
+        if isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.dtype.kind == "f":
+            inputs.warn_unwritten("logits", inputs.first_unwritten(logits))
         self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
         return self._finish()
 

@@ -74,3 +74,4 @@ def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     from rad_fast.report import curves
 
     monkeypatch.setattr(curves, "STEPS", 2)
+    monkeypatch.setattr(curves.ClassSamples, "stops_paying", lambda games, mistakes: 1)

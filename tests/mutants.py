@@ -52,7 +52,7 @@ MEMORY = 8 << 30  # bytes
 # A module's lines are held by these tests, few and quick: none that compiles first or starts another interpreter.
 SLOW = (
     "numba", "v2", "v3", "command", "process", "worlds", "killed_at_twenty", "full_disk", "a_second_run_does_not",
-    "a_rank_that_ends", "a_stream_s_labelled",
+    "a_rank_that_ends", "a_stream_s_labelled", "any_byte_changed",
 )  # fmt: skip
 QUICK = "not (" + " or ".join(SLOW) + ")"
 TESTS = {

@@ -69,6 +69,7 @@ from .points import (
 )
 from .softmax import ENOUGH, GIVE, Seen, looked_at, probabilities_given, refuse_all_probabilities, refuse_probabilities
 from .teachers import Probabilities, TeacherLabels, TopKLogits, matrix
+from .unwritten import first_unwritten, warn_unwritten
 
 __all__ = [
     "ENOUGH",
@@ -103,6 +104,7 @@ __all__ = [
     "correctness_array",
     "device_backend",
     "exclude_mask",
+    "first_unwritten",
     "folder",
     "gain_array",
     "gain_of",
@@ -144,4 +146,5 @@ __all__ = [
     "unusable",
     "warn_few_labelled",
     "warn_unreliable",
+    "warn_unwritten",
 ]

@@ -69,6 +69,12 @@ def table(name: str, value: Any, library: str) -> Any:
         raise TypeError(
             f"{name}: expected columns of numbers, one per class; {said(texts)} hold none; give the others alone"
         )
+    whole = [f"{n}" for n, column in zip(names, columns, strict=True) if not holds_fractions(column, library)]
+    if 0 < len(whole) < len(columns):
+        raise TypeError(
+            f"{name}: expected floats in all columns, or in none; integers, as of an index, are in {said(whole)}; "
+            "give the others alone, or make floats of them if they are logits"
+        )
     if library == "pandas" and not any(hasattr(kind, "na_value") for kind in value.dtypes):
         return np.asarray(value)  # columns of one dtype lie in one block: nothing is copied
     if not columns:
@@ -100,6 +106,12 @@ def holds_numbers(column: Any, library: str) -> bool:
     if library == "polars":
         return bool(column.dtype.is_numeric()) or str(column.dtype) == "Boolean"
     return getattr(column.dtype, "kind", "O") in "biuf"
+
+
+def holds_fractions(column: Any, library: str) -> bool:
+    """Whether a column of numbers is one of floats."""
+    kind = str(column.type if library == "pyarrow" else column.dtype).lower()
+    return "float" in kind or kind.startswith("double")
 
 
 def numbers(name: str, column: Any, library: str) -> Array:
@@ -171,22 +183,36 @@ def check_lengths(name: str, lengths: npt.NDArray[Any], rows: Sequence[int] | No
 
 
 def refuse_reordered(name: str, rows: Any, others: Mapping[str, Any]) -> None:
-    """Raise where tables or columns of pandas have the index, or the columns, of ``rows`` in another order.
+    """Raise where tables or columns of pandas have the index of ``rows``, or any tables its columns, in another order.
 
     Rows are paired by position, and classes are columns by position: what two orders mean cannot be known.
     """
-    if type(rows).__module__.partition(".")[0] != "pandas":
+    if not is_frame(rows):
         return
     for other, value in others.items():
-        if type(value).__module__.partition(".")[0] != "pandas":
+        if not is_frame(value):
             continue
-        for axis, way in (("index", ".loc[{}.index]"), ("columns", "[{}.columns]")):
-            one, two = getattr(rows, axis, None), getattr(value, axis, None)
-            if hasattr(one, "equals") and hasattr(two, "equals") and reordered(one, two):
-                raise ValueError(
-                    f"{other}: expected the {axis} of {name}, got the same in another order, and rows and classes are "
-                    f"taken by position; give {other}{way.format(name)}, or .to_numpy() of both as they are"
-                )
+        one, two = getattr(rows, "index", None), getattr(value, "index", None)
+        if hasattr(one, "equals") and hasattr(two, "equals") and reordered(one, two):
+            raise another_order(other, "index", name, f"{other}.loc[{name}.index]")
+        ours, theirs = column_names(rows), column_names(value)
+        if ours != theirs and sorted(ours) == sorted(theirs):
+            raise another_order(other, "columns", name, f"{other}[{name}.columns]")
+
+
+def another_order(other: str, axis: str, name: str, cure: str) -> ValueError:
+    return ValueError(
+        f"{other}: expected the {axis} of {name}, got the same in another order, and rows and classes are "
+        f"taken by position; give {cure}, or .to_numpy() of both as they are"
+    )
+
+
+def column_names(value: Any) -> list[str]:
+    """The names of a table's columns; none of what is no table."""
+    names = getattr(value, "column_names", None)  # Arrow's
+    if names is None:
+        names = getattr(value, "columns", [])
+    return [str(each) for each in names] if type(value).__name__ in ("DataFrame", "Table") else []
 
 
 def reordered(one: Any, other: Any) -> bool:

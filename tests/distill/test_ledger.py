@@ -80,8 +80,13 @@ def test_the_data_are_the_labelled_points_and_what_was_answered_in_so_many_round
 
 
 def test_a_round_of_which_nothing_was_answered_adds_nothing(run):
-    """The next one's weights are still its own."""
+    """The next one's points and weights are still its own."""
     assert len(run.dataset(labelled(), 2, 3, "soft", 1.0)) == 3 + 2
+    run.choose(2, choice(5), seconds=0.0)
+    run.answers.keep(np.array([5]), LOGITS[[5]])
+    data = run.dataset(labelled(), 3, 3, "soft", 1.0)
+    assert [data[at][0].tolist() for at in (3, 4, 5)] == [[4.0, 4.0], [1.0, 1.0], [5.0, 5.0]]
+    assert run.weights(1) is None
     assert run.weights(0) is None
     run.weigh(0, np.array([1.0, 2.0], np.float32))
     run.weigh(1, np.array([3.0], np.float32))
@@ -192,18 +197,29 @@ def test_what_is_no_module_is_not_kept_and_neither_is_anything_without_a_journal
     assert memory.kept_student(trained(0), 0) is None
 
 
+def test_nothing_in_a_kept_student_s_file_is_run(kept, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    torch.save({"run": kept.journal.id, "report": {"number": 2}, "weights": Bomb()}, tmp_path / "journal.student")
+    with pytest.warns(UserWarning, match="is not used"):
+        assert kept.kept_student(trained(0), 2) is None
+    assert not (tmp_path / "exploded").exists()
+
+
 # ---------------------------------------------------------------------------------------------------------------- bar
 
 
 def test_a_bar_moves_on_where_it_is_shown(capsys):
     pytest.importorskip("tqdm", reason="tqdm draws the bar")
-    for stays in (False, True):
-        with bar("asking", 12, True, stays) as step:
+    for stays in ((), (False,), (True,)):
+        with bar("asking", 12, True, *stays) as step:
             step(5)
             step(7)
         drawn = capsys.readouterr().err
         assert "asking" in drawn
-        assert ("12/12" in drawn) == stays
+        assert ("12/12" in drawn) == (stays == (True,))
 
 
 @pytest.mark.parametrize(("title", "shown"), [("asking", False), (None, True), (None, False)])

@@ -17,7 +17,7 @@ from rad_fast.device.upload import upload_for
 from rad_fast.report import table
 from rad_fast.storage.npy import write_npy, write_text, write_together
 from rad_fast.storage.readers import Shards, open_shards
-from rad_fast.storage.readers.pairing import check_paired, in_order
+from rad_fast.storage.readers.pairing import check_classes, check_paired, in_order
 from rad_fast.storage.workdir import Workdir
 
 from .given import LabelFile, Labelled, OfRows, given_agreement, given_correctness, given_quotas, given_top_k, source
@@ -103,6 +103,8 @@ def selected(
     gains = of_rows("gain", shards)
     gain = arguments.gain if gains is None else inputs.gain_array(gains, rows, both)
     labelled = None if arguments.labelled_logits is None else Labelled(arguments, of_rows)
+    if labelled is not None and isinstance(teacher, Shards):
+        check_classes(teacher, labelled.teacher, "--labelled-logits")
     correctness = given_correctness(arguments, teacher, both, of_rows, labelled)
     agreement = given_agreement(rows, both, of_rows("agreement", shards))
     top_k = None if isinstance(teacher, LabelFile) else given_top_k(arguments, teacher, of_rows)

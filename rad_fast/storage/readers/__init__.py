@@ -18,10 +18,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .columns import names_of
 from .finding import files_of, found, natural
 from .formats import FORMATS, SUFFIXES, Format, by_magic, by_suffix, form_of
 from .identity import fingerprint
 from .wanted import Wanted
+from .wanted import listed as listed_names
 
 __all__ = [
     "FORMATS",
@@ -59,11 +61,13 @@ class Shards:
 
     def __init__(self, paths: Sequence[Path], wanted: Wanted = LOGITS) -> None:
         self.paths = tuple(paths)
+        refuse_twice(self.paths)
         self.shards = [opened(path, wanted) for path in paths]
         # Of a shard without rows nothing is asked: its writer saw no number, and may not know the classes.
         full = [number for number, shard in enumerate(self.shards) if shard.rows] or [0]
         first = self.shards[full[0]]
-        for path, shard in ((paths[number], self.shards[number]) for number in full):
+        for number in full:
+            path, shard = paths[number], self.shards[number]
             if shard.classes != first.classes:
                 raise ValueError(
                     f"{path}: expected {first.classes} columns as in {paths[full[0]]}, got {shard.classes}"
@@ -72,9 +76,20 @@ class Shards:
                 raise ValueError(f"{path}: expected {first.dtype} as in {paths[full[0]]}, got {shard.dtype}")
             if wanted.flat and kind_of(shard.dtype) != kind_of(first.dtype):  # truth values beside indices, say
                 raise ValueError(f"{path}: expected {first.dtype} as in {paths[full[0]]}, got {shard.dtype}")
+            self.check_columns(paths[number], names_of(shard), paths[full[0]], names_of(first))
+        self.columns = names_of(first)
         self.empty: Array = first.read(0, 0)
         self.ends = list(accumulate(shard.rows for shard in self.shards))
         self.rows, self.classes, self.dtype = self.ends[-1], first.classes, first.dtype
+
+    @staticmethod
+    def check_columns(path: Path, names: tuple[str, ...], beside: Path, expected: tuple[str, ...]) -> None:
+        """Classes are columns by position: of shards they have one order."""
+        if names and expected and names != expected:
+            raise ValueError(
+                f"{path}: expected the columns {listed_names(expected)} in this order as in {beside}, got "
+                f"{listed_names(names)}"
+            )
 
     @property
     def row_bytes(self) -> int:
@@ -145,6 +160,15 @@ def listed(given: Any) -> list[Path]:
     if not given:
         raise ValueError("given: expected at least one path, got an empty list")
     return [Path(each) for each in given]
+
+
+def refuse_twice(paths: Sequence[Path]) -> None:
+    """Raise where one file stands for two shards: its points would be there twice."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        before = seen.setdefault(os.path.abspath(path), path)
+        if before is not path:
+            raise ValueError(f"{path}: expected each file once, it is given twice, as {before} before")
 
 
 def kind_of(dtype: str) -> str:

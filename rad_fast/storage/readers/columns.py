@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rad_fast.inputs.lists import FLOATS, INTEGERS, matrix_of, storage, value_dtype
 
 from .errors import reading
-from .wanted import CLASSES, Wanted, bare, consecutive, listed, stem
+from .wanted import CLASSES, Wanted, bare, consecutive, is_features, listed, stem
 
 Array = npt.NDArray[Any]
 
@@ -83,7 +83,7 @@ def columns_of(path: Path, schema: Any, wanted: Wanted) -> Columns:
     if name is None:
         if wanted.flat and len(scalars) == 1:
             return wide(scalars, list(scalars))
-        if len(lists) == 1:
+        if len(lists) == 1 and not (wanted.logits and is_features(*lists)):
             return of_lists(*next(iter(lists.items())), every)
         if len(called := [each for each in (scalars if wanted.flat else lists) if each.lower() in wanted.names]) == 1:
             return wide(scalars, called) if wanted.flat else of_lists(called[0], lists[called[0]], every)
@@ -119,6 +119,12 @@ def of_lists(name: str, dtype: str, every: dict[str, Any]) -> Columns:
     inner = storage(kind.value_type)
     fixed = getattr(inner if "list" in str(inner).partition("<")[0] else kind, "list_size", None)
     return Columns((name,), dtype, True, int(fixed) if fixed is not None else 0)
+
+
+def names_of(shard: Any) -> tuple[str, ...]:
+    """The names of a shard's columns, one per class; none where it has no such columns."""
+    columns = getattr(shard, "columns", None)
+    return () if columns is None or columns.lists or len(columns.names) < 2 else tuple(columns.names)
 
 
 def wide(scalars: dict[str, str], names: list[str]) -> Columns:

@@ -115,6 +115,26 @@ def refuse_gaps(given: Path, shards: list[Path]) -> None:
                 f"{given}: expected {count} shards {start}...-of-{count} in {folder}, got {len(set(numbers))}: "
                 "are they all there?"
             )
+    if not told:
+        say_gaps(given, shards)
+
+
+def say_gaps(given: Path, shards: list[Path]) -> None:
+    """Of names that differ in a number alone, nearly all of which follow upon each other, one may be missing."""
+    groups: dict[tuple[Path, str], list[int]] = {}
+    for path in shards:
+        if len(numbers := re.findall(r"\d+", path.name.partition(".")[0])) == 1:
+            groups.setdefault(numberless(path), []).append(int(numbers[0]))
+    for (folder, name), found_numbers in groups.items():
+        numbers_there = sorted(set(found_numbers))
+        missing = sorted(set(range(numbers_there[0], numbers_there[-1])) - set(numbers_there))
+        if missing and 2 * len(missing) <= len(numbers_there):
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            warnings.warn(
+                f"{given}: shards {name} in {folder} are numbered from {numbers_there[0]} to {numbers_there[-1]}, but "
+                f"{missing[0]}{more} {'are' if more else 'is'} missing: are they all there?",
+                stacklevel=2,
+            )
 
 
 def passed_over(path: Path) -> bool:

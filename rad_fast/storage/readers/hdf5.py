@@ -39,6 +39,8 @@ class Hdf5(Arrays):
                 self.check_whole(name, item)
             arrays.append(item)
         super().__init__(path, arrays, wanted)
+        if wanted.logits:
+            self.say_unwritten()  # of the last chunk a part may never have been written
 
     def check_whole(self, name: str, item: Any) -> None:
         """What was never written would read as the fill value."""

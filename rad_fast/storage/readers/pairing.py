@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import Shards
 from .finding import natural
+from .wanted import listed
 
 
 def in_order(paths: Sequence[Path]) -> list[Path]:
@@ -37,6 +38,7 @@ def check_paired(teacher: Shards, other: Shards, name: str) -> None:
     -----
     UserWarning : some names are the same and others are not, or shards of one name have other rows.
     """
+    check_classes(teacher, other, name)
     pairs = list(zip(teacher.paths, other.paths, strict=False))
     if len(teacher.paths) < 2 or len(teacher.paths) != len(other.paths) or teacher.paths == other.paths:
         return
@@ -62,6 +64,15 @@ def check_paired(teacher: Shards, other: Shards, name: str) -> None:
                     stacklevel=2,
                 )
                 return
+
+
+def check_classes(teacher: Shards, other: Shards, name: str) -> None:
+    """Refuse columns, one per class, that are called as the teacher's and are in another order."""
+    if teacher.columns != other.columns and sorted(teacher.columns) == sorted(other.columns):
+        raise ValueError(
+            f"{name}: expected the columns {listed(teacher.columns)} in this order, as the teacher's, got "
+            f"{listed(other.columns)}: classes are taken by position"
+        )
 
 
 def keys(paths: Sequence[Path]) -> list[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rad_fast import inputs
 from rad_fast.storage.npy import bfloat16, open_npy
 
 from .errors import library, reading
@@ -57,6 +58,14 @@ class Arrays:
         self.ends = list(accumulate(int(array.shape[0]) for array in self.arrays))
         self.rows, self.dtype = self.ends[-1], named(first)
         self.classes = 1 if self.flat else int(first.shape[1])
+        if wanted.logits and isinstance(self.arrays[-1], np.ndarray):
+            self.say_unwritten()
+
+    def say_unwritten(self) -> None:
+        """Of arrays of which any row can be had at once."""
+        with reading(self.path, self.expected):
+            first = inputs.first_unwritten(self.arrays[-1])
+        inputs.warn_unwritten(str(self.path), first)
 
     def read(self, begin: int, end: int) -> Array:
         parts: list[Array] = []

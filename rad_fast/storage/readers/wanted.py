@@ -13,6 +13,7 @@ from rad_fast import inputs
 
 BATCHES = ("batch", "part", "chunk", "shard", "block")  # stems of names of consecutive pieces of one matrix
 CLASSES = ("", "class", "c", "label", "logit", "logits", "col", "column")  # stems of names of columns, one per class
+FEATURES = ("embedding", "hidden", "feature")  # in names of matrices that are no logits, whatever their numbers
 
 
 class Wanted(NamedTuple):
@@ -30,6 +31,10 @@ class Wanted(NamedTuple):
         floats, integers = dtype.startswith(("float", "bfloat")), dtype.startswith(("int", "uint", "bool"))
         return {"floats": floats, "integers": integers, "any": floats or integers}[self.numbers]
 
+    @property
+    def logits(self) -> bool:
+        return self.numbers == "floats" and not self.flat
+
     def fits(self, dtype: str, shape: Sequence[int]) -> bool:
         """Whether an array can be what is wanted."""
         return self.takes(dtype) and len(shape) == (1 if self.flat else 2)
@@ -46,7 +51,7 @@ class Wanted(NamedTuple):
 
     def check(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
         """Raise where the array of a file is not what is wanted."""
-        if self.numbers == "floats" and not self.flat:
+        if self.logits:
             inputs.check_logits(str(path), dtype, shape, empty=True)
         elif not self.takes(dtype) and not self.flat:  # who asks for numbers of each row says better what they are for
             raise TypeError(f"{path}: expected {self.described}, got dtype {dtype}")
@@ -68,7 +73,7 @@ def picked(path: Path, kind: str, wanted: Wanted, arrays: Mapping[str, tuple[str
         if wanted.column.endswith("*") and family:
             return consecutive(path, kind, family)
         raise ValueError(f"{path}: expected a {kind} {wanted.column!r}, got {listed(every)}")
-    if len(usable) == 1:
+    if len(usable) == 1 and not (wanted.logits and is_features(*usable)):
         return usable
     if len(called := [name for name in usable if name.lower() in wanted.names]) == 1:
         return called
@@ -79,6 +84,11 @@ def picked(path: Path, kind: str, wanted: Wanted, arrays: Mapping[str, tuple[str
     if usable:
         got = f"{len(usable)}: {listed(usable)}; {wanted.how_to_name}"
     raise ValueError(f"{path}: expected one {kind} with {wanted.described}, got {got}")
+
+
+def is_features(name: str) -> bool:
+    """Whether this is called as what a model's last layer is given, and not as what it returns."""
+    return any(word in name.lower() for word in FEATURES)
 
 
 def consecutive(path: Path, kind: str, names: Sequence[str]) -> list[str]:
