@@ -58,13 +58,17 @@ def decide(
     price: npt.NDArray[np.float64],
     threshold: npt.NDArray[np.float64],
     share: npt.NDArray[np.float64],
+    due: npt.NDArray[np.float64],
     pace: Sequence[float],
     counts: npt.NDArray[np.int64],
     phase: npt.NDArray[np.float64],
+    got: npt.NDArray[np.float64],
+    came: npt.NDArray[np.float64],
+    reached: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.bool_]:
-    """Which of the points that arrive are taken, in their order; counts and phase are changed.
+    """Which of the points that arrive are taken, in their order; counts, phase, got, came and reached are changed.
 
-    pace: (budget, of, slack, most, end). threshold and share: (classes, 33).
+    pace: (budget, of, slack, most, end). threshold and share: (classes, 33). counts: three, reached: two.
     """
 
 def group(
