@@ -37,7 +37,7 @@ def of_plane(numbers: Numbers, figures: Figures) -> str:
     )
     same = "so that an adversary gains the same wherever it spoils a label."
     if numbers["threshold"] is None:
-        text += "Every class has a game, and so a curve, of its own."
+        text += "Each class has its own game, and so its own curve."
     elif 0.0 < numbers["price"] <= numbers["threshold"]:
         chance = f"{numbers['price']:.3g} / gain"
         text += f"Points above the curve are worth a query. Each is picked with probability {chance}, {same}"
@@ -113,7 +113,7 @@ def solved_on(numbers: Numbers, figures: Figures) -> str:
     points = figures["curves"]["points"]
     if points >= possible(numbers):
         return ""
-    return f" Solved on {rough(points)} points spread over all, but for the selection's own value."
+    return f" Solved on {rough(points)} points spread over all, except for the selection's own value."
 
 
 CAPTIONS = {

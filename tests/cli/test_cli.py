@@ -371,6 +371,16 @@ def test_columns_of_one_table_are_teacher_and_student(data, tmp_path, capsys):
     np.testing.assert_array_equal(np.load(out), wanted)
 
 
+def test_partitions_with_files_of_one_name_are_told_apart_in_the_report(data, tmp_path, capsys):
+    for number, part in enumerate(np.array_split(np.load(data / "logits.npy"), 2)):
+        folder = tmp_path / "answers" / f"day={number}"
+        folder.mkdir(parents=True)
+        np.save(folder / "part-0.npy", part)
+    assert cli.main(["select", str(tmp_path / "answers"), "--budget", "9", "--out", str(tmp_path / "picks.npy")]) == 0
+    shards = json.loads((tmp_path / "picks.json").read_text())["shards"]
+    assert [shard["name"] for shard in shards] == ["day=0/part-0.npy", "day=1/part-0.npy"]
+
+
 def test_exit_statuses_of_the_process(data):
     assert "missing.npy" in refused("select", "missing.npy", "--budget", 5, cwd=data)
     assert "usage:" in refused("select", "logits.npy", cwd=data, status=2)

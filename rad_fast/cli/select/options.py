@@ -42,7 +42,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--student-column", metavar="NAME", help="the same for --student; without --student, a column of SHARDS"
     )
     sub.add_argument("--probabilities", action="store_true", help="SHARDS hold probabilities, such as softmax outputs")
-    sub.add_argument("--student-probabilities", action="store_true", help="the same of --student")
+    sub.add_argument("--student-probabilities", action="store_true", help="the same for --student")
     sub.add_argument(
         "--teacher-labels",
         action="store_true",
@@ -90,11 +90,11 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="+",
         type=Path,
-        help="the share of each point's neighbours that bear its label, as rad_fast.agreement gives it; the "
+        help="the share of each point's neighbours that have its label, as rad_fast.agreement gives it; the "
         "calibration learns from --labelled-agreement what it is worth",
     )
     labelled.add_argument(
-        "--labelled-agreement", metavar="FILE", nargs="+", type=Path, help="the same of the labelled points"
+        "--labelled-agreement", metavar="FILE", nargs="+", type=Path, help="the same for the labelled points"
     )
     labelled.add_argument(
         "--correctness",
@@ -102,7 +102,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         nargs="+",
         action=OneOrFiles,
         type=file_or_number,
-        help="or the probability that each point's label is right, or the teacher's average accuracy",
+        help="instead: the probability that each point's label is right, or the teacher's average accuracy",
     )
     labelled.add_argument(
         "--mistakes",
@@ -129,15 +129,15 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         type=word_or_file("auto", "equal", "proportional", "none"),
         default="auto",
         help="how the budget is shared out among the teacher's labels: equal, proportional, none, or a file of "
-        "weights, one per class (auto: by how often each label comes, as far as so many labelled points could tell, or "
-        "by the root of that where there are none)",
+        "weights, one per class (auto: by how often each label occurs, as far as a sample of the labelled points' size "
+        "can show; without labelled points by the square root of that)",
     )
     rule.add_argument(
         "--chosen",
         metavar="FILE",
         nargs="+",
         type=Path,
-        help="points selected before, a mask or indices: the quotas share out the whole",
+        help="points selected before, a mask or indices: quotas count them, and they are not selected again",
     )
     sub.add_argument(
         "--exclude", metavar="FILE", nargs="+", type=Path, help="points never to select: a mask or indices"

@@ -113,9 +113,16 @@ class Shards:
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else self.empty
 
     def described(self) -> list[dict[str, Any]]:
-        """Every shard's name and rows, for a report: row i of the whole is in the first whose ``end`` is above i."""
-        named = zip(self.paths, self.shards, self.ends, strict=True)
-        return [{"name": path.name, "rows": shard.rows, "end": end} for path, shard, end in named]
+        """Every shard's name and rows, for a report: row i of the whole is in the first whose ``end`` is above i.
+
+        Shards of one name, as in a partitioned table, are told apart by their folders.
+        """
+        names = [path.name for path in self.paths]
+        if len(set(names)) < len(names):
+            above = os.path.commonpath([path.parent.absolute() for path in self.paths])
+            names = [os.path.relpath(path.absolute(), above) for path in self.paths]
+        named = zip(names, self.shards, self.ends, strict=True)
+        return [{"name": name, "rows": shard.rows, "end": end} for name, shard, end in named]
 
 
 def open_shards(
