@@ -189,7 +189,7 @@ def checked_labels(name: str, value: Any, rows: int) -> Int64s:
     if array.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(f"{name}: expected integers, the teacher's label of each point, got dtype {dtype}")
     if array.shape != (rows,):
-        raise ValueError(f"{name}: expected one label a point, shape ({rows},), got shape {array.shape}")
+        raise ValueError(f"{name}: expected one label per point, shape ({rows},), got shape {array.shape}")
     return array.astype(np.int64)
 
 

@@ -39,7 +39,7 @@ HELD_OUT = 5  # without a hold-out one labelled point in five becomes it
 
 
 class ActiveDistiller:
-    """Trains a student on a labelled set and on those points of a pool that are worth asking a teacher about.
+    """Trains a student on a labelled set and on the points of a pool that are worth asking a teacher about.
 
     Each round: the student's logits for the pool, a choice of ``budget`` points by the strategy, the teacher's answers
     for these points, training on the labelled points and all answered ones. ``run()`` does it all and returns the
@@ -55,46 +55,46 @@ class ActiveDistiller:
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
     pool : a data set, tensor, array, pandas column or table of inputs, taken by position; of items that are tuples the
         first part is the input.
-    budget : points a round: an int, or a float in (0, 1], that fraction of the pool. The last round takes what is left,
+    budget : points per round: an int, or a fraction of the pool as a float in (0, 1]. The last round takes what is left,
         with a ``BudgetWarning``.
-    rounds : how many; fewer where the pool is used up.
+    rounds : how many; fewer if the pool is used up.
     holdout : labelled as above: calibrates correctness, stops training early; never trained on. None: a random fifth
         of ``labelled``.
-    pool_logits, holdout_logits : the teacher's logits where they are known already: (N, C), (n, C); or TeacherLabels
+    pool_logits, holdout_logits : the teacher's logits if they are known already: (N, C), (n, C); or TeacherLabels
         or Probabilities. Points without an answer, the label -1, are neither selected nor calibrated on.
     strategy : a name in ``STRATEGIES``, or a callable of a ``Round`` that returns a ``Choice``.
-    train : a callable (student, dataset) that returns the trained student, or None where it trains it in place; items
+    train : a callable (student, dataset) that returns the trained student, or None if it trains it in place; items
         are (input, target (C,), weight ()). Default: ``Fit(holdout=holdout)``.
     labels : "soft", the teacher's probabilities, or "hard", its top class.
-    temperature : that of the soft labels.
+    temperature : of the soft labels.
     weights : "correctness" weights the points in the loss by the probability that the teacher is right; None does not.
     features : a callable (student, batch) to (rows, D), where strategies measure distances and look for neighbours.
         None: the logits; neighbours in the inputs where these are vectors.
-    restart : every round trains from the initial weights (True), or goes on with the student as it is.
+    restart : whether every round trains from the initial weights (True), or continues with the student as it is.
     evaluate : a callable (student) to a dictionary of numbers, kept in each round's report.
-    call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
+    call : a callable (student, batch) to logits, if neither ``student(batch)`` nor ``student(**batch)`` gives them.
     collate : a list of inputs to a batch.
     journal : a path. Every choice and answer is appended to it as it comes, and the student is kept beside it. What the
         run is, with a digest of its points, is written first: other points, or the same in another order, are refused.
-        One run at a time has it. None keeps all in memory alone.
-    query_batch, retries, backoff : points a teacher call; how often a call that raises is repeated; the first wait in
+        Only one run at a time may use it. None keeps everything in memory only.
+    query_batch, retries, backoff : points per call of the teacher; how often a call that raises is repeated; the first wait in
         seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or NotImplementedError is a
         mistake in the callable, and not repeated.
     invalid : what to do with answers of NaN: "raise", or "skip" those points.
     batch_size : for the student's logits.
     sleep : waits between retries.
-    progress : show progress bars, where tqdm is installed.
-    seed : of everything random.
+    progress : show progress bars, if tqdm is installed.
+    seed : for everything random.
 
     Attributes
     ----------
     history : a ``RoundReport`` of every round done, round 0 first.
-    student : the student as it is trained so far.
+    student : the student as trained so far.
 
     Raises
     ------
     TypeError, ValueError : naming the argument, what was expected and what came.
-    TeacherError : from ``run``, where the teacher fails for good or its answer cannot be used.
+    TeacherError : from ``run``, if the teacher fails for good or its answer cannot be used.
 
     Warns
     -----

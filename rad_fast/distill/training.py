@@ -79,7 +79,7 @@ def predict(
     student : a torch module, on its device, or anything that ``call`` understands.
     data : a data set, tensor, array, pandas column or table of N inputs, taken by position; of items that are
         tuples the first part is the input.
-    batch_size : inputs a call.
+    batch_size : inputs per call.
     call : a callable (student, batch) to logits or features (rows, D).
     collate : a list of inputs to a batch.
     progress : called with the number of rows of every batch.

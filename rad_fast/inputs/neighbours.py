@@ -27,7 +27,7 @@ def agreement_of(value: Any, correctness: Any) -> None:
 
 
 def agreement_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32] | None:
-    """Checked shares of neighbours that agree, one a point; what is excluded may hold anything."""
+    """Checked shares of neighbours that agree, one per point; what is excluded may hold anything."""
     if value is None:
         return None
     array, dtype, _ = host_array("agreement", value)
@@ -44,6 +44,6 @@ def agreement_array(value: Any, points: int, exclude: npt.NDArray[np.bool_] | No
 
 def check_agreement(dtype: str, shape: tuple[int, ...], points: int) -> None:
     if dtype not in FLOATS:
-        raise TypeError(f"agreement: expected floats in [0, 1], one a point, got dtype {dtype}")
+        raise TypeError(f"agreement: expected floats in [0, 1], one per point, got dtype {dtype}")
     if shape != (points,):
-        raise ValueError(f"agreement: expected one number a point, shape ({points},), got shape {shape}")
+        raise ValueError(f"agreement: expected one number per point, shape ({points},), got shape {shape}")

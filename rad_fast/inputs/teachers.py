@@ -231,6 +231,9 @@ class Probabilities:
         part.p, part.wrap = self.p[rows], self.wrap
         return part
 
+    def __repr__(self) -> str:
+        return f"Probabilities({len(self):,} points, {self.shape[1]:,} classes, {self.p.dtype})"
+
     def logits(self) -> Array:
         """Their logarithms."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -316,6 +319,12 @@ class TeacherLabels:
         part.labels = self.labels[rows]
         part.confidence = None if self.confidence is None else self.confidence[rows]
         return part
+
+    def __repr__(self) -> str:
+        said = "with" if self.confidence is not None else "without"
+        silent = int(self.unanswered.sum())
+        none = f", {silent:,} without an answer" if silent else ""
+        return f"TeacherLabels({len(self):,} points, {self.n_classes:,} classes, {said} confidence{none})"
 
     @property
     def unanswered(self) -> npt.NDArray[np.bool_]:

@@ -141,3 +141,12 @@ def test_the_top_k_have_the_likeliest_other_class_of_all_logits(kernels: Backend
             for a, b in (pair, whole)
         )
         np.testing.assert_array_equal(ours._points.other, theirs._points.other)
+
+
+def test_answers_and_probabilities_show_how_many_there_are() -> None:
+    labels, confidence = np.array([0, 2, -1]), np.array([0.9, 0.8, np.nan])
+    assert repr(rad_fast.TeacherLabels(labels, n_classes=3)) == (
+        "TeacherLabels(3 points, 3 classes, without confidence, 1 without an answer)"
+    )
+    assert "3 classes, with confidence, 1 without" in repr(rad_fast.TeacherLabels(labels, confidence, n_classes=3))
+    assert repr(rad_fast.Probabilities(np.full((1000, 4), 0.25))) == "Probabilities(1,000 points, 4 classes, float64)"
