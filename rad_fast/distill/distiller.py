@@ -55,8 +55,8 @@ class ActiveDistiller:
     labelled : a data set of (input, label), or a pair (inputs, labels); labels 0..C-1.
     pool : a data set, tensor, array, pandas column or table of inputs, taken by position; of items that are tuples the
         first part is the input.
-    budget : points per round: an int, or a fraction of the pool as a float in (0, 1]. The last round takes what is left,
-        with a ``BudgetWarning``.
+    budget : points per round: an int, or a fraction of the pool as a float in (0, 1]. The last round takes what is
+        left, with a ``BudgetWarning``.
     rounds : how many; fewer if the pool is used up.
     holdout : labelled as above: calibrates correctness, stops training early; never trained on. None: a random fifth
         of ``labelled``.
@@ -77,8 +77,8 @@ class ActiveDistiller:
     journal : a path. Every choice and answer is appended to it as it comes, and the student is kept beside it. What the
         run is, with a digest of its points, is written first: other points, or the same in another order, are refused.
         Only one run at a time may use it. None keeps everything in memory only.
-    query_batch, retries, backoff : points per call of the teacher; how often a call that raises is repeated; the first wait in
-        seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or NotImplementedError is a
+    query_batch, retries, backoff : points per call of the teacher; how often a call that raises is repeated; the
+        first wait in seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or NotImplementedError is a
         mistake in the callable, and not repeated.
     invalid : what to do with answers of NaN: "raise", or "skip" those points.
     batch_size : for the student's logits.

@@ -116,11 +116,11 @@ X, Y = np.zeros((6, 3), np.float32), np.arange(6) % 2
         ((X[:, 0], Y), ValueError, r"features: expected 2 dimensions, \(points, features\), got shape \(6,\)"),
         ((X.astype(int), Y), TypeError, "features: expected float64, float32, .*, got int64; texts need an encoder"),
         ((X + np.nan, Y), ValueError, "features: expected finite numbers in every row, 6 rows have others"),
-        ((X, Y[:5]), ValueError, r"labels: expected one label a point, shape \(6,\), got shape \(5,\)"),
+        ((X, Y[:5]), ValueError, r"labels: expected one label per point, shape \(6,\), got shape \(5,\)"),
         ((X, Y / 2), TypeError, "labels: expected integers, the teacher's label of each point, got dtype float64"),
         ((X, Y, X), ValueError, "queries and query_labels: expected both or neither"),
         ((X, Y, X[:, :2], Y), ValueError, "queries: expected 3 columns as in features, got 2"),
-        ((X, Y, X, Y[:1]), ValueError, "query_labels: expected one label a point"),
+        ((X, Y, X, Y[:1]), ValueError, "query_labels: expected one label per point"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(given, error, words) -> None:
@@ -249,7 +249,7 @@ def test_agreement_is_asked_for_where_it_was_learned_from_and_refused_elsewhere(
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda a: a[1:], ValueError, r"agreement: expected one number a point, shape \(800,\), got shape \(799,\)"),
+        (lambda a: a[1:], ValueError, r"agreement: expected one number per point, shape \(800,\), got shape \(799,\)"),
         (lambda a: a + np.nan, ValueError, r"agreement: expected numbers in \[0, 1\], 800 are not, the first: nan at"),
         (lambda a: a + 0.5, ValueError, r"agreement: expected numbers in \[0, 1\]"),
         (lambda a: a.astype(int), TypeError, "agreement: expected floats in .* got dtype int64"),

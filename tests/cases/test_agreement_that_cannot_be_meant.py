@@ -19,7 +19,7 @@ AGREEMENT = RNG.random(300).astype(np.float32)
         (None, "the calibrator was fitted with it"),
         (np.where(np.arange(300) == 5, np.nan, AGREEMENT), "nan at index 5"),
         (2 * AGREEMENT, r"expected numbers in \[0, 1\]"),
-        (AGREEMENT[:5], "expected one number a point"),
+        (AGREEMENT[:5], "expected one number per point"),
     ],
     ids=["missing", "NaN", "above 1", "too short"],
 )
