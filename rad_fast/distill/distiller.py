@@ -78,8 +78,8 @@ class ActiveDistiller:
         run is, with a digest of its points, is written first: other points, or the same in another order, are refused.
         Only one run at a time may use it. None keeps everything in memory only.
     query_batch, retries, backoff : points per call of the teacher; how often a call that raises is repeated; the
-        first wait in seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or NotImplementedError is a
-        mistake in the callable, and not repeated.
+        first wait in seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or
+        NotImplementedError is a mistake in the callable, and not repeated.
     invalid : what to do with answers of NaN: "raise", or "skip" those points.
     batch_size : for the student's logits.
     sleep : waits between retries.
