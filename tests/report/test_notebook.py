@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -82,3 +85,33 @@ def test_a_figure_that_pyplot_does_not_know_is_shown(shown):
     logits = np.random.default_rng(5).normal(0, 4, size=(300, 6))
     rad_fast.Selector(20).fit(logits).plot(Figure().add_subplot())._ipython_display_()
     assert len(shown) == 1
+
+
+CELLS = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+class Shell(InteractiveShell):
+    def enable_gui(self, gui=None): ...
+
+shell = Shell.instance()
+for source in sys.argv[1:]:
+    with capture_output() as captured:
+        shell.run_cell(source).raise_error()
+    print(sum("image/png" in output.data for output in captured.outputs))
+"""
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["%matplotlib inline", "no backend chosen"])
+def test_cells_of_ipython_show_a_figure_once(inline, tmp_path, monkeypatch):
+    """In a process of its own: IPython's shell is one of a kind, and the backend that it chooses stays."""
+    pytest.importorskip("matplotlib_inline")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    fit = "import numpy as np, rad_fast; s = rad_fast.Selector(20).fit(np.random.default_rng(5).normal(0, 4, (300, 6)))"
+    cells = ["%matplotlib inline" if inline else "pass", fit, "s.plot()", "figure = s.plot(); None", "figure"]
+    command = [sys.executable, "-c", CELLS, *cells]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "0", "1", "1" if inline else "0", "1"], "inline shows what a cell leaves open"
