@@ -63,7 +63,12 @@ BOUNDS: dict[str, float] = {
     "reduce_classes": 56.3,
     "count_taken": 47.9,
     "list_taken": 45.2,
+    "count_points": 35.4,
+    "estimate_classes": 26.3,
+    "finish_classes": 26.3,
 }
+# The games of so many classes and their sample, of 10^8 points on an H200, in ms.
+MOST_BY_CLASS = {10: 1.81, 100: 1.60, 1000: 2.20}
 
 
 class Row(NamedTuple):
@@ -128,8 +133,10 @@ def named(kernels: dict[str, Kernel], name: str, *arguments: object) -> Kernel:
     """A kernel by its name and, of a template, its arguments as they are mangled."""
     pattern = f"{len(name)}{name}"
     if arguments:
-        first, *numbers = arguments
-        pattern += f"I(?:NS0_)?{CODES[str(first)]}E?" + "".join(f"Li{number}E" for number in numbers) + "E"
+        mangled = (
+            f"Li{given}E" if isinstance(given, int) else f"(?:NS0_)?{CODES[str(given)]}E?" for given in arguments
+        )
+        pattern += "I" + "".join(mangled) + "E"
     found = [kernel for symbol, kernel in kernels.items() if re.search(pattern, symbol)]
     if len(found) != 1:
         raise LookupError(f"{name}{arguments}: {len(found)} kernels match {pattern}")
@@ -172,28 +179,13 @@ def scoring_cuda(kernels: dict[str, Kernel], classes: int, dtype: str, aligned: 
         units = times(added(dict(path.units()), label), group / 32)
         threads = 256 if held <= 8 else 128
         flight = resident(kernel.registers, threads, 0) * threads * held * 16
-        name = f"score_warp<{group}, {held}>"
-        return Row(
-            "cuda",
-            f"{classes} {dtype}",
-            name,
-            kernel.registers,
-            flight,
-            sum(units.values()) * 32 / classes,
-            Cost(units, nbytes),
-        )
+        per_element, name = sum(units.values()) * 32 / classes, f"score_warp<{group}, {held}>"
+        return Row("cuda", f"{classes} {dtype}", name, kernel.registers, flight, per_element, Cost(units, nbytes))
     kernel = named(kernels, "score_block", dtype)
     units = block_units(kernel, chunks, elements, rare)
     flight = resident(kernel.registers, 256, kernel.shared) * 256 * 64
-    return Row(
-        "cuda",
-        f"{classes} {dtype}",
-        "score_block",
-        kernel.registers,
-        flight,
-        sum(units.values()) * 32 / classes,
-        Cost(units, nbytes),
-    )
+    per_element = sum(units.values()) * 32 / classes
+    return Row("cuda", f"{classes} {dtype}", "score_block", kernel.registers, flight, per_element, Cost(units, nbytes))
 
 
 def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[dict[str, float], int]:
@@ -298,6 +290,7 @@ def scoring_triton(arch: int, classes: int, dtype: str) -> Row:
 STEP = 256  # points that a warp reads at once
 WORKED = (0.07, 0.3)  # shares of points that are not screened out: usual, and of a large budget
 PROBES = 7  # of a search for an estimate, of which each level has two; a proof takes about as many as both
+MANY = 100_000_000  # points of the games by class
 CHAINED = 5  # clocks from an instruction to the next that needs its result
 
 
@@ -315,13 +308,18 @@ def points_cost(kernels: dict[str, Kernel], name: str, share: float) -> Row:
     return Row("cuda", what, name, kernel.registers, flight, sum(units.values()) * 32, Cost(units, nbytes))
 
 
-def search_seconds(kernels: dict[str, Kernel], name: str, points: int, probes: int, clock: float) -> float:
-    """A search by one block of 512 threads: its probes one after the other, each a pass and a decision."""
-    loops = list(named(kernels, name).tree(work=r"SHFL", rare=r"CALL|ATOM|RED").all())
+def searched(kernel: Kernel) -> tuple[int, float]:
+    """Of a search by a block: instructions of a probe beside its pass over the points, and of that, a point."""
+    loops = list(kernel.tree(work=r"SHFL", rare=r"CALL|ATOM|RED").all())
     around = max((loop for loop in loops if loop.header != -1 and loop.inner), key=lambda loop: len(loop.path))
-    inner = around.inner[0]
-    each = len(inner.path) / 4  # four points at once
-    return probes * (points * each / 32 / RATES["issue"] + len(around.path) * CHAINED) / clock
+    return len(around.path), len(around.inner[0].path) / 4  # four points at once
+
+
+def search_seconds(kernel: Kernel, points: float, probes: int, clock: float, beside: int = 1) -> float:
+    """A search by one block: its probes one after the other, each a pass and a decision. ``beside``: how many blocks of
+    a multiprocessor wait for their decisions together."""
+    decision, each = searched(kernel)
+    return probes * (beside * points * each / 32 / RATES["issue"] + decision * CHAINED) / clock
 
 
 def games(kernels: dict[str, Kernel], gpu: Gpu, points: int) -> dict[str, float]:
@@ -335,12 +333,48 @@ def games(kernels: dict[str, Kernel], gpu: Gpu, points: int) -> dict[str, float]
         passes += reduce.seconds(gpu, left)
         left, levels = left * share, levels + 1
     gathered = 2 * SAMPLE / gpu.clock  # a sector of memory a clock, by one multiprocessor
-    estimates = levels * (gathered + search_seconds(kernels, "estimate", SAMPLE, 2 * PROBES, gpu.clock))
-    finish = search_seconds(kernels, "finish", min(points, int(left)) // 4, 2 * PROBES, gpu.clock)
+    estimates = levels * (gathered + search_seconds(named(kernels, "estimate"), SAMPLE, 2 * PROBES, gpu.clock))
+    finish = search_seconds(named(kernels, "finish"), min(points, int(left)) // 4, 2 * PROBES, gpu.clock)
     launches = (2 * levels + 1 + (3 if points > FEW else 1)) * 2e-6
     return {
         "passes": passes, "estimates": estimates, "finish": finish, "launches": launches,
         "sample": mass.seconds(gpu, points) + take.seconds(gpu, points),
+    }  # fmt: skip
+
+
+def counting(kernels: dict[str, Kernel]) -> Row:
+    """The pass that counts each class's points, of few classes and none of them chosen before."""
+    kernel = named(kernels, "count_points")
+    loops = list(kernel.tree(work=r"LDG|ATOMS", rare=r"CALL|RED").all())
+    step = loop_with(loops, loads=("LDG", 3), counts=("ATOMS", 2))
+    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 12
+    cost = Cost(times(step.path.units(), 1 / 32), 12.0)
+    return Row("cuda", "count_points", "count_points", kernel.registers, flight, float(len(step.path)), cost)
+
+
+def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: int) -> dict[str, float]:
+    """Predicted seconds of a game a class and the sample along the keys, of classes of one size above DIRECT."""
+    share, each = WORKED[0], points / classes
+    passes = {name: points_cost(kernels, name, share).cost.seconds(gpu, points) for name in BY_CLASS}
+    stride = max(8.0, 4 * each / SAMPLE)
+    sample = each / stride / max(1, each // stride // SAMPLE)
+
+    def searches(kernel: Kernel, threads: int, blocks: int, points: float) -> float:
+        most = resident(kernel.registers, threads, kernel.shared)
+        beside = min(most, -(-blocks // gpu.multiprocessors))
+        turns = -(-blocks // (gpu.multiprocessors * beside))
+        return turns * search_seconds(kernel, points, 2 * PROBES, gpu.clock, beside)
+
+    looked_at = points / stride * 96 / gpu.read / MOST  # a sector of 32 bytes each of gain, correctness and label
+    digits = 1 if classes <= 16 else 2  # of a key: label x classes + other, or a label above 256
+    return {
+        "counts": counting(kernels).cost.seconds(gpu, points),
+        "estimates": looked_at + searches(named(kernels, "estimate_classes"), 128, 4 * classes, sample),
+        "pass": passes["reduce_classes"],
+        "finish": searches(named(kernels, "finish_classes", 512), 512, classes, each * share / 4),
+        # The marks are set to none, read twice; of what can be taken order.cu counts the bytes.
+        "sample": passes["count_taken"] + passes["list_taken"] + points * (3 + 60 * share) / gpu.read / MOST,
+        "launches": (19 + 3 * digits) * 2e-6,
     }  # fmt: skip
 
 
@@ -402,13 +436,34 @@ def game_table(kernels: dict[str, Kernel]) -> str:
     return "\n".join(lines)
 
 
+def table_by_class(kernels: dict[str, Kernel]) -> str:
+    lines = [
+        "| classes | GPU | counts | estimates | pass | finish | sample | launches | in all, ms |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for classes in MOST_BY_CLASS:
+        for gpu in GPUS:
+            found = games_by_class(kernels, gpu, MANY, classes)
+            parts = " | ".join(f"{1e3 * seconds:.3f}" for seconds in found.values())
+            lines.append(f"| {classes:,} | {gpu.name} | {parts} | {1e3 * sum(found.values()):.2f} |")
+    return "\n".join(lines)
+
+
 def check(kernels: dict[str, Kernel]) -> int:
     """1, and what is wrong, where a kernel has more instructions than it may."""
     found = {row.what: row.per_element for row in scoring(90, kernels, CLASSES, False)}
     found |= {name: points_cost(kernels, name, WORKED[0]).per_element for name in PASSES + BY_CLASS}
+    found["count_points"] = counting(kernels).per_element
+    found["estimate_classes"] = searched(named(kernels, "estimate_classes"))[1]
+    found["finish_classes"] = searched(named(kernels, "finish_classes", 512))[1]
     passed = [
         f"{name}: {found[name]:.1f} instructions, at most {most}" for name, most in BOUNDS.items() if found[name] > most
     ]
+    h200 = next(gpu for gpu in GPUS if gpu.name == "H200")
+    for classes, most in MOST_BY_CLASS.items():
+        predicted = 1e3 * sum(games_by_class(kernels, h200, MANY, classes).values())
+        if predicted > most:
+            passed.append(f"the games of {classes} classes: {predicted:.2f} ms, at most {most}")
     print("\n".join(passed) or f"{len(BOUNDS)} kernels within their bounds")
     return int(bool(passed))
 
@@ -429,8 +484,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.check:
         return check(kernels)
     rows = scoring(given.arch, kernels, CLASSES, not given.no_triton)
+    rows.append(counting(kernels))
     rows += [points_cost(kernels, name, share) for name in PASSES + BY_CLASS for share in WORKED]
-    text = f"{assumptions()}\n\n{table(rows)}\n\n{game_table(kernels)}\n"
+    text = f"{assumptions()}\n\n{table(rows)}\n\n{game_table(kernels)}\n\n{table_by_class(kernels)}\n"
     print(text)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)

@@ -66,6 +66,7 @@ constexpr std::int64_t wanted_sample = 1 << 13;   // of a larger one, at least a
 constexpr std::int64_t most_sample = 1 << 14;
 constexpr std::int64_t least_sample = 256;        // of fewer points no box is made
 constexpr int large_threads = 512, small_threads = 128;
+constexpr int estimate_threads = 128;             // blocks that wait for their decisions share a multiprocessor by fours
 constexpr int pass_threads = 256;
 constexpr int pass_warps = pass_threads / warp_lanes;
 constexpr int pass_resident = 3;
@@ -114,8 +115,8 @@ __global__ void __launch_bounds__(pass_threads) sample_classes(const Games s) {
 
 __device__ __forceinline__ int128 scaled(int128 x, std::int64_t size, std::int64_t sample) { return x / size * sample; }
 
-__global__ void __launch_bounds__(large_threads) estimate_classes(const Games s) {
-  typedef Team<large_threads, false> SomeTeam;
+__global__ void __launch_bounds__(estimate_threads) estimate_classes(const Games s) {
+  typedef Team<estimate_threads, false> SomeTeam;
   __shared__ SomeTeam::Scratch scratch;
   const std::int64_t place = blockIdx.x / corners;
   const int which = static_cast<int>(blockIdx.x % corners);
@@ -315,7 +316,7 @@ void solve_by_class(const Where& where, const Labelled& points, const ClassGame*
     RAD_FAST_CHECK(cudaMemsetAsync(s.sums, 0, static_cast<std::size_t>(large_count * s.copies) * sizeof *s.sums, stream));
     const std::int64_t blocks = resident((points.points / s.stride + pass_threads - 1) / pass_threads, where.device, 8);
     launch("sample_classes", sample_classes, {blocks, pass_threads}, stream, s);
-    launch("estimate_classes", estimate_classes, {large_count * corners, large_threads}, stream, s);
+    launch("estimate_classes", estimate_classes, {large_count * corners, estimate_threads}, stream, s);
     launch("cut_classes", cut_classes, {class_blocks(points.classes), pass_threads}, stream, s, false);
     launch("cut_classes", cut_classes, {class_blocks(large_count), pass_threads}, stream, s, true);
   }
