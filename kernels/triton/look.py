@@ -27,14 +27,16 @@ def look_kernel(
     """Adds to three numbers of ``status``: probabilities, those of them that are not 0 and 1 alone, others."""
     row = tl.program_id(0).to(tl.int64) * (rows - 1) // tl.maximum(1, tl.num_programs(0) - 1)
     total, unknown, outside, fractions = 0.0, 0, 0, 0
-    for start in range(0, classes, BLOCK):
-        columns = start + tl.arange(0, BLOCK).to(tl.int64)
+    start = tl.cast(0, tl.int64)
+    while start < classes:
+        columns = start + tl.arange(0, BLOCK)
         live = columns < classes
         z = tl.load(logits + row * row_stride + columns * column_stride, mask=live, other=0.0).to(tl.float32)
         total += tl.sum(tl.where(z == z, z, 0.0))
         unknown += tl.sum((live & ((z != z) | (z == float("inf")))).to(tl.int32))
         outside += tl.sum((live & ~((z >= 0.0) & (z <= 1.0 + off))).to(tl.int32))
         fractions += tl.sum((live & (z > 0.0) & (z < 1.0)).to(tl.int32))
+        start += BLOCK
     told = (unknown == 0) & (tl.load(exclude + row, mask=excludes != 0, other=0) == 0)
     alike = told & (outside == 0) & (tl.abs(total - 1.0) <= off)
     tl.atomic_add(status, alike.to(tl.int64))

@@ -113,7 +113,7 @@ def test_agreement_of_neighbours_serves_there_too(beside):
         np.testing.assert_allclose(got.correctness.cpu(), wanted.correctness, atol=2e-4, rtol=0)
         assert len(np.intersect1d(got.indices.cpu().numpy(), wanted.indices)) >= BUDGET - 2
     wrong = there(np.where(np.arange(N) == 7, 2, share).astype(np.float32))
-    with pytest.raises(ValueError, match=r"agreement: expected numbers in \[0, 1\], 1 are not, the first at index 7"):
+    with pytest.raises(ValueError, match=r"agreement: expected numbers in \[0, 1\], 1 is not, the first at index 7"):
         rad_fast.select(there(TEACHER), BUDGET, correctness=learned, agreement=wrong, backend="triton", **asked)
 
 
