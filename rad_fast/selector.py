@@ -250,7 +250,7 @@ class Selector(Parameters):
         """A selector of the same settings and with points of its own."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin._state, twin._busy = Scored(), Busy()
+        twin._busy = Busy()
         return twin
 
     def __getstate__(self) -> dict[str, Any]:

@@ -53,8 +53,10 @@ class CudaArray(NamedTuple):
 
 def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Of a C-contiguous array, in elements."""
-    if len(shape) == 1:  # most are: a selection of few points spends its time here, and not on the device
+    if len(shape) == 1:  # one and two dimensions at once: a selection of few points spends its time here
         return (1,)
+    if len(shape) == 2:
+        return shape[1], 1
     return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
 
 
@@ -281,7 +283,7 @@ def room_like(like: CudaArray, nbytes: int) -> Room:
 
 def handed_back(like: CudaArray, array: Any) -> Any:
     """An array of ours in the library of ``like``: JAX and numba take it without a copy."""
-    if not isinstance(array, Memory):
+    if not isinstance(array, Memory) or isinstance(like.owner, Memory):
         return array
     owner = like.owner[0] if isinstance(like.owner, tuple) else like.owner
     library = type(owner).__module__.partition(".")[0]

@@ -237,10 +237,16 @@ def prepare(rule: Rule | DeviceRule, like: CudaArray) -> DeviceRule:
 def described_rule(ready: DeviceRule, given: CudaArray | None, gains: CudaArray | None) -> tuple[Any, ...]:
     rule, steps, levels = ready
     tables = (0, 0) if steps is None or levels is None else (steps.address, levels.address)
+    kind, constant, weights, bounds, gain, agreement = numbers_of(rule)
+    return kind, constant, address(given), *tables, len(rule.steps), weights, bounds, gain, address(gains), agreement
+
+
+@lru_cache(maxsize=16)
+def numbers_of(rule: Rule) -> tuple[int, float, tuple[float, ...], tuple[float, ...], int, tuple[float, ...]]:
+    """A rule's own numbers as the kernels take them."""
     weights, bounds = (tuple(map(float, numbers)) for numbers in (rule.weights, rule.bounds))
-    of_correctness = (int(rule.kind), float(rule.constant), address(given), *tables, len(rule.steps), weights, bounds)
     agreement = () if rule.agreement is None else (float(rule.agreement), float(NEIGHBOURS))
-    return *of_correctness, int(rule.gain), address(gains), agreement
+    return int(rule.kind), float(rule.constant), weights, bounds, int(rule.gain), agreement
 
 
 def findings(status: Room) -> Findings:
@@ -394,13 +400,14 @@ def scan(
     points = gain.shape[0]
     if workspace is None:
         workspace = room_like(gain, workspaces(points)[1])
+    module = kernels()
     if isinstance(equilibrium, Solution):
         answer: Any = equilibrium.address
-        drawn = equilibrium.room._replace(address=equilibrium.address + kernels().solution_bytes)
+        behind, owner = equilibrium.address + module.solution_bytes, equilibrium.room.owner
+        drawn = Room(behind, module.drawn_bytes, gain.device, gain.stream, owner)
     else:
-        answer, drawn = tuple(map(float, equilibrium[:3])), room_like(gain, kernels().drawn_bytes)
-    drawn = drawn._replace(nbytes=kernels().drawn_bytes)
-    kernels().sample(
+        answer, drawn = tuple(map(float, equilibrium[:3])), room_like(gain, module.drawn_bytes)
+    module.sample(
         gain.address, correctness.address, points, answer, running, first_index, indices, room, workspace.address,
         drawn.address, gain.device, gain.stream,
     )  # fmt: skip

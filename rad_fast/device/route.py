@@ -326,6 +326,8 @@ def looked_at(found: Findings) -> tuple[inputs.Seen, inputs.Seen]:
 
 def refuse_probabilities(found: Findings) -> None:
     """Raise where a whole array of logits are probabilities."""
+    if not found.teacher_rows[0] and not found.student_rows[0]:
+        return
     for name, seen in zip(("logits", "student_logits"), looked_at(found), strict=True):
         inputs.refuse_all_probabilities(name, [seen])
 
