@@ -83,7 +83,8 @@ class Sample:
         kept = ~np.isnan(gain)
         self.gain, self.correctness = gain[kept], correctness[kept]
         self.points = len(self.gain)
-        self.pool = Repeated(ArrayPool([(self.gain, self.correctness)], kernels), self.times)
+        pool = ArrayPool([(self.gain, self.correctness)], kernels)  # which the compiled solver may take as it is
+        self.pool: ArrayPool | Repeated = pool if self.times == 1 else Repeated(pool, self.times)
         self.scale = possible / max(self.pool.size, 1)  # 1 where all points are here
 
     def value(self, budget: int, mistakes: float) -> float:
