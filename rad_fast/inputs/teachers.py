@@ -18,6 +18,7 @@ from rad_fast.kernels.reference.score import SUM_OFF, widened
 from . import arrays, shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
+from .frames import refuse_reordered
 from .logprobs import top_k
 from .points import warn
 
@@ -63,6 +64,7 @@ class TopKLogits:
     """
 
     def __init__(self, values: Any, indices: Any, n_classes: int, logsumexp: Any = None) -> None:
+        refuse_reordered("values", values, {"indices": indices, "logsumexp": logsumexp})
         self.values, self.dtype, self.wrap = given_array("values", values)
         if self.dtype not in FLOATS:
             raise TypeError(f"values: {EXPECTED_DTYPE}, got {self.dtype}; convert them to float32")
@@ -288,6 +290,7 @@ class TeacherLabels:
         self.labels = array.astype(np.int32)
         self.confidence: Array | None = None
         if confidence is not None:
+            refuse_reordered("labels", labels, {"confidence": confidence})
             said, dtype, _ = host_array("confidence", confidence)
             if dtype not in FLOATS or said.shape != array.shape:
                 percent = "; 90% is written as 0.9" if said.dtype.kind in "iu" else ""

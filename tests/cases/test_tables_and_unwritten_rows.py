@@ -63,6 +63,24 @@ def test_tables_with_the_same_classes_in_another_order_are_refused(teacher, stud
     np.testing.assert_array_equal(same, rad_fast.select(T, 9, student_logits=S))
 
 
+def test_labels_and_confidence_or_values_and_classes_in_another_order_are_refused():
+    pandas = pytest.importorskip("pandas")
+    confidence = pandas.Series(R.uniform(0.5, 1, N))
+    labels = pandas.Series(T.argmax(1))
+    with pytest.raises(ValueError, match=r"confidence: expected the index of labels, got the same in another order"):
+        rad_fast.TeacherLabels(labels, confidence.sample(frac=1.0, random_state=0), n_classes=C)
+    assert len(rad_fast.TeacherLabels(labels, confidence, n_classes=C)) == N
+    ids = pandas.DataFrame(np.argsort(-T, axis=1)[:, :2])
+    values = pandas.DataFrame(np.take_along_axis(T, ids.to_numpy(), axis=1))
+    sums = pandas.Series(np.log(np.exp(T.astype("f8")).sum(axis=1)))
+    with pytest.raises(ValueError, match=r"indices: expected the index of values, got the same in another order"):
+        rad_fast.TopKLogits(values, ids.iloc[::-1], C)
+    with pytest.raises(ValueError, match=r"logsumexp: expected the index of values, got the same in another order"):
+        rad_fast.TopKLogits(values, ids, C, sums.iloc[::-1])
+    kept = rad_fast.TopKLogits(values, ids, C, sums)
+    np.testing.assert_array_equal(rad_fast.select(kept, 9), rad_fast.select(T, 9))
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_a_column_of_integers_beside_logits_is_refused(library):
     """An id is no class."""

@@ -235,3 +235,9 @@ def test_without_tqdm_there_is_none(capsys, monkeypatch):
     with warnings.catch_warnings(), bar("asking", 12, True) as step:
         assert step is nothing
     assert capsys.readouterr().err == ""
+
+
+def test_inputs_beside_their_labels_are_no_pool():
+    """They would be two points."""
+    with pytest.raises(TypeError, match="pool: expected inputs alone, got a pair of arrays"):
+        Mixed((POOL, torch.zeros(10)))
