@@ -128,6 +128,22 @@ def test_no_block_escapes(page: Path) -> None:
         assert block.info in ("", GPU) or block.kind == "text", f"line {block.line}: {block.info}"
 
 
+def test_figures_quoted_from_the_study_are_those_on_its_page() -> None:
+    """README and Choosing say what docs/study.md says, strategy by strategy."""
+    names = ("docs/study.md", "docs/choosing.md", "README.md")
+    page, choosing, readme = ((DOCS.parent / name).read_text(encoding="utf-8") for name in names)
+    real_sets = page.partition("### All strategies, real sets")[2].partition("###")[0]
+    means = {row.split("|")[1].strip(" *`"): row.split("|")[2].strip() for row in real_sets.splitlines() if "±" in row}
+    quoted = re.findall(r"^\| `([a-z0-9-]+)`.*\| ([+-][0-9.]+ ± [0-9.]+) \|$", choosing, re.M)
+    assert len(quoted) >= 5
+    assert dict(quoted) == {name: means[name] for name, _ in quoted}
+    figure = r"\d+\.\d ± \d+\.\d"
+    assert set(re.findall(figure, choosing)) <= set(re.findall(figure, page))
+    best, rival = re.findall(r"is worth \+([0-9.]+) ± ([0-9.]+)", " ".join(page.split()))[:2]
+    brings = "{} ± {} points more accuracy than random ones; the best simple rule brings {}."
+    assert brings.format(*best, rival[0]) in " ".join(readme.split())
+
+
 def test_facts_are_those_of_their_sources() -> None:
     """Each row of a table in docs/facts.md stands just so in the file that the line above the table names."""
     page = DOCS / "facts.md"

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 from rad_fast.distill import STRATEGIES
 
-from . import data, real
+from . import data, made, real
 from .early import EARLY
 from .losses import LOSSES
 from .runs import Arm
 from .subclasses import KINDS
-from .variants import PARTS, VARIANTS
+from .variants import PARTS, PLAIN, VARIANTS
 
 Key = tuple[str, str]  # a strategy and a loss
 MULTIPLES = (1, 2, 4)  # of the number of classes: a round's budget on real sets
 SEEDS = 20
 DEFAULT = "rad"
+BASE = "labels' shares, shrunk"  # the default again, by the other implementation
 BEFORE = "rad-2026-11"  # the default before quotas
 FIRST = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd", BEFORE)
 OTHERS = ("balanced", "confident-learning", "conformal", "learnability", "learnability-top", "m-raru", "top-confidence",
@@ -41,6 +42,7 @@ EIGHT = (
     *(("policy-da", name) for name in ("gpt-4o", "74 votes")),
     ("clinc150", "word vectors"),
 )
+FOUR = (("banking77", "qwen3-8b"), ("policy-en", "gpt-4o"), ("policy-da", "74 votes"), ("clinc150", "word vectors"))
 HEADS = (("banking77", "qwen3-8b"), ("banking77", "gpt-4"), ("banking77", "minilm"))
 
 
@@ -64,6 +66,9 @@ class Unit:
 def arms(block: str) -> list[Arm]:
     if block in ARMS:
         return [Arm(name, STRATEGIES[name]) for name in ARMS[block]]
+    if block == "made":
+        named = {name: STRATEGIES[name] for name in ("uniform", "margin", "balanced-greedy", BEFORE, DEFAULT)}
+        return [Arm(name, choose) for name, choose in (named | PLAIN).items()]
     if block == "early":
         return [Arm(name, choose) for name, choose in EARLY.items()]
     if block == "losses":
@@ -82,9 +87,11 @@ def lacking(unit: Unit, done: set[Key]) -> set[Key]:
 
 
 def units(seeds: int = SEEDS) -> Iterator[Unit]:
-    """The whole study. On real sets the three budgets go round: seed and teacher say whose turn it is."""
+    """The whole study. The main strategies get all three budgets on every seed of a real set; elsewhere the budgets
+    rotate: seed and teacher say whose turn it is."""
     there = [pair for pair in real.TEACHERS if real.is_there(pair[0])]
-    eight, soft, heads = ([pair for pair in some if pair in there] for some in (EIGHT, real.SOFT, HEADS))
+    some = (EIGHT, FOUR, real.SOFT, HEADS)
+    eight, four, soft, heads = ([pair for pair in pairs if pair in there] for pairs in some)
 
     def of(blocks: str, pairs: list[tuple[str, str]], share: float, **others: str) -> Iterator[Unit]:
         for seed in range(math.ceil(share * seeds)):
@@ -92,19 +99,26 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
                 for block in blocks.split(","):
                     yield Unit(block, *pair, seed, (seed + real.TEACHERS.index(pair)) % 3, **others)
 
-    yield from of("rivals,default", there, 1.0)
+    for seed in range(seeds):
+        for pair in there:
+            for size in range(len(MULTIPLES)):
+                yield Unit("rivals", *pair, seed, size)
+                yield Unit("default", *pair, seed, size)
     for seed in range(seeds):
         for setup in data.SETUPS.values():
             for at, quality in enumerate(data.QUALITIES if setup.is_there() else ()):
                 labels = ("soft", "hard")[(seed + at) % 2]
                 for block in ("old", "default"):
                     yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
+    for seed in range(math.ceil(0.3 * seeds) if real.is_there(made.SOURCE) else 0):
+        for at, pair in enumerate(made.TEACHERS):
+            yield Unit("made", *pair, seed, (at // 2 + seed) % 3)
     yield from of("others", eight, 1.0)
     yield from of("rivals,default", soft, 0.6, labels="soft")
     yield from of("parts", eight, 0.5)
     yield from of("variants,going on", eight, 0.15)
-    yield from of("losses", eight, 0.15)
-    yield from of("losses", soft, 0.15, labels="soft")
+    yield from of("losses", four, 0.4)
+    yield from of("losses", soft, 0.4, labels="soft")
     for student in ("minilm-linear", "minilm-128"):
         yield from of("rivals,default", heads, 0.4, student=student)
     for seed in range(seeds // 4 if real.is_there("banking77") else 0):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -146,9 +145,12 @@ def features(source: str, student: str) -> Float32s:
 
 
 def problem(source: str, teacher: str, seed: int, student: str = "tfidf") -> Problem:
+    return cut(answers(source, teacher), features(source, student), source, teacher, seed, HIDDEN[student])
+
+
+def cut(a: Answers, x: Float32s, source: str, teacher: str, seed: int, hidden: int) -> Problem:
     """Test points, 3 labelled a class, a hold-out of max(2 C, 120) and a pool of at most 4,000, all drawn at random;
     hold-out and pool from what the teacher answered, the others from what it was never asked where there is such."""
-    a = answers(source, teacher)
     classes = a.logits.shape[1]
     order = np.random.default_rng((seed, 11)).permutation(len(a.rows))
     outside = order[a.spare[order]] if a.spare.any() else order
@@ -156,15 +158,17 @@ def problem(source: str, teacher: str, seed: int, student: str = "tfidf") -> Pro
     labelled = np.concatenate([rest[a.truth[rest] == k][:LABELLED] for k in range(classes)])
     left = order[~np.isin(order, np.concatenate([test, labelled])) & a.answered[order]]
     held = max(2 * classes, 120)
-    parts = {"labelled": labelled, "holdout": left[:held], "pool": left[held : held + POOL], "test": test}
-    seen: Callable[[Int64s], torch.Tensor] = lambda at: torch.from_numpy(features(source, student)[a.rows[at]])  # noqa: E731
+    # The labelled points are the first of their classes. What comes next in the order lacks these, and is no random
+    # sample; far behind them it is one.
+    begin = 0 if a.spare.any() else held + POOL
+    parts = {"labelled": labelled, "holdout": left[begin:][:held], "pool": left[held : held + POOL], "test": test}
     return Problem(
         source,
         teacher,
         classes,
-        HIDDEN[student],
+        hidden,
         seed,
-        {name: seen(at) for name, at in parts.items()},
+        {name: torch.from_numpy(x[a.rows[at]]) for name, at in parts.items()},
         {name: torch.from_numpy(a.truth[at]) for name, at in parts.items()},
         {name: torch.from_numpy(a.logits[parts[name]]) for name in ("holdout", "pool")},
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.streams.summary import SUMMARY
 
-from . import data, plan, real
+from . import data, made, plan, real
 from .losses import LOSSES, PLAIN
 from .runs import ROUNDS
 from .scores import OLD, REAL, Scores, Within, hard_tfidf, interval, of_sets, shown, table
 from .subclasses import KINDS, LELP, SIZES, SOFT
+from .variants import PLAIN as PLAIN_SELECT
 
 TEXT = Path(__file__).with_name("text.md")
 UNIFORM = ("uniform", PLAIN)
@@ -20,6 +22,7 @@ MINE = (plan.DEFAULT, PLAIN)
 SHORT_NAMES = {"policy-en": "policy, English", "policy-da": "policy, Danish"}
 SEES_POOL = {*plan.FIRST[2:], *plan.OWN, plan.DEFAULT, "balanced", "confident-learning", "conformal", "learnability",
              "learnability-top"} - {"rad-average"}  # fmt: skip
+LEAST = -0.5  # of what a set may cost against uniform selection
 THREE = 3  # rivals in the table and the figure of the first page
 
 
@@ -79,7 +82,7 @@ def against(s: Scores) -> str:
     parts = (hard_tfidf(REAL), of_sets(OLD))
     names = [n for n in s.strategies(parts[0]) if n in plan.STRATEGIES and n != plan.DEFAULT]
     rows = [[name, *(shown(s.differences(MINE, (name, PLAIN), part)) for part in parts)] for name in names]
-    return table([f"{plan.DEFAULT} less", "real sets", "older sets"], rows[::-1])
+    return table([f"{plan.DEFAULT} minus", "real sets", "older sets"], rows[::-1])
 
 
 def by_budget(s: Scores) -> str:
@@ -88,7 +91,74 @@ def by_budget(s: Scores) -> str:
     for name in names:
         parts = [lambda c, k=k: c.size == k and hard_tfidf(REAL)(c) for k in range(3)]  # type: ignore[misc]
         rows.append([name, *(shown(s.differences((name, PLAIN), UNIFORM, part)) for part in parts)])
-    return table(["strategy", *(f"{m} a class" for m in plan.MULTIPLES)], rows)
+    return table(["strategy", *(f"{m} per class" for m in plan.MULTIPLES)], rows)
+
+
+def budgets_of(s: Scores) -> str:
+    """On how many seeds the strategies of the first table ran with every budget."""
+    chosen = hard_tfidf(REAL)
+    names = [name for name in (plan.DEFAULT, *plan.FIRST) if (name, PLAIN) in s.of]
+    common = set.intersection(*({c for c in s.of[name, PLAIN] if chosen(c)} for name in names)) if names else set()
+    wanted = len(plan.MULTIPLES) * len({(c.source, c.teacher) for c in common})
+    each = Counter(c.seed for c in common)
+    whole = sum(count == wanted for count in each.values())
+    if whole == 0:
+        return "Each seed and teacher ran with one of the three budgets, in rotation."
+    if whole == len(each):
+        return (
+            f"The strategies of the first table ran with all three budgets on each of the {whole} seeds. The other "
+            "strategies ran\n  with one budget per seed and teacher, in rotation."
+        )
+    return (
+        f"The strategies of the first table ran with all three budgets on {whole} of the {len(each)} seeds. On the "
+        "other seeds,\n  and for the other strategies, there was one budget per seed and teacher, in rotation."
+    )
+
+
+def over_uniform_in(s: Scores, within: Within, names: Iterable[str]) -> list[str]:
+    return [shown(s.differences((name, PLAIN), UNIFORM, within)) for name in names]
+
+
+ABOUT_MADE = """These are the texts of CLINC150 again, with intents merged into fewer classes, equal or unequal ones.
+The teacher was made worse by adding noise to its logits, or better by adding a bonus for the right class, until it was
+right on 43%, 60% or 78% of the points. It gives logits or labels alone; the table averages over both. `select` is
+`rad_fast.select` with a `Calibrator` of both models. It knows what was chosen before, but nothing of neighbours or
+labelled points."""
+MADE = (plan.DEFAULT, *PLAIN_SELECT, "balanced-greedy", "margin")
+
+
+def of_made(s: Scores) -> str:
+    """A section of the page; nothing where nothing was measured."""
+    rows = []
+    for name in made.SETS:
+        for right in made.RIGHT:
+            here: Within = lambda c, at=(name, f"{right:.2f}"): (c.source, c.teacher.partition(",")[0]) == at  # type: ignore[misc]  # noqa: E731
+            base = s.mean(UNIFORM, here)
+            if not math.isnan(base[0]):
+                first = [f"{name}, {right:.0%} right", f"{base[1:4].mean():.1f}"]
+                rows.append([*first, *over_uniform_in(s, here, MADE)])
+    if not rows:
+        return ""
+    every: Within = lambda c: c.source in made.SETS  # noqa: E731
+    rows.append(["**mean**", "", *over_uniform_in(s, every, MADE)])
+    head = ["classes, teacher", "uniform's accuracy", *MADE]
+    return f"### Other shapes of problem\n\n{ABOUT_MADE}\n\n{table(head, rows)}\n\n{made_said(s)}\n\n"
+
+
+def made_said(s: Scores) -> str:
+    """Whether the default, or a plain call of select, loses to uniform selection anywhere."""
+    low = []
+    for name in MADE[:2]:
+        for at in ((x, f"{right:.2f}") for x in made.SETS for right in made.RIGHT):
+            here: Within = lambda c, at=at: (c.source, c.teacher.partition(",")[0]) == at  # type: ignore[misc]  # noqa: E731
+            found = s.differences((name, PLAIN), UNIFORM, here)
+            if interval(found)[0] < LEAST:
+                low.append(f"`{name}` ({at[0]}, {float(at[1]):.0%} right: {shown(found)})")
+    seeds = len(s.differences(MINE, UNIFORM, lambda c: c.source in made.SETS))
+    where = "Nowhere here does `rad` or `select` lose more than 0.5 to uniform selection."
+    return f"On {seeds} seeds. " + (
+        where if not low else "More than 0.5 below uniform selection: " + ", ".join(low) + "."
+    )
 
 
 def other_students(s: Scores) -> str:
@@ -122,7 +192,7 @@ def variants(s: Scores, wanted: Iterable[str], less: str | None = None) -> str:
     rows = by_set(s, [plan.DEFAULT, *names], REAL, common)
     head = ["variant", "mean", *(SHORT_NAMES.get(x, x) for x in REAL)]
     if less is not None:
-        head.append(f'less "{less}"')
+        head.append(f'minus "{less}"')
         for row, name in zip(rows, [plan.DEFAULT, *names], strict=True):
             row.append("" if name == less else shown(s.differences((name, PLAIN), (less, PLAIN), common)))
     seeds = len(s.differences((names[0], PLAIN), UNIFORM, common))
@@ -137,8 +207,19 @@ def losses(s: Scores) -> str:
                 s.differences((name, loss), (name, PLAIN), lambda c, kind=kind: c.labels == kind and c.source in REAL)  # type: ignore[misc]
                 for kind in ("hard", "soft")
             ]
-            rows.append([f"{name}, {loss}", *map(shown, parts)])
-    return table(["less the plain loss", "hard labels", "soft labels"], rows)
+            if any(map(len, parts)):
+                rows.append([f"{name}, {loss}", *map(shown, parts)])
+    return table(["minus the plain loss", "hard labels", "soft labels"], rows) + f"\n\n{seeds_of_losses(s)}"
+
+
+def seeds_of_losses(s: Scores) -> str:
+    said = []
+    for kind in ("hard", "soft"):
+        here: Within = lambda c, kind=kind: c.labels == kind and c.source in REAL  # type: ignore[misc]  # noqa: E731
+        seeds = len(s.differences(("uniform", LOSSES[0]), UNIFORM, here))
+        teachers = {(c.source, c.teacher) for c in s.of.get(("uniform", LOSSES[0]), {}) if here(c)}
+        said.append(f"{len(teachers)} teachers on {seeds} seeds with {kind} labels")
+    return f"{said[0]}, {said[1]}."
 
 
 def of_subclasses(s: Scores) -> str:
@@ -152,7 +233,7 @@ def of_subclasses(s: Scores) -> str:
         base = s.mean(("uniform", SOFT), here)
         if rows:
             rows.append([f"{kind}: accuracy with soft labels", *(f"{value:.1f}" for value in base[1:4])])
-    return table(["less plain soft labels", *(f"{size} points" for size in SIZES)], rows)
+    return table(["minus plain soft labels", *(f"{size} points" for size in SIZES)], rows)
 
 
 def verdict(s: Scores) -> str:
@@ -166,22 +247,22 @@ def verdict(s: Scores) -> str:
     rivals = [n for n in s.strategies(chosen) if n in plan.STRATEGIES and n != plan.DEFAULT]
     gaps = {n: interval(s.differences(MINE, (n, PLAIN), chosen)) for n in rivals}
     said = {n: f"{n} ({mean:+.2f} ± {half:.2f})" for n, (mean, half) in gaps.items()}
-    line("over the real sets the default is ahead of every rival", [said[n] for n in rivals if not gaps[n][0] > 0])
+    line("on the real sets, the default is ahead of every rival", [said[n] for n in rivals if not gaps[n][0] > 0])
     named = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd")
     unsure = [said[n] for n in named if n in gaps and not gaps[n][0] - gaps[n][1] > 0]
-    line("with its 95% interval above zero against " + ", ".join(named), unsure)
+    line("its 95% interval is above zero against " + ", ".join(named), unsure)
     low = []
     for x in (*REAL, *OLD):
         mean = interval(s.differences(MINE, UNIFORM, lambda c, x=x: c.source == x and of_sets((x,))(c)))[0]  # type: ignore[misc]
-        if mean < -0.5:
+        if mean < LEAST:
             low.append(f"{x} ({mean:+.2f})")
-    line("on no set below uniform selection by more than 0.5", low)
+    line("on no set is it more than 0.5 below uniform selection", low)
     gain, older = (interval(s.differences(MINE, (plan.BEFORE, PLAIN), part)) for part in (chosen, of_sets(OLD)))
     for what, (mean, half), least in (
-        (f"at least 1.5 over {plan.BEFORE} on the real sets", gain, 1.5),
-        (f"not below {plan.BEFORE} by more than 0.3 on the older sets", older, -0.3),
+        (f"on the real sets, it is at least 1.5 ahead of {plan.BEFORE}", gain, 1.5),
+        (f"on the older sets, it is not more than 0.3 below {plan.BEFORE}", older, -0.3),
     ):
-        line(what, [] if mean >= least else [f"{mean:+.2f} ± {half:.2f}"])
+        line(f"{what} ({mean:+.2f} ± {half:.2f})", [] if mean >= least else [f"{mean:+.2f}"])
     return "\n".join(lines)
 
 
@@ -205,11 +286,31 @@ def answer(s: Scores) -> str:
     chosen = hard_tfidf(REAL)
     over = shown(s.differences(MINE, UNIFORM, chosen))
     best = main_rivals(s)[0]
+    of = {name: shown(s.differences((name, PLAIN), UNIFORM, chosen)) for name in (best, "margin")}
     return (
-        f"With labels that real models gave, the default is worth {over} points of student accuracy over a uniform "
-        f"choice of as many labels; the best rival, `{best}`, {shown(s.differences((best, PLAIN), UNIFORM, chosen))}; "
-        f"margin sampling, which asks the student alone, {shown(s.differences(('margin', PLAIN), UNIFORM, chosen))}."
+        f"With labels from real models, the default is worth {over} points of student accuracy over picking the same\n"
+        f"number of points at random. The best rival, `{best}`, is worth {of[best]}. Margin sampling, which\n"
+        f"asks the student alone, is worth {of['margin']}."
     )
+
+
+def right_of(s: Scores, teachers: Iterable[tuple[str, str]]) -> tuple[float, float]:
+    """How often the poorest and the best of some teachers are right, in percent."""
+    found = [
+        s.mean(UNIFORM, lambda c, at=at: (c.source, c.teacher) == at and hard_tfidf(REAL)(c))[6]  # type: ignore[misc]
+        for at in teachers
+    ]
+    found = [value for value in found if not math.isnan(value)]
+    return (min(found), max(found)) if found else (float("nan"),) * 2
+
+
+def half(s: Scores) -> str:
+    """What half the adversary is worth."""
+    chosen = hard_tfidf(REAL)
+    found = s.differences(("half the adversary", PLAIN), (plan.BASE, PLAIN), chosen)
+    mean, width = interval(found)
+    said = f"With half the mistakes, the choice is worth {shown(found)} more ({len(found)} seeds)"
+    return said + (", which is no reason to change the default." if not mean - width > 0 else ".")
 
 
 def reasons(s: Scores) -> dict[str, str]:
@@ -225,17 +326,23 @@ def reasons(s: Scores) -> dict[str, str]:
     poor: Within = lambda c: c.teacher == "gemma3-12b" and chosen(c)  # noqa: E731
     soft: Within = lambda c: c.labels == "soft" and c.source in REAL and c.student == "tfidf"  # noqa: E731
     rad, best = plan.DEFAULT, (main_rivals(s) or ["balanced-greedy"])[0]
-    both = ("balanced-greedy", "balanced-top-confidence")
+    all_real = over(rad, chosen)
+    greedy, confident = "balanced-greedy", "balanced-top-confidence"
+    low, high = right_of(s, real.TEACHERS)
+    poorest = right_of(s, [pair for pair in real.TEACHERS if pair[1] == "gemma3-12b"])
     return {
+        "RIGHT": f"{low:.0f}% to {high:.0f}%",
         "BADGE": over("badge", chosen, "rad-prior"),
-        "WHY_RAD": f"{over(rad, chosen)} over uniform, {over(rad, chosen, best)} over `{best}`, the next best",
-        "WHY_EVEN": f"{over(rad, even)} and {over(both[0], even)}",
-        "WHY_UNEVEN": f"{over(rad, uneven)}; `{both[0]}` {over(both[0], uneven)}, `{both[1]}` {over(both[1], uneven)}",
-        "WHY_SPOKEN": f"calibrated so: {over(rad, spoken)}",
-        "WHY_POOR": f"right on 48% to 50%: {over(rad, poor)}",
-        "WHY_EARLY": f"margin {over('margin', chosen)}; less margin: `badge` {over('badge', chosen, 'margin')}, "
-        f"`rad-prior` {over('rad-prior', chosen, 'margin')}",
-        "WHY_SOFT": f"with soft labels {over(rad, soft)} over uniform with soft labels",
+        "BADGE_OLD": over("badge", of_sets(OLD), "rad-prior"),
+        "WHY_RAD": f"{all_real} over uniform selection, {over(rad, chosen, best)} over `{best}`, the next best",
+        "WHY_EVEN": f"{over(rad, even)}; `{greedy}` {over(greedy, even)}",
+        "WHY_UNEVEN": f"{over(rad, uneven)}; `{greedy}` {over(greedy, uneven)}, "
+        f"`{confident}` {over(confident, uneven)}",
+        "WHY_SPOKEN": f"{over(rad, spoken)} this way",
+        "WHY_POOR": f"{over(rad, poor)} for teachers right on {poorest[0]:.0f}% and {poorest[1]:.0f}%",
+        "WHY_EARLY": f"margin sampling {over('margin', chosen)}; on top of that, `badge` "
+        f"{over('badge', chosen, 'margin')} and `rad-prior` {over('rad-prior', chosen, 'margin')}",
+        "WHY_SOFT": f"with soft labels, {over(rad, soft)} over uniform selection with soft labels",
     }
 
 
@@ -251,23 +358,29 @@ def figure(s: Scores, path: Path) -> None:
     places = [(name, here) for name, here in places if len(s.differences(MINE, UNIFORM, here))][::-1]
     names = [plan.DEFAULT, *main_rivals(s)]
     colours = ("#b5243c", "#1f5f8b", "#5a9bd4", "#8d99ae")
-    fig, ax = pyplot.subplots(figsize=(8.5, 0.36 * len(places) + 1.4), layout="constrained")
+    fig, ax = pyplot.subplots(figsize=(7.0, 0.33 * len(places) + 1.3), layout="constrained")
     for name, colour, marker in zip(names, colours, "osD^", strict=False):
         parts = [interval(s.differences((name, PLAIN), UNIFORM, here)) for _, here in places]
         means = [mean for mean, _ in parts]
         if name == plan.DEFAULT:
             bars = [half for _, half in parts]
             ax.errorbar(means, range(len(places)), xerr=bars, fmt="none", ecolor=colour, alpha=0.45, lw=2.2)
-        ax.plot(means, range(len(places)), marker, color=colour, label=name, ms=6 if name == plan.DEFAULT else 5)
+        size, layer = (6, 4) if name == plan.DEFAULT else (5, 3)
+        ax.plot(means, range(len(places)), marker, color=colour, label=name, ms=size, zorder=layer)
     ax.axvline(0.0, color="black", lw=0.8)
     ax.set_yticks(range(len(places)), [name for name, _ in places])
     ax.grid(axis="x", alpha=0.25)
-    ax.set_xlabel("points of student accuracy over uniform selection (mean of three rounds)")
+    ax.set_xlabel("points of student accuracy over uniform selection")
     ax.legend(
-        loc="upper center", bbox_to_anchor=(0.4, 1.0 + 0.9 / max(len(places), 4)), ncols=len(names), frameon=False
+        loc="upper center",
+        bbox_to_anchor=(0.4, 1.0 + 0.9 / max(len(places), 4)),
+        ncols=len(names),
+        frameon=False,
+        columnspacing=1.2,
+        handletextpad=0.2,
     )
     ax.spines[["top", "right"]].set_visible(False)
-    fig.savefig(path, dpi=110)
+    fig.savefig(path, dpi=140)
     pyplot.close(fig)
 
 
@@ -275,7 +388,12 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
     s = Scores(results)
     draw(s, figure)
     real_sets, old_sets = hard_tfidf(REAL), of_sets(OLD)
-    noted = {**s.conditions, "seeds": len({c.seed for c in s.of[UNIFORM]})}
+    n = s.conditions
+    seeds = len({c.seed for c in s.of[UNIFORM]})
+    noted = [
+        f"Measured on {n['date']}: {seeds} seeds, {n['cpu minutes']:.0f} CPU minutes on {n['machine']}.",
+        f"With Python {n['python']}, NumPy {n['numpy']}, SciPy {n['scipy']}, torch {n['torch']}.",
+    ]
     parts = {
         "ANSWER": answer(s) if s.differences(MINE, UNIFORM, real_sets).size else "",
         "FIRST": first_table(s),
@@ -287,13 +405,16 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "BUDGETS": by_budget(s),
         "STUDENTS": other_students(s),
         "EARLY": early(s),
-        "PARTS": variants(s, plan.PARTS, less="labels' shares, shrunk"),
+        "BUDGETS_OF": budgets_of(s),
+        "MADE": of_made(s),
+        "HALF": half(s),
+        "PARTS": variants(s, plan.PARTS, less=plan.BASE),
         "VARIANTS": variants(s, [*(n for n in plan.VARIANTS if n not in plan.PARTS), f"{plan.DEFAULT}, going on"]),
         "LOSSES": losses(s),
         "SUBCLASSES": of_subclasses(s),
         "SETS": sets(s),
         "STREAMS": SUMMARY.read_text(encoding="utf-8").rstrip(),
-        "CONDITIONS": "\n".join(f"- {name}: {value}" for name, value in noted.items()),
+        "CONDITIONS": "\n".join(f"- {line}" for line in noted),
     }
     parts |= reasons(s)
     text = TEXT.read_text(encoding="utf-8")

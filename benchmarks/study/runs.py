@@ -22,6 +22,7 @@ from .problem import Problem
 
 ROUNDS = 3
 SETTINGS: dict[str, Any] = {"steps": 200, "batch": 64, "lr": 1e-2, "decay": 1e-2}
+KEPT = ("clusters", "neighbours")  # what does not depend on the budget, nor on who asks
 TOGETHER = 6  # students in one batch: as many as fit the caches well
 
 
@@ -66,26 +67,31 @@ class View:
         self.hidden = net.hidden(problem.x["pool"][None])[0].numpy()
 
 
-def run(problem: Problem, arms: list[Arm], budget: int, labels: str, clusters: dict[str, Any]) -> list[Outcome]:
-    """Every arm's outcome. ``clusters``: what Cluster-Margin finds at its first round, kept from call to call."""
-    p, n = problem, len(problem.x["labelled"])
-    hot = torch.nn.functional.one_hot(p.y["labelled"], p.classes).float()
-    fresh = Networks(p.x["pool"].shape[1], p.hidden, p.classes, [p.seed])
-    first = Networks.of([w.clone() for w in fresh.parameters])
-    first.train(p.x["labelled"][None], hot[None], torch.ones(1, n), seed=0, **SETTINGS)
-    start = score(first, p)[0]
-    states = [
-        State(
-            p.x["labelled"],
-            hot,
-            torch.ones(n),
-            np.ones(len(p.x["pool"]), bool),
-            first,
-            memory={"labelled": np.bincount(p.y["labelled"], minlength=p.classes)} | clusters,
-        )
-        for _ in arms
-    ]
-    outcomes = [Outcome(arm, [start]) for arm in arms]
+class Start:
+    """A problem with what all its runs begin with: the untrained student, the one that knows the labelled points alone,
+    and what strategies find out once and keep, whatever the budget."""
+
+    def __init__(self, problem: Problem) -> None:
+        p, n = problem, len(problem.x["labelled"])
+        self.problem = p
+        self.hot = torch.nn.functional.one_hot(p.y["labelled"], p.classes).float()
+        self.fresh = Networks(p.x["pool"].shape[1], p.hidden, p.classes, [p.seed])
+        self.first = Networks.of([w.clone() for w in self.fresh.parameters])
+        self.first.train(p.x["labelled"][None], self.hot[None], torch.ones(1, n), seed=0, **SETTINGS)
+        self.accuracy = score(self.first, p)[0]
+        self.memory: dict[str, Any] = {"labelled": np.bincount(p.y["labelled"], minlength=p.classes)}
+
+    def state(self) -> State:
+        p = self.problem
+        available = np.ones(len(p.x["pool"]), bool)
+        return State(p.x["labelled"], self.hot, torch.ones(len(self.hot)), available, self.first)
+
+
+def run(start: Start, arms: list[Arm], budget: int, labels: str) -> list[Outcome]:
+    """Every arm's outcome."""
+    p, fresh = start.problem, start.fresh
+    states = [start.state() for _ in arms]
+    outcomes = [Outcome(arm, [start.accuracy]) for arm in arms]
     label = Label(p, labels)
     for number in range(ROUNDS):
         views: dict[int, View] = {}
@@ -94,9 +100,11 @@ def run(problem: Problem, arms: list[Arm], budget: int, labels: str, clusters: d
             if id(state.net) not in views:
                 views[id(state.net)] = View(state.net, p)
             view = views[id(state.net)]
+            if number == 0:
+                state.memory = dict(start.memory)
             choose(p, arm, state, view, budget, number, outcome, label, same if number == 0 else {})
-            if number == 0 and "clusters" in state.memory:
-                clusters["clusters"] = state.memory["clusters"]
+            if number == 0:
+                start.memory |= {name: state.memory[name] for name in KEPT if name in state.memory}
         train(arms, states, fresh, number + 1, label)
         for state, outcome in zip(states, outcomes, strict=True):
             outcome.accuracy.append(score(state.net, p)[0])

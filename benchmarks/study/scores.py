@@ -19,6 +19,7 @@ from .runs import ROUNDS
 REAL = tuple(dict.fromkeys(source for source, _ in real.TEACHERS))
 OLD = tuple(data.SETUPS)
 Key = tuple[str, str]
+FEWEST = 3  # seeds of which an interval says something
 
 
 class Cell(NamedTuple):
@@ -105,7 +106,7 @@ def shown(differences: npt.NDArray[np.float64]) -> str:
     mean, half = interval(differences)
     if np.isnan(mean):
         return ""
-    return f"{mean:+.1f} ± {half:.1f}" if half == half else f"{mean:+.1f}"
+    return f"{mean:+.1f} ± {half:.1f}" if len(differences) >= FEWEST else f"{mean:+.1f}"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,19 @@ def of_labels(seen: Seen) -> Float64s:
     return shrunk(seen.pool * (seen.held.sum() / seen.pool.sum()))
 
 
+def of_mixture(seen: Seen) -> Float64s:
+    """Equal shares and the labels', mixed as the hold-out's classes are likeliest."""
+    from scipy.optimize import minimize_scalar
+
+    share, alike = seen.pool / seen.pool.sum(), 1.0 / len(seen.pool)
+
+    def unlikely(s: float) -> float:
+        return -float((seen.held * np.log((1.0 - s) * alike + s * share + 1e-12)).sum())
+
+    s = float(minimize_scalar(unlikely, bounds=(0.0, 1.0), method="bounded").x)
+    return (1.0 - s) * alike + s * share
+
+
 def equal(seen: Seen) -> Float64s:
     return np.ones_like(seen.pool)
 
@@ -66,6 +80,7 @@ class Variant:
     factor: float = 1.0
     calibration: str = "neighbours"
     start: bool = True
+    bounded: bool = True
 
     def __call__(self, r: Round) -> Choice:
         label = r.teacher("variant").argmax(1)
@@ -86,7 +101,10 @@ class Variant:
             held = np.bincount(truth, minlength=classes).astype(np.float64)
             w = self.weights(Seen(held, pool))
             lacked = np.maximum(0.0, w / w.sum() * (before.sum() + r.budget) - before)
-            budget = shared_out(lacked, pool, r.budget)
+            positive = left[((2.0 * correctness - 1.0) * gain)[left] > 0.0]
+            most = np.bincount(label[positive], minlength=classes) if self.bounded else np.zeros(classes)
+            budget = shared_out(lacked, most, min(float(r.budget), most.sum()))
+            budget = budget + shared_out(np.maximum(lacked - budget, 0.0), pool - budget, r.budget - budget.sum())
             part = {
                 "points": pool,
                 "errors": np.bincount(label[left], 1.0 - correctness[left], classes),
@@ -227,6 +245,32 @@ def without_vectors(r: Round) -> Choice:
     return STRATEGIES["rad"](replace(r, vectors=None, holdout_vectors=None))
 
 
+def plain_select(r: Round) -> Choice:
+    """``rad_fast.select`` with a ``Calibrator`` of both models, and what was chosen before."""
+    truth, teacher, student = r.holdout("select")
+    return selected(r, Calibrator().fit(teacher, truth, student), student_logits=r.student_logits)
+
+
+def with_proportional_quotas(r: Round) -> Choice:
+    truth, teacher, student = r.holdout("select")
+    calibrator = Calibrator().fit(teacher, truth, student)
+    return selected(r, calibrator, quotas="proportional", student_logits=r.student_logits)
+
+
+def without_student(r: Round) -> Choice:
+    """The same from the teacher's logits alone."""
+    truth, teacher, _ = r.holdout("select")
+    return selected(r, Calibrator().fit(teacher, truth))
+
+
+def selected(r: Round, calibrator: Calibrator, quotas: str = "auto", **given: Any) -> Choice:
+    before = np.flatnonzero(~r.available)
+    selection = r.selector(quotas=quotas).fit(
+        r.teacher("select"), correctness=calibrator, chosen=before if len(before) else None, **given
+    )
+    return Choice(np.asarray(selection.indices))
+
+
 def greedy_with_neighbours(r: Round) -> Choice:
     """Balanced greedy with the default's correctness."""
     label = r.teacher("variant").argmax(1)
@@ -246,11 +290,13 @@ PARTS = (  # what decides defaults, on more seeds than the others
     "calibration: teacher and label's rate",
 )
 VARIANTS: dict[str, Strategy] = {
+    "quotas without a bound": replace(DEFAULT, bounded=False),
     "neighbours in the student's logits": without_vectors,
     "balanced greedy with neighbours": greedy_with_neighbours,
     "calibration: both models, no neighbours": replace(DEFAULT, calibration="both"),
     "labels' shares, shrunk": DEFAULT,
     "hold-out's shares, shrunk": replace(DEFAULT, weights=of_holdout),
+    "labels' and equal shares, mixed": replace(DEFAULT, weights=of_mixture),
     "square roots": replace(DEFAULT, weights=of_roots),
     "both's geometric mean": replace(DEFAULT, weights=of_both),
     "equal": replace(DEFAULT, weights=equal),
@@ -269,4 +315,9 @@ VARIANTS: dict[str, Strategy] = {
     "calibration: label's rate": replace(DEFAULT, calibration="neighbours and rate"),
     "calibration: teacher alone": replace(DEFAULT, calibration="teacher"),
     "calibration: teacher and label's rate": replace(DEFAULT, calibration="rate"),
+}
+PLAIN: dict[str, Strategy] = {
+    "select": plain_select,
+    "select, proportional quotas": with_proportional_quotas,
+    "select, without the student": without_student,
 }

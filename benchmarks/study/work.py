@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 
 import torch
 
-from . import data, real, subclasses
+from . import data, made, real, subclasses
 from .plan import MULTIPLES, Key, Unit, arms
-from .runs import ROUNDS, run
+from .runs import ROUNDS, Start, run
 
 COLUMNS = ("block", "set", "teacher", "student", "labels", "size", "budget", "seed", "strategy", "loss",
            *(f"round{n}" for n in range(ROUNDS + 1)), "right", "milliseconds", "teacher_right")  # fmt: skip
@@ -21,15 +22,12 @@ def rows(unit: Unit, names: set[Key] | None = None) -> tuple[list[list[Any]], fl
     spent = time.process_time()
     if unit.block == "subclasses":
         return of_subclasses(unit), time.process_time() - spent
-    if unit.source in data.SETUPS:
-        problem = data.problem(unit.source, unit.teacher, unit.seed)
-        budget = data.SETUPS[unit.source].budgets[unit.size]
-    else:
-        problem = real.problem(unit.source, unit.teacher, unit.seed, unit.student)
-        budget = MULTIPLES[unit.size] * problem.classes
+    begin = start(unit.source, unit.teacher, unit.seed, unit.student)
+    problem, old = begin.problem, data.SETUPS.get(unit.source)
+    budget = old.budgets[unit.size] if old else MULTIPLES[unit.size] * problem.classes
     found = []
     some = [arm for arm in arms(unit.block) if names is None or (arm.strategy, arm.loss) in names]
-    for outcome in run(problem, some, budget, unit.labels, {}):
+    for outcome in run(begin, some, budget, unit.labels):
         cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, budget, unit.seed]
         accuracy = [round(value, 3) for value in outcome.accuracy]
         right, ms = 100 * sum(outcome.right) / ROUNDS, 1000 * sum(outcome.seconds) / ROUNDS
@@ -37,6 +35,16 @@ def rows(unit: Unit, names: set[Key] | None = None) -> tuple[list[list[Any]], fl
         measured = [round(right, 2), round(ms, 2), round(100 * problem.right, 2)]
         found.append([*cell, arm.strategy, arm.loss, *accuracy, *measured])
     return found, time.process_time() - spent
+
+
+@lru_cache(maxsize=1)
+def start(source: str, teacher: str, seed: int, student: str) -> Start:
+    """The blocks and budgets of a problem follow one another: they begin with the same student."""
+    if source in data.SETUPS:
+        return Start(data.problem(source, teacher, seed))
+    if source in made.SETS:
+        return Start(made.problem(source, teacher, seed))
+    return Start(real.problem(source, teacher, seed, student))
 
 
 def of_subclasses(unit: Unit) -> list[list[Any]]:

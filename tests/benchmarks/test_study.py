@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="the study needs torch")
 pytest.importorskip("sklearn", reason="the study takes its digits from scikit-learn")
 pytest.importorskip("matplotlib", reason="the study draws a figure")
 
-from benchmarks.study import plan, real, results, sorted_game, work
+from benchmarks.study import made, plan, real, results, sorted_game, work
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def test_the_quick_study_on_the_digits(tmp_path):
     assert accuracy[0] == accuracy[1]
 
 
-@pytest.mark.parametrize("block", ["early", "going on", "parts", "variants"])
+@pytest.mark.parametrize("block", ["early", "going on", "made", "parts", "variants"])
 def test_the_other_blocks_run(block):
     found, _ = work.rows(plan.Unit(block, "digits", "fair", 0, 0, "hard"))
     assert [row[8] for row in found] == [arm.strategy for arm in plan.arms(block)]
@@ -156,3 +156,23 @@ def test_the_parts_of_a_real_problem_do_not_overlap(monkeypatch):
         assert len(p.x["holdout"]) == max(2 * p.classes, 120)
         assert (np.bincount(p.y["labelled"], minlength=p.classes) == 3).all()
         assert 0.4 < p.right < 0.9
+
+
+@pytest.mark.skipif(not real.is_there("clinc150"), reason="the real teachers' files are not in shared/data/real")
+def test_the_hold_out_of_a_real_problem_is_a_random_sample(monkeypatch):
+    """150 equally frequent classes, two points each: a sample that lacks the labelled points' neighbours in the order
+    has twice the variance."""
+    monkeypatch.setattr(real, "features", lambda source, student: np.zeros((30_000, 1), np.float32))
+    held = [real.problem("clinc150", "word vectors", seed).y["holdout"].bincount(minlength=150) for seed in range(5)]
+    assert np.mean([float(((counts - 2.0) ** 2 / 2.0).sum() / 149) for counts in held]) == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.skipif(not real.is_there("clinc150"), reason="the real teachers' files are not in shared/data/real")
+def test_merged_classes_and_a_teacher_that_is_right_as_often_as_wanted(monkeypatch):
+    monkeypatch.setattr(real, "features", lambda source, student: np.zeros((30_000, 1), np.float32))
+    assert all(sum(sizes) == 150 for sizes in made.SETS.values())
+    p = made.problem("6 unequal classes", "0.60, labels", 0)
+    assert p.classes == 6
+    assert p.right == pytest.approx(0.6, abs=0.03)
+    assert p.y["test"].bincount(minlength=6)[-1] < 100
+    assert len(p.said["pool"].unique()) == 2  # a label, and the same confidence everywhere

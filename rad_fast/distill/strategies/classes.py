@@ -32,7 +32,8 @@ def balanced_greedy(r: Round) -> Choice:
 
 
 def balanced_top_confidence(r: Round) -> Choice:
-    """The teacher's most confident points of every label in turn; those of equal confidence at random."""
+    """The teacher's most confident points of every label in turn; those of equal confidence at random. This is how
+    pseudo-labels are often picked, as many a class (Huang, Chu, Wei: Unsupervised Prompt Learning, 2022)."""
     teacher = r.teacher("balanced-top-confidence")
     return in_turn(r, teacher.argmax(1), confidence(teacher))
 

@@ -13,10 +13,14 @@ FALSE_LABELS = 0.1  # conformal labelling: the share of wrong labels among those
 
 def llkd(r: Round) -> Choice:
     """LLKD (Li et al.: Learning with Less, NAACL 2025): points on which the teacher is confident and the student
-    uncertain (by its entropy), each above a threshold of the class. A threshold is the mean over all points, scaled by
-    the class's mean as a share of the largest class's; the paper's is a moving average over batches, of which there are
-    none here. As many as the budget of those above both at random; where they are fewer, those
-    that the teacher is confident of follow, the student's most uncertain first, then the others alike."""
+    uncertain (by its entropy), each above a threshold of the class.
+
+    A threshold is the mean over all points, times the class's mean as a share of the largest class's. The paper has a
+    moving average over the batches of training; here a choice comes before training, and the average is over the pool.
+    The paper keeps all points above both thresholds, whatever their number. Here it is the budget: as many of them at
+    random, or, if they are too few, all of them, then those that the teacher is confident of, the student's most
+    uncertain first, then the others in the same order.
+    """
     teacher = r.teacher("llkd")
     label, sure, unsure = teacher.argmax(1), confidence(teacher), entropies(r.student)
     trusted = sure[r.left] >= adaptive(sure[r.left], label[r.left])
@@ -36,13 +40,22 @@ def adaptive(value: Float64s, label: Int64s) -> Float64s:
 
 def learnability(r: Round) -> Choice:
     """Sampled in proportion to exp(learnability) = p_teacher(y) / p_student(y), y the teacher's label, without
-    replacement (Evans et al.: JEST, 2024; Udandarao et al.: ACID, 2024)."""
+    replacement (Evans et al.: JEST, 2024; Udandarao et al.: ACID, 2024).
+
+    The papers choose batches for a contrastive loss, in chunks, where a point's score depends on the chunks before it.
+    The loss here is of single points: no score depends on another point, and all can be drawn at once. The rule rests
+    on the papers' definition of the score and on public code for it.
+    """
     return top(r, learnable(r, "learnability") + r.rng.gumbel(size=len(r.available)))
 
 
 def learnability_top(r: Round) -> Choice:
     """The highest learnability log p_teacher(y) - log p_student(y), which is the reducible loss of RHO-LOSS with the
-    teacher as the model that has learned (Mindermann et al., ICML 2022)."""
+    teacher as the model that has learned (Mindermann et al., ICML 2022).
+
+    As in the authors' code: the student's loss less the other model's, the largest first. They choose a tenth of each
+    batch again and again during training; here the choice is made once a round, over the pool.
+    """
     return top(r, learnable(r, "learnability-top"))
 
 

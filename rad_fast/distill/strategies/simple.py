@@ -42,13 +42,21 @@ def unixkd(r: Round) -> Choice:
 
 
 def top_confidence(r: Round) -> Choice:
-    """The points that the student is surest of (Manjah et al.: Stream-Based Active Distillation, CVPRW 2023)."""
+    """The points that the student is surest of (Manjah et al.: Stream-Based Active Distillation, CVPRW 2023).
+
+    The rule is that of the authors' code. It takes images, as they come, whose confidence exceeds a quantile of those
+    seen first. Where a whole pool is known, and the quantile leaves as many points as the budget, these are the surest.
+    """
     return top(r, r.student.max(1))
 
 
 def m_raru(r: Round) -> Choice:
     """M-RARU (Luccioli et al., 2025): points come in random order, and each is accepted with probability 1 - the
-    student's confidence, until the budget is full; where it is not, another turn begins."""
+    student's confidence, until the budget is full; where it is not, another turn begins.
+
+    The rule rests on the paper's abstract, which names uncertainty and a random accept or reject. The paper may measure
+    uncertainty in another way.
+    """
     accept = np.maximum(1.0 - r.student.max(1)[r.left], 1e-12)
     turns = r.rng.geometric(accept)  # the turn in which a point is accepted
     return chosen(r.left[np.lexsort((r.rng.random(len(accept)), turns))[: r.budget]])
