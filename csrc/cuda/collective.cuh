@@ -15,6 +15,14 @@ namespace cuda {
 constexpr unsigned all_lanes = 0xffffffffu;
 constexpr int warp_lanes = 32;
 
+// One block scans the sums of stretches of points, in both samples.
+constexpr int scan_threads = 1024;
+constexpr int scan_warps = scan_threads / warp_lanes;
+constexpr std::int64_t most_stretches = 1 << 15;
+
+__device__ __forceinline__ int warp_of_block() { return static_cast<int>(threadIdx.x) / warp_lanes; }
+__device__ __forceinline__ int lane_of_warp() { return static_cast<int>(threadIdx.x) % warp_lanes; }
+
 template <class T>
 __device__ __forceinline__ T from_xor(T value, int mask, int width = warp_lanes) {
   return __shfl_xor_sync(all_lanes, value, mask, width);

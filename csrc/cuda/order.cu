@@ -21,9 +21,6 @@ namespace {
 
 constexpr int walk_threads = 256;
 constexpr int walk_warps = walk_threads / warp_lanes;
-constexpr int scan_threads = 1024;
-constexpr int scan_warps = scan_threads / warp_lanes;
-constexpr std::int64_t most_stretches = 1 << 15;  // their sums are scanned by one block
 constexpr int digit_bits = 8, digits = 1 << digit_bits;
 constexpr int sort_threads = digits;  // a thread a digit
 constexpr int sort_warps = sort_threads / warp_lanes;
@@ -65,8 +62,6 @@ struct Order {
   Drawn* drawn;
 };
 
-__device__ __forceinline__ int warp_of_block() { return static_cast<int>(threadIdx.x) / warp_lanes; }
-__device__ __forceinline__ int lane_of_warp() { return static_cast<int>(threadIdx.x) % warp_lanes; }
 __device__ __forceinline__ std::int64_t my_stretch() { return std::int64_t{walk_warps} * blockIdx.x + warp_of_block(); }
 
 // Every step of the sample is a function that all blocks of a grid call together, and a kernel; `few` calls them in turn.

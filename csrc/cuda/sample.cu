@@ -18,10 +18,7 @@ namespace {
 
 constexpr int sample_threads = 256;
 constexpr int sample_warps = sample_threads / warp_lanes;
-constexpr int scan_threads = 1024;
-constexpr int scan_warps = scan_threads / warp_lanes;
-constexpr std::int64_t most_stretches = 1 << 15;  // their sums are scanned by one block
-constexpr int few_threads = 512;                  // one block, in one launch
+constexpr int few_threads = 512;  // one block, in one launch
 constexpr int few_warps = few_threads / warp_lanes;
 constexpr std::int64_t few_points = 1 << 15;
 typedef WarpQueue<2> Queue;
@@ -44,8 +41,6 @@ __device__ __forceinline__ Rates rates_of(const Scan& scan) {
   if (scan.solution == nullptr) return rates_of(scan.equilibrium);
   return rates_of(scan.solution->equilibrium);
 }
-
-__device__ __forceinline__ int warp_of_block() { return static_cast<int>(threadIdx.x) / warp_lanes; }
 
 // The sum of the units of a stretch.
 template <class SomeQueue>
