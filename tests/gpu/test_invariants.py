@@ -131,6 +131,8 @@ def test_more_than_2_to_the_31_numbers(backend: str) -> None:
 @pytest.mark.parametrize("classes", [2, 10, 100, 1000, 20000])
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_invalid_rows_raise_or_are_left_out(backend: str, classes: int, number: float) -> None:
+    if backend == "triton" and not EVERY and classes not in (10, 20000):
+        pytest.skip("one kernel of each kind; RAD_FAST_EVERY_KERNEL=1 for all")
     for place in sorted({0, classes // 2, classes - 1}):
         z = logits(300, classes)
         z[17, place] = number
