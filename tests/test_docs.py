@@ -176,6 +176,13 @@ def test_the_picture_of_the_game_shows_an_equilibrium() -> None:
     assert (selection.price, selection.threshold) == pytest.approx([float(said[1]), float(said[2])], abs=0.01)
 
 
+def test_the_design_names_every_folder_of_the_package() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    folders = [path.name for path in (ROOT / "rad_fast").iterdir() if (path / "__init__.py").exists()]
+    assert len(folders) >= 10
+    assert [name for name in folders if name != "kernels" and f"| `rad_fast/{name}/` |" not in text] == []
+
+
 # ---------------------------------------------------------------------------------------------------------- helpers
 
 
