@@ -1,4 +1,5 @@
-"""The same 100,000 points through memory, chunks, files, ranks and Ray: the same indices, whichever way they come."""
+"""The same 100,000 points through memory, chunks, files, ranks and Ray: the same indices, whichever way they come. Of
+these as many as they can bear through the kernels of devices, emulated and interpreted."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ import pytest
 
 import rad_fast
 from rad_fast import cli
+
+from .cuda.conftest import compiler, emulated, on_emulator  # noqa: F401 - fixtures
 
 N, C, BUDGET = 100_000, 10, 500
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "torchrun_select.py"
@@ -127,6 +130,68 @@ def test_the_indices_are_the_same(way, logits, expected, tmp_path):
     if "ranks" in way:
         pytest.importorskip("torch.distributed")
     np.testing.assert_array_equal(WAYS[way](logits, tmp_path), expected)
+
+
+# ---------------------------------------------------------------------------------------------------------- on a device
+
+FEW, FEW_CHOSEN = 3_000, 100
+
+
+@pytest.fixture(scope="module")
+def few(logits: np.ndarray) -> dict[str, np.ndarray]:
+    """Points with given scores: computed ones differ by roundings between processors. Of half the classes few points
+    are likely right, so that others get their shares."""
+    rng, z = np.random.default_rng(1), logits[:FEW]
+    rare = (z.argmax(axis=1) % 2 == 0) & (rng.random(FEW) < 0.99)
+    gain = (rng.integers(0, 2**24 + 1, FEW) / 2**24).astype(np.float32)
+    correctness = np.where(rare, 0.4, 0.5 + rng.integers(0, 2**24, FEW) / 2**25).astype(np.float32)
+    return {"logits": z, "gain": gain, "correctness": correctness}
+
+
+def emulated_cuda(few: dict[str, np.ndarray], chunk: int, _folder: Path, request: pytest.FixtureRequest) -> np.ndarray:
+    from rad_fast.device.arrays import Memory
+
+    request.getfixturevalue("on_emulator")
+    selector = rad_fast.Selector(FEW_CHOSEN, backend="cuda")
+    if chunk >= FEW:
+        selection = selector.fit(**{name: Memory.of(array) for name, array in few.items()})
+        assert selection.backend == "cuda"
+    else:
+        for begin in range(0, FEW, chunk):
+            selector.partial_fit(**{name: Memory.of(array[begin : begin + chunk]) for name, array in few.items()})
+        selection = selector.finalize()
+    indices: np.ndarray = selection.indices.numpy()
+    return indices
+
+
+def interpreted_triton(
+    few: dict[str, np.ndarray], chunk: int, folder: Path, _request: pytest.FixtureRequest
+) -> np.ndarray:
+    pytest.importorskip("triton.language")
+    np.savez(folder / "few.npz", **few)  # type: ignore[arg-type]
+    script = Path(__file__).parent / "triton_kernels" / "select_some.py"
+    command = [sys.executable, script, folder / "few.npz", str(FEW_CHOSEN), str(chunk), folder / "selected.npy"]
+    done = subprocess.run(
+        list(map(str, command)),
+        env=environment() | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    indices: np.ndarray = np.load(folder / "selected.npy")
+    return indices
+
+
+@pytest.mark.parametrize("chunk", [FEW, 1_300], ids=["whole", "in chunks"])
+@pytest.mark.parametrize("device", [emulated_cuda, interpreted_triton])
+def test_on_a_device_the_indices_are_those_of_the_host(device, chunk, few, tmp_path, request):
+    expected = rad_fast.Selector(FEW_CHOSEN).fit(**few)
+    positive = np.bincount(few["logits"].argmax(axis=1)[few["correctness"] > 0.5], minlength=C)
+    assert (expected.quotas == positive).sum() > 1
+    assert (expected.quotas <= positive).all()
+    np.testing.assert_array_equal(device(few, chunk, tmp_path, request), expected.indices)
 
 
 def processes(ranks: int, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
