@@ -81,6 +81,25 @@ def quotas(turns: int) -> Iterator[Row]:
         )
 
 
+def many_rows(turns: int) -> Iterator[Row]:
+    """The same of more logits than memory holds: rows overlap."""
+    points, classes = 10_000_000, 1000
+    logits, budget = overlapping(points, classes), points // 100
+    ratio = 1.0 / alternated(selecting(logits, budget), selecting(logits, budget, None), min(3, turns))
+    yield most(f"select with quotas, {points:,} x {classes}, rows that overlap, against select without", 1.5, ratio)
+
+
+def sharing_out(turns: int) -> Iterator[Row]:
+    """The weights and quotas of many classes: of Zipf's frequencies, half of their points worth choosing."""
+    classes, budget, labelled = 50_000, 5_000, 2_000
+    counts = (2_000_000 / np.arange(1, classes + 1) ** 1.1).astype(np.int64) + 1
+    both, none = np.array([counts, counts // 2]), np.zeros(classes, np.int64)
+    for name, of in (("calibrated", labelled), ("not calibrated", None)):
+        seconds = measure(Case("", 0, {OURS: lambda of=of: shares("auto", both, none, of, budget)}), turns, turns)
+        time = 1e3 * spread(seconds[OURS]).median
+        yield Row(f"quotas of {classes:,} classes, {name}", "at most 20 ms", f"{time:.1f} ms", time <= 20.0)
+
+
 def whole(turns: int) -> Iterator[Row]:
     """How near select comes to reading its input."""
     for points, classes, least in ((5_000_000, 10, 0.30), (500_000, 100, 0.50), (50_000, 1000, 0.55)):
@@ -118,7 +137,9 @@ def games(turns: int) -> Iterator[Row]:
         def played(points: Points = some_points, kernels: Any = kernels) -> object:
             counts = class_counts([points], 10, kernels)
             found = shares("auto", counts, np.zeros(10, np.int64), None, len(points.gain) // 100)
-            return play([points], found, 0.02 * len(points.gain), others_of(10, 10), 1 << 61, kernels, Alone(), counts)
+            return play(
+                [points], found, 0.02 * len(points.gain), others_of(10, 10), 1 << 61, kernels, Alone(), counts[0]
+            )
 
         ratio = alternated(played, lambda gain=gain: np.sort(gain), some(turns, 30 * points))
         yield Row(
@@ -174,6 +195,8 @@ def in_memory(turns: int) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "quotas": quotas,
+    "rows": many_rows,
+    "shares": sharing_out,
     "whole": whole,
     "small": small,
     "games": games,
@@ -186,6 +209,12 @@ def repeated(points: int, classes: int) -> Array:
     """Logits of any number of points, from a million of them at most."""
     logits = cpu.logits("float32", classes, min(points, 1_000_000) * classes)
     return np.concatenate([logits] * (points // len(logits))) if points > len(logits) else logits
+
+
+def overlapping(points: int, classes: int) -> Array:
+    """Logits of so many points in a hundredth of the memory: each row begins seven numbers after the one before."""
+    numbers = cpu.numbers("float32", 7 * points + classes)
+    return np.lib.stride_tricks.as_strided(numbers, (points, classes), (28, 4), writeable=False)
 
 
 def some(turns: int, numbers: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks.cpu import memory, rule
@@ -29,6 +30,12 @@ def test_small_calls_are_measured() -> None:
     rows = list(rule.small(1))
     assert [row.figure.split(",")[1] for row in rows] == [" 1", " 10"]
     assert all("ms)" in row.reached for row in rows)
+
+
+def test_rows_that_overlap_are_selected_from_as_their_copies_are() -> None:
+    rows = rule.overlapping(2000, 50)
+    assert rows.strides == (28, 4)
+    np.testing.assert_array_equal(rule.selecting(rows, 20)(), rule.selecting(rows.copy(), 20)())
 
 
 def test_points_that_are_alike_are_of_a_thousand_classes() -> None:
