@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 QUOTA_BITS = 24
 PART_BITS = 52  # of what is shared out, of what the weights come to, and of what is lacked in all
+SURELY = 1.0 + 2.0**-40  # more than float64 errs by
 LEAST_ALPHA, MOST_ALPHA = 0.05, 1000.0
 ALPHA_BITS = 24  # more of alpha than the weights need, fewer than its sums of logarithms are alike to everywhere
 
@@ -76,15 +77,19 @@ def poured(wanted: Int64s, room: Int64s, amount: int) -> Int64s:
     """
     given = np.zeros(len(room), np.int64)
     able = np.flatnonzero((wanted > 0) & (room > 0))
+    wanted, room = wanted[able], room[able]
     while len(able):
-        due, fraction = divided(amount, wanted[able], int(wanted[able].sum()))
-        full = due >= room[able]
+        total = int(wanted.sum())
+        full = wanted * (amount / total) > room * SURELY
         if not full.any():
-            given[able] = due + largest(fraction, amount - int(due.sum()))
-            break
-        given[able[full]] = room[able[full]]
-        amount -= int(room[able[full]].sum())
-        able = able[~full]
+            due, fraction = divided(amount, wanted, total)
+            full = due >= room
+            if not full.any():
+                given[able] = due + largest(fraction, amount - int(due.sum()))
+                break
+        given[able[full]] = room[full]
+        amount -= int(room[full].sum())
+        able, wanted, room = able[~full], wanted[~full], room[~full]
     return given
 
 
