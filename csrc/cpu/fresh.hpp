@@ -74,7 +74,7 @@ class Shelf {
   }
 
   std::mutex mutex_;
-  Piece pieces_[most / (2 * page)];  // no smaller ones are given
+  Piece pieces_[most / page];
   std::size_t count_ = 0, kept_ = 0;
 };
 
@@ -92,7 +92,7 @@ using Fresh = std::unique_ptr<T[], Release>;
 template <class T>
 Fresh<T> fresh(std::int64_t count) {
   std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-  if (bytes < 2 * Shelf::page) {
+  if (bytes < Shelf::page / 2) {
     void* const memory = std::malloc(bytes + 1);
     if (!memory) throw std::bad_alloc();
     return Fresh<T>(static_cast<T*>(memory));
