@@ -65,9 +65,11 @@ TESTS = {
     "rad_fast/distill/identity.py": "tests/cases/test_digests.py",
     "rad_fast/distill/data.py": "tests/distill/test_data.py tests/cases/test_training_and_sampling.py",
     "rad_fast/game": "tests/cases/test_certificates.py tests/game",
-    "rad_fast/storage/workdir.py": "tests/storage/test_workdir.py tests/cases/test_score_folders.py",
+    "rad_fast/storage/workdir.py": "tests/storage/test_score_files.py tests/storage/test_workdir.py "
+    "tests/cases/test_score_folders.py",
     "rad_fast/storage/readers": "tests/cases/test_stored_files.py tests/cases/test_numbers_in_files.py "
     "tests/storage/test_readers.py tests/cases/test_paired_shards.py "
+    "tests/cases/test_tables_and_unwritten_rows.py "
     "tests/cases/test_score_folders.py",
     "rad_fast/inputs": "tests/inputs tests/cases/test_masks.py tests/cases/test_ragged_top_k.py "
     "tests/cases/test_probabilities_for_logits.py tests/cases/test_what_is_no_array.py",

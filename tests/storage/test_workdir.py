@@ -376,37 +376,3 @@ def test_scores_are_on_the_disk_before_the_manifest_says_so(shards, monkeypatch)
     monkeypatch.setattr(workdir.Workdir, "write", lambda self: (steps.append("write"), write(self))[1])
     assert cli.main(command(shards)) == 0
     assert steps == ["write"] + ["flush", "write"] * 10
-
-
-@pytest.mark.parametrize("system", ["with posix_fallocate", "without it"])
-@pytest.mark.parametrize(
-    ("before", "size"), [(128, 129), (128, 5000), (4096, 4097), (300, (1 << 20) + 301), (128, 3 << 20)]
-)
-def test_room_is_made_to_the_last_byte_and_what_was_there_stays(tmp_path, monkeypatch, system, before, size):
-    if system == "without it":
-        monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    path = tmp_path / "x"
-    path.write_bytes(b"7" * before)
-    with open(path, "r+b") as file:
-        workdir.allocate(file.fileno(), before, size)
-    assert path.read_bytes() == b"7" * before + bytes(size - before)
-
-
-def test_room_is_made_on_the_disk_for_every_file_before_it_is_mapped(tmp_path, monkeypatch):
-    """A file with a hole is as long, and ends the process when the disk is full."""
-    made, allocate = [], workdir.allocate
-
-    def watched(file, before, size):
-        made.append((before, size))
-        allocate(file, before, size)
-
-    monkeypatch.setattr(workdir, "allocate", watched)
-    files = ScoreFiles(tmp_path / "w")
-    files.reserve(1000)
-    items = [dtype.itemsize for dtype in workdir.DTYPES.values()]
-    assert made == [(workdir.OFFSET, workdir.OFFSET + 1000 * item) for item in items]
-    files.reserve(1000)
-    assert len(made) == len(items)
-    files.reserve(1001)
-    assert made[len(items) :] == [(workdir.OFFSET + 1000 * item, workdir.OFFSET + 1001 * item) for item in items]
-    assert files.capacity == len(files.maps.gain) == 1001
