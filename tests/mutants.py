@@ -122,7 +122,9 @@ def main() -> None:
 def found(module: str, sample: int | None, seed: int) -> None:
     """Try the mutants of a module that were not tried yet, and report."""
     paths = list(find_modules([Path(module)]))
-    content = zlib.crc32(b"".join(path.read_bytes() for path in paths))
+    tests = [Path(word.partition("::")[0]) for word in shlex.split(TESTS[module])]
+    tests = [path for test in tests for path in (sorted(test.rglob("*.py")) if test.is_dir() else [test])]
+    content = zlib.crc32(b"".join(path.read_bytes() for path in [*paths, *tests]))  # with other tests all is tried anew
     FOLDER.mkdir(parents=True, exist_ok=True)
     session = FOLDER / f"{module.replace('/', '-')}-{content:08x}.sqlite"
     with use_db(str(session), WorkDB.Mode.create) as db:

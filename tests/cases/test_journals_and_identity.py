@@ -259,6 +259,15 @@ def test_killed_in_the_first_line_it_begins_again(path, length):
     assert path.read_bytes() == first[:21]
 
 
+def test_an_old_journal_without_digests_is_still_of_one_run_alone():
+    """What it does not know is passed over, and nothing else."""
+    journal = Journal(None)
+    journal.begin({"seed": 1, "budget": 5})
+    journal.begin({"points of the pool": "a digest", "seed": 1, "budget": 5})
+    with pytest.raises(ValueError, match="its budget is 5, here it is 6"):
+        journal.begin({"points of the pool": "a digest", "seed": 1, "budget": 6})
+
+
 def test_its_folders_are_made(tmp_path):
     Journal(tmp_path / "of" / "many" / "runs").release()
     assert (tmp_path / "of" / "many" / "runs").read_bytes() == b""

@@ -163,6 +163,14 @@ def test_a_kept_student_comes_back_with_its_report(kept, rounds):
     assert student is not asked
 
 
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_of_whichever_round_it_is(kept, number):
+    kept.keep_student(trained(number), {"number": number})
+    for rounds in (number, number + 1):
+        found = kept.kept_student(trained(9), rounds)
+        assert torch.equal(found[0].weight, trained(number).weight)
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 4])
 def test_a_student_of_another_round_is_not_used_and_that_is_said(kept, rounds):
     with pytest.warns(
