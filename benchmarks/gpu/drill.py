@@ -64,9 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcomes = run_all(planned, budget, logs, built.tree, say=say)
     account = {"outcomes": [outcome.account() for outcome in built.outcomes], "installed": built.installed}
     size = "rehearsal" if rehearsal else "quick"
-    gpu_report.report(gpu_report.collected(size, outcomes, account, budget.spent()), out)
     write_json(out / "drill.json", [outcome.account() for outcome in (*built.outcomes, *outcomes)])
-    packed(out, logs, work)
+    try:
+        # The page imports rad_fast: what was measured, not the sources in the folder of the checkout.
+        sys.path[:] = [str(built.tree), *(place for place in sys.path if Path(place or ".").resolve() != ROOT)]
+        gpu_report.report(gpu_report.collected(size, outcomes, account, budget.spent()), out)
+    finally:
+        packed(out, logs, work)
     say(f"[{budget.spent():5.0f} s] {failures(outcomes)}; {out}: {', '.join(sorted(p.name for p in out.iterdir()))}")
     summary.close()
     return int(any(outcome.status == FAILED for outcome in outcomes))

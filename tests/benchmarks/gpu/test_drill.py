@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,17 @@ def test_a_rehearsal_leaves_out_what_needs_a_device(tmp_path: Path) -> None:
     assert absent == {"memcheck", "racecheck", "counters"}
 
 
-def test_one_part_rehearsed_comes_back_in_few_files(tmp_path: Path) -> None:
+def test_the_checkout_is_no_place_to_import_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rad_fast has no kernels beside it; an installed one, or the one that was put together, has."""
+    monkeypatch.setattr(sys, "path", ["", str(drill.ROOT), *sys.path])
+    monkeypatch.chdir(drill.ROOT)
+    assert drill.main(["--device", "cpu", "--out", str(tmp_path / "out"), "--only", "machine"]) == 0
+    assert not {"", str(drill.ROOT)} & set(sys.path)
+    assert Path(sys.path[0]).name == "tree"
+
+
+def test_one_part_rehearsed_comes_back_in_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
     assert drill.main(["--device", "cpu", "--out", str(tmp_path / "out"), "--only", "machine"]) == 0
     found = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert {"summary.txt", "drill.json", "gpu.json", "gpu.md", "logs.tgz"} <= set(found)
