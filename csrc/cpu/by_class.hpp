@@ -23,6 +23,8 @@ namespace rad_fast {
 // the sample 14, those taken 4.
 constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 14.0, bytes_taken = 4.0;
 constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
+// One of so many points, or so many of a class, are sampled: more cost more than narrower boxes save.
+constexpr std::int64_t sampled_part = 32, enough_sampled = 1000;
 constexpr std::int64_t boxed_from = 4;      // a box pays from this part of the points on that a single game is searched without
 constexpr std::int64_t own_threads = std::int64_t{1} << 18;  // points of a class that has all threads for itself
 
@@ -205,7 +207,9 @@ class ByClass {
     }
     const double room = room_left * static_cast<double>(size_) - bytes_taken * budget_, most = room / bytes_left;
     if (large.empty() || left > most) return false;
-    const std::int64_t count = std::min(steps_.sample * static_cast<std::int64_t>(large.size()), size_ / 8);
+    const auto games = static_cast<std::int64_t>(large.size());
+    const std::int64_t enough = std::max(size_ / sampled_part, enough_sampled * games);
+    const std::int64_t count = std::min({steps_.sample * games, size_ / 8, enough});
     const SomePoints sample = peek(count);
     const Grouped grouped = group({sample.view(count)}, count, nullptr);
     std::vector<double> parts(large.size(), 1.0), passing(large.size(), 1.0);
