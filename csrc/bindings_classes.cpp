@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "arguments.hpp"
 #include "cpu/by_class.hpp"
 #include "cpu/classes.hpp"
 #include "steps.hpp"
@@ -20,25 +21,6 @@ namespace rad_fast {
 void bind_classes(py::module_& module);
 
 namespace {
-
-[[noreturn]] void refuse(const std::string& argument, const std::string& expected, const std::string& got) {
-  throw py::value_error(argument + ": expected " + expected + ", got " + got);
-}
-
-template <class T>
-const T* vector_of(const char* argument, const py::array& array, std::int64_t count) {
-  if (!py::isinstance<py::array_t<T>>(array) || array.ndim() != 1 || array.size() != count ||
-      (array.size() > 1 && array.strides(0) != static_cast<py::ssize_t>(sizeof(T))))
-    refuse(argument, std::to_string(count) + " contiguous numbers of " + py::str(py::dtype::of<T>()).template cast<std::string>(),
-           std::to_string(array.size()) + " of " + py::str(array.dtype()).cast<std::string>());
-  return static_cast<const T*>(array.data());
-}
-
-template <class T>
-T* changed(const char* argument, py::array& array, std::int64_t count) {
-  vector_of<T>(argument, array, count);
-  return static_cast<T*>(array.mutable_data());  // raises where it cannot be written to
-}
 
 LabelledPoints points_of(const py::array& gain, const py::array& correctness, const py::array& label,
                          const py::object& other = py::none()) {

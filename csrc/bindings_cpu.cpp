@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.hpp"
 #include "constants.hpp"
 #include "cpu/arrival.hpp"
 #include "cpu/dispatch.hpp"
@@ -33,6 +34,7 @@ namespace py = pybind11;
 
 namespace rad_fast {
 
+void bind_arrival(py::module_& module);  // bindings_arrival.cpp
 void bind_classes(py::module_& module);  // bindings_classes.cpp
 
 namespace {
@@ -42,10 +44,6 @@ using Count = std::pair<std::int64_t, std::int64_t>;  // how many rows are inval
 template <class T>
 T* pointer(std::uintptr_t address) {
   return reinterpret_cast<T*>(address);
-}
-
-[[noreturn]] void refuse(const std::string& argument, const std::string& expected, const std::string& got) {
-  throw py::value_error(argument + ": expected " + expected + ", got " + got);
 }
 
 void require_positive(const char* argument, std::int64_t value) {
@@ -352,40 +350,6 @@ py::tuple sample(const py::array& gain, const py::array& correctness, const std:
   return py::make_tuple(indices, end.running);
 }
 
-// ------------------------------------------------------------------------------------------------- arrival
-
-// Without forcecast: nothing is copied.
-using Column = py::array_t<double, py::array::c_style>;
-
-py::array_t<bool> decide(const py::array& gain, const py::array& correctness,
-                         const py::array_t<std::int32_t, py::array::c_style>& label, const Column& price, const Column& threshold,
-                         const Column& share, const Column& due, const std::array<double, 5>& pace,
-                         py::array_t<std::int64_t, py::array::c_style>& counts, Column& phase, Column& got, Column& came,
-                         Column& reached) {
-  const PointArrays points = points_of(gain, correctness);
-  const std::int64_t classes = price.size();
-  if (label.size() != points.count)
-    refuse("label", std::to_string(points.count) + " numbers, as in gain", std::to_string(label.size()));
-  if (classes < 1 || threshold.size() != classes * arrival_levels || share.size() != threshold.size() || due.size() != classes ||
-      phase.size() != classes || got.size() != classes || came.size() != classes || counts.size() != 3 || reached.size() != 2)
-    refuse("price, threshold, share, due, counts, phase, got, came, reached",
-           "shapes (k,), (k, 33), (k, 33), (k,), (3,), (k,), (k,), (k,), (2,)", "others");
-  const std::int32_t* const labels = label.data();
-  for (std::int64_t i = 0; classes > 1 && i < points.count; ++i)
-    if (labels[i] < 0 || labels[i] >= classes)
-      refuse("label", "0 to " + std::to_string(classes - 1), std::to_string(labels[i]));
-  py::array_t<bool> taken(points.count);
-  std::int64_t* const numbers = counts.mutable_data();
-  const Course course{price.data(), threshold.data(), share.data(), due.data(), classes};
-  const Pace wanted{pace[0], pace[1], pace[2], pace[3], pace[4]};
-  Standing standing{numbers[0],          numbers[1],          numbers[2],           phase.mutable_data(),
-                    got.mutable_data(),  came.mutable_data(), reached.mutable_data()};
-  decide_all(points.gain, points.correctness, labels, points.count, course, wanted, standing, taken.mutable_data());
-  numbers[0] = standing.seen;
-  numbers[1] = standing.taken;
-  return taken;
-}
-
 py::dict constants_dict() {
   using namespace constants;
   py::dict all;
@@ -458,15 +422,6 @@ void bind_sample(py::module_& module) {
   module.def("sample", &sample, "gain"_a, "correctness"_a, "equilibrium"_a, "running"_a, "threads"_a,
              "Indices (int64, ascending) where the running sum, started at `running`, passes a whole number; and the running\n"
              "sum after the last point. Both in units of 2^-62 modulo 2^64.");
-}
-
-void bind_arrival(py::module_& module) {
-  using namespace py::literals;
-  module.def("decide", &decide, "gain"_a, "correctness"_a, "label"_a, "price"_a, "threshold"_a, "share"_a, "due"_a, "pace"_a,
-             py::arg("counts").noconvert(), py::arg("phase").noconvert(), py::arg("got").noconvert(),
-             py::arg("came").noconvert(), py::arg("reached").noconvert(),
-             "Which of the points that arrive are taken, in their order. pace: (budget, of, slack, most, end). counts (int64:\n"
-             "seen, taken, seen up to the solution), phase, got and came (float64, one a class) and reached (float64, two) are changed.");
 }
 
 }  // namespace

@@ -38,6 +38,24 @@ def appraise(
     either get NaN and label -1. Returns (how many rows are invalid, the first or -1) of the teacher and of the student.
     """
 
+def arrivals(
+    price: npt.NDArray[np.float64],
+    threshold: npt.NDArray[np.float64],
+    share: npt.NDArray[np.float64],
+    due: npt.NDArray[np.float64],
+    pace: Sequence[float],
+    counts: npt.NDArray[np.int64],
+    phase: npt.NDArray[np.float64],
+    got: npt.NDArray[np.float64],
+    came: npt.NDArray[np.float64],
+    reached: npt.NDArray[np.float64],
+    ring: Sequence[npt.NDArray[Any]],
+) -> Any:
+    """``decide`` for points to come, as a function of (gain, correctness, label, begin). It keeps the arrays.
+
+    The points are copied into the ring (gain, correctness, label), from place ``begin`` on.
+    """
+
 def class_counts(
     gain: _Float32s, correctness: _Float32s, label: _Int32s, classes: int, threads: int
 ) -> npt.NDArray[np.int64]:
@@ -84,6 +102,20 @@ def group(
 
 def hardware_threads() -> int:
     """Processors this machine reports, at least 1."""
+
+def ladders(
+    gain: _Float32s,
+    correctness: _Float32s,
+    label: _Int32s,
+    price: npt.NDArray[np.float64],
+    classes: npt.NDArray[np.int64],
+    wanted: npt.NDArray[np.float64],
+    all: float,  # noqa: A002
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """For each number of points wanted, (k, levels), of each of k classes: the threshold at which so many are taken.
+
+    `all` where there are fewer. And the share of the points on it.
+    """
 
 def level() -> str:
     """The SIMD level in use."""

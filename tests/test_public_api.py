@@ -24,7 +24,7 @@ MODULES = {
 NEEDS = {name: [need for need in needs if importlib.util.find_spec(need) is None] for name, needs in MODULES.items()}
 MADE = ("__delattr__", "__eq__", "__setattr__")  # by dataclass, without types
 COMPILED = {
-    "_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp"),
+    "_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp", "bindings_arrival.cpp"),
     "_cuda": ("bindings_cuda.cpp", "bindings_cuda_classes.cpp"),
 }
 

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rad_fast.inputs import choice, unusable
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
-from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Int32s, Int64s, Sums
+from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Float64s, Int32s, Int64s, Sums
 from rad_fast.kernels.reference.sample import UInt64s
 from rad_fast.kernels.reference.score import Gain, Invalid, Kind, Points, Rule, Scores
 
@@ -255,7 +255,8 @@ class Compiled:
         ``stakes``: points, budget and mistakes of each class.
         """
         pieces = [(*chunk[:3], None if others == 1 else chunk.other) for chunk in chunks]
-        done = self.module.play_by_class(pieces, *stakes, others, running, steps, random, threads())
+        workers = 1 if sum(len(chunk.gain) for chunk in chunks) < SOLVED_BY_ONE else threads()
+        done = self.module.play_by_class(pieces, *stakes, others, running, steps, random, workers)
         return None if done is None else (Equilibria(*done[:4]), done[4])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -272,6 +273,21 @@ class Compiled:
     ) -> Bools:
         taken: Bools = self.module.decide(gain, correctness, label, *course, tuple(pace), *standing)
         return taken
+
+    def arrivals(self, course: Course, pace: Pace, standing: Standing, ring: Points) -> Callable[..., Bools]:
+        """``decide`` for points to come, as a function of (gain, correctness, label, begin).
+
+        The points are copied into the ring, from place ``begin`` on. What does not change is looked at once.
+        """
+        decide: Callable[..., Bools] = self.module.arrivals(*course, tuple(pace), *standing, ring[:3])
+        return decide
+
+    def ladders(
+        self, points: Points, price: Float64s, classes: Int64s, wanted: Float64s, every: float
+    ) -> tuple[Float64s, Float64s]:
+        """``stream.course.ladders``; ``every``: the threshold where there are fewer points than are wanted."""
+        threshold, share = self.module.ladders(*points[:3], price, classes, wanted, every)
+        return threshold, share
 
 
 class Finding(NamedTuple):

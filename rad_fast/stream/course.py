@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.device.backends import Backend
+from rad_fast.device.backends import Backend, Compiled
 from rad_fast.game.by_class import play
 from rad_fast.game.group import Alone
 from rad_fast.game.pool import ArrayPool
@@ -80,14 +80,17 @@ def solved(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend, win
     return Solution(answers, found.quotas)
 
 
-def course_of(points: Points, solution: Solution, wanted: Wanted) -> Course:
+def course_of(points: Points, solution: Solution, wanted: Wanted, kernels: Backend) -> Course:
     """The ladders around the equilibria, one per class."""
     answers, quotas = solution
     course = unknown(len(quotas))
     course.price[:] = answers.price
     k = np.flatnonzero(quotas)
     aims = quotas[k, None] * boosts(wanted.slack)
-    course.threshold[k], course.share[k] = ladders(points, answers.price, k, aims)
+    if isinstance(kernels, Compiled):
+        course.threshold[k], course.share[k] = kernels.ladders(points, answers.price, k, aims, ALL)
+    else:
+        course.threshold[k], course.share[k] = ladders(points, answers.price, k, aims)
     if wanted.quotas is not None:
         course.due[:] = quotas / len(points.gain)
     return course

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from rad_fast.device.backends import Backend
+from rad_fast.device.backends import Backend, Compiled
 from rad_fast.inputs import warn_unreliable
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
 from rad_fast.kernels.reference.game import Equilibria, Float64s
@@ -25,6 +25,7 @@ class Decider:
     def __init__(self, pace: Pace, window: int, wanted: Wanted, seed: int, kernels: Backend) -> None:
         self.pace, self.wanted, self.seed, self.kernels = pace, wanted, seed, kernels
         self.said_used = self.said_doubt = False
+        self._compiled = isinstance(kernels, Compiled)
         self.begin(1, window)
 
     def begin(self, classes: int, window: int) -> None:
@@ -35,6 +36,8 @@ class Decider:
         self.standing = Standing(np.zeros(3, np.int64), self._phases(1), np.zeros(1), np.zeros(1), np.zeros(2))
         self.chosen = np.zeros(classes, np.int64)  # up to the solution, or up to now where one game serves all classes
         self.evidence: Evidence | None = None
+        self._ready: Callable[..., Bools] | None = None  # made again whenever the course or the standing are others
+        self._ring: Points | None = None
 
     def _phases(self, games: int) -> Float64s:
         """Where the running sum of each game starts."""
@@ -63,10 +66,24 @@ class Decider:
                 self.window.next_due()
 
     def _run(self, points: Points) -> Bools:
-        taken = self.kernels.decide(*points[:3], self.course, self.pace, self.standing)
+        if self._compiled:
+            taken = self._at_once(points)
+        else:
+            taken = self.kernels.decide(*points[:3], self.course, self.pace, self.standing)
+            self.window.put(points)
         if len(self.chosen) != len(self.standing.got) and taken.any():
             self.chosen += np.bincount(points.label[taken], minlength=len(self.chosen))
-        self.window.put(points)
+        return taken
+
+    def _at_once(self, points: Points) -> Bools:
+        """Decide points and keep them, in one call that knows everything else."""
+        window, count = self.window, len(points.gain)
+        begin = window.room(count)
+        if self._ready is None or self._ring is not window.points:
+            self._ring = window.points
+            self._ready = self.kernels.arrivals(self.course, self.pace, self.standing, self._ring)  # type: ignore[attr-defined]
+        taken: Bools = self._ready(points.gain, points.correctness, points.label, begin)
+        window.kept += count
         return taken
 
     def _parts(self, points: Points) -> Iterator[Points]:
@@ -99,11 +116,12 @@ class Decider:
         if len(got) == len(self.chosen):
             self.chosen = self.chosen + got.astype(np.int64)
         self.solution = solved(held, wanted, self.chosen, self.kernels, window.share())
-        self.course = course_of(held, self.solution, wanted)
+        self.course = course_of(held, self.solution, wanted, self.kernels)
         games = len(self.course.price)
         phase = phase if games == len(phase) else self._phases(games)
         counts = np.array([counts[0], counts[1], counts[0]])
         self.standing = Standing(counts, phase, np.zeros(games), np.zeros(games), np.zeros(2))
+        self._ready = None
         if full:
             self.evidence = Evidence(expected(held, self.course))
         self._doubt(len(held.gain))
@@ -128,6 +146,7 @@ class Decider:
         }
 
     def load(self, state: dict[str, Any]) -> None:
+        self._ready = None
         self.window.load(state["window"])
         self.course = Course(*(np.array(state["course"][name]) for name in Course._fields))
         answers = Equilibria(*(np.array(field) for field in state["equilibria"]))

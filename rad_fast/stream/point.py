@@ -14,6 +14,7 @@ CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items() if name != "
 TORCH_CODES = {f"torch.{name}": code for name, code in {**DTYPE_CODES, "bfloat16": DTYPE_CODES["uint16"]}.items()}
 TORCH_CODES.pop("torch.uint16")
 READ_BY_ONE = 1 << 17  # numbers: with fewer, a second thread costs more than it saves
+KEPT_ROWS = 1 << 16  # room for more is asked for each time
 
 
 class PointScorer:
@@ -30,11 +31,12 @@ class PointScorer:
         self.rule = int(rule.kind), parameters_of(rule), 0
         self.by_label = rule.gain == Gain.LABEL
         self.places = places_of(self.one)
+        self.room = room_for(0)
 
     def score(self, logits: Any, student: Any) -> Points | None:
         """The scored points, of one row or of a matrix; None where they are for ``offer`` to check.
 
-        Those of one row are overwritten by the next.
+        The next ones may overwrite them.
         """
         dimensions = getattr(logits, "ndim", 0)
         rows = 1 if dimensions == 1 else len(logits) if dimensions == 2 else 0
@@ -48,12 +50,19 @@ class PointScorer:
                 return None
         points, places, workers = self.one, self.places, 1
         if dimensions == 2:
-            points, places = room_for(rows)
+            points, places = self.room if len(self.room[0].gain) == rows else self._room_for(rows)
             workers = 1 if rows * numbers < READ_BY_ONE else threads()
         (bad, _), (bad_student, _) = self.appraise(
             teacher, beside, rows, *self.rule, *places, self.by_label, 0, workers
         )
         return None if bad or bad_student else points
+
+    def _room_for(self, rows: int) -> tuple[Points, tuple[int, int, int]]:
+        """Batches are mostly of one size."""
+        room = room_for(rows)
+        if rows <= KEPT_ROWS:
+            self.room = room
+        return room
 
 
 def room_for(rows: int) -> tuple[Points, tuple[int, int, int]]:

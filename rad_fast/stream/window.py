@@ -32,9 +32,8 @@ class Window:
 
     def put(self, points: Points) -> None:
         """Keep points, at most up to the next solution."""
-        begin = self.kept % self.size
         count = len(points.gain)
-        self._room(min(self.size, self.kept + count))
+        begin = self.room(count)
         if count == 1:  # a third of the time of what follows
             for ring, values in zip(self.points[:3], points[:3], strict=True):
                 ring[begin] = values[0]
@@ -49,13 +48,15 @@ class Window:
                 ring[: end - self.size] = values[self.size - begin :]
         self.kept += count
 
-    def _room(self, needed: int) -> None:
-        """A window of a million points is not asked for before there are so many."""
+    def room(self, count: int) -> int:
+        """Where in the ring points to come begin. A window of a million is not asked for before there are so many."""
+        needed = min(self.size, self.kept + count)
         if needed > len(self.points.gain):
             larger = empty_points(min(self.size, max(64, 2 * needed)))
             for new, old in zip(larger[:3], self.points[:3], strict=True):
                 new[: len(old)] = old
             self.points = larger
+        return self.kept % self.size
 
     def held(self) -> Points:
         """The points, in the order of the ring: the same for the same stream, however it was cut."""
