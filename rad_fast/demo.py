@@ -158,7 +158,7 @@ def split(labels: Array, rng: np.random.Generator) -> list[Array]:
     for label in range(CLASSES):
         members = order[labels[order] == label]
         rank[members] = np.arange(len(members))
-    rest = order[rank[order] >= LABELLED]
+    rest = rng.permutation(order[rank[order] >= LABELLED])  # its first points came as soon as their class was full
     return [order[rank[order] < LABELLED], *np.split(rest, [HELD_OUT, HELD_OUT + TEST])]
 
 

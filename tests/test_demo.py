@@ -78,6 +78,15 @@ def test_parts_do_not_overlap():
     assert set(np.bincount(labels[parts[0]])) == {demo.LABELLED}
 
 
+def test_hold_out_is_a_random_sample_of_what_is_not_labelled():
+    labels = np.repeat(np.arange(10), [900] + [100] * 9)
+    shares = []
+    for seed in range(50):
+        _, held_out, test, pool = demo.split(labels, np.random.default_rng(seed))
+        shares.append(np.mean(labels[held_out] == 0) - np.mean(labels[np.concatenate([held_out, test, pool])] == 0))
+    assert abs(np.mean(shares)) < 4 * np.std(shares) / np.sqrt(len(shares))
+
+
 def test_from_the_command_line(tmp_path):
     command = [sys.executable, "-m", "rad_fast.cli", "demo", "--seeds", "2", "--out", "figures"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
