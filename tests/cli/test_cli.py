@@ -325,6 +325,16 @@ def test_bad_arguments(data, capsys, monkeypatch, arguments, part):
         ["select", "logits.npy", "--budg", "5"],
         ["select", "logits.npy", "--budget", "5", "--quotas", "balanced"],
         ["select", "logits.npy", "--budget", "5", "--teacher-labels"],
+        ["select", "logits.npy", "--budget", "5", "--labelled-confidence", "held_labels.npy"],
+        [
+            *("select", "held_labels.npy", "--teacher-labels", "--classes", "10", "--budget", "5"),
+            *("--labelled-confidence", "held_labels.npy"),
+        ],
+        [
+            *("select", "held_labels.npy", "--teacher-labels", "--classes", "10", "--budget", "5"),
+            *("--labelled-logits", "held_labels.npy", "--labels", "held_labels.npy"),
+            *("--teacher-confidence", "held_labels.npy"),
+        ],
         ["select", "*.npy", "--budget", "5"],
         [
             *("select", "logits.npy", "--budget", "5", "--correctness", "0.9"),

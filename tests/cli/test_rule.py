@@ -65,3 +65,33 @@ def test_a_teachers_labels_alone(files) -> None:
     np.testing.assert_array_equal(selected(*command), rad_fast.select(labels, BUDGET))
     assert json.loads(Path("out.json").read_text())["unanswered"] == np.count_nonzero(files["labels"] < 0)
     np.testing.assert_array_equal(selected(*command, "--workdir", "work"), rad_fast.select(labels, BUDGET))
+
+
+def test_labels_alone_are_calibrated_on_labelled_points(files) -> None:
+    rng, known = np.random.default_rng(1), slice(0, 400)
+    truth = np.where(rng.random(400) < 0.8, files["teacher"][known].argmax(1), rng.integers(0, C, 400))
+    held = {name: files[name][known] for name in ("labels", "confidence", "student")}
+    for name, array in {**held, "truth": truth}.items():
+        np.save(f"held_{name}.npy", array)
+    student = ("--student", "student.npy", "--labelled-student", "held_student.npy")
+    command = ("labels.npy", "--teacher-labels", "--classes", str(C), "--labelled-logits", "held_labels.npy")
+    command = (*command, "--labels", "held_truth.npy", *student)
+    sure = ("--teacher-confidence", "confidence.npy", "--labelled-confidence", "held_confidence.npy")
+    for confidence, options in ((None, ()), (files["confidence"], sure)):
+        labels = rad_fast.TeacherLabels(files["labels"], confidence, n_classes=C)
+        calibrator = rad_fast.Calibrator().fit(labels[known], truth, held["student"])
+        expected = rad_fast.select(labels, BUDGET, student_logits=files["student"], correctness=calibrator)
+        np.testing.assert_array_equal(selected(*command, *options), expected)
+        report = json.loads(Path("out.json").read_text())
+        assert report["labelled"] == np.count_nonzero(held["labels"] >= 0)
+
+
+def test_a_labelled_answer_of_no_class_is_refused_with_its_file(files, capsys) -> None:
+    np.save("held.npy", np.full(50, C))
+    np.save("truth.npy", np.zeros(50, int))
+    command = ["select", "labels.npy", "--teacher-labels", "--classes", str(C), "--student", "student.npy"]
+    command += ["--labelled-logits", "held.npy", "--labels", "truth.npy", "--budget", "9"]
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert "--labelled-logits held.npy: expected" in said
+    assert "the first" in said

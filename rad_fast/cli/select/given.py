@@ -26,11 +26,13 @@ NAMES = {  # of columns, by the option whose file may have others beside them
     "chosen": ("chosen", "index", "indices"),
     "logsumexp": ("logsumexp",),
     "logits": ("labels", "label"),
+    "labelled_logits": ("labels", "label"),  # of a teacher that only names a class
     "teacher_confidence": ("confidence",),
+    "labelled_confidence": ("confidence",),
     "agreement": ("agreement",),
     "labelled_agreement": ("agreement",),
 }
-NUMBERS = {"labels": "integers", "logits": "integers", "exclude": "integers", "chosen": "integers"}
+NUMBERS = dict.fromkeys(("labels", "logits", "labelled_logits", "exclude", "chosen"), "integers")
 
 
 class OfRows:
@@ -89,13 +91,8 @@ class LabelFile:
     dtype = "labels"
 
     def __init__(self, arguments: argparse.Namespace, of_rows: OfRows) -> None:
-        labels = of_rows("logits")
-        self.shards = of_rows.opened.pop("logits").shards
+        self.labels, self.shards = answers(arguments, of_rows, "logits", "teacher_confidence")
         self.paths = self.shards.paths
-        confidence = of_rows("teacher_confidence", self.shards)
-        names = {"labels": option(arguments, "logits"), "confidence": option(arguments, "teacher_confidence")}
-        with said_of({**names, "n_classes": "--classes"}):
-            self.labels = inputs.TeacherLabels(labels, confidence, n_classes=arguments.classes)
         self.rows, self.classes = self.labels.shape
         self.row_bytes = 12
 
@@ -110,12 +107,28 @@ class LabelFile:
         return self.shards.described()
 
 
+def answers(
+    arguments: argparse.Namespace, of_rows: OfRows, labels: str, confidence: str
+) -> tuple[inputs.TeacherLabels, Shards]:
+    """What a teacher that only names classes says, and the files that its labels are in; of two options' names."""
+    named = of_rows(labels)
+    shards = of_rows.opened.pop(labels).shards
+    sure = of_rows(confidence, shards)
+    names = {"labels": option(arguments, labels), "confidence": option(arguments, confidence)}
+    with said_of({**names, "n_classes": "--classes"}):
+        return inputs.TeacherLabels(named, sure, n_classes=arguments.classes), shards
+
+
 class Labelled:
-    """The labelled points: their logits, the true classes, and the student's logits, in files of any format."""
+    """The labelled points: what the teacher says, the true classes, the student's logits, in files of any format."""
 
     def __init__(self, arguments: argparse.Namespace, of_rows: OfRows) -> None:
         links = getattr(arguments, "follow_links", False)
-        self.teacher = labelled_shards(arguments.labelled_logits, links, getattr(arguments, "column", None))
+        self.answers: inputs.TeacherLabels | None = None
+        if getattr(arguments, "teacher_labels", False):
+            self.answers, self.teacher = answers(arguments, of_rows, "labelled_logits", "labelled_confidence")
+        else:
+            self.teacher = labelled_shards(arguments.labelled_logits, links, getattr(arguments, "column", None))
         self.labels = of_rows("labels", self.teacher)
         near = getattr(arguments, "labelled_agreement", None)
         self.agreement = None if near is None else of_rows("labelled_agreement", self.teacher)
@@ -130,7 +143,7 @@ class Labelled:
         known = {name: option(arguments, value) for name, value in names.items() if hasattr(arguments, value)}
         student: Any = None
         with said_of(known):
-            teacher: Any = self.teacher.read(0, self.teacher.rows)
+            teacher: Any = self.teacher.read(0, self.teacher.rows) if self.answers is None else self.answers
             if getattr(arguments, "probabilities", False):
                 teacher = inputs.Probabilities.chunk("teacher_logits", teacher, 0)
             if self.student is not None:

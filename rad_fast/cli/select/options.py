@@ -77,13 +77,20 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
     labelled = sub.add_argument_group("correctness", "by default the teacher's own confidence")
     labelled.add_argument(
-        "--labelled-logits", metavar="FILE", nargs="+", type=Path, help="the teacher's logits of labelled points"
+        "--labelled-logits",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="the teacher's logits of labelled points; with --teacher-labels its labels",
     )
     labelled.add_argument(
         "--labels", metavar="FILE", nargs="+", type=Path, help="the true classes of these points, integers"
     )
     labelled.add_argument(
         "--labelled-student", metavar="FILE", nargs="+", type=Path, help="the student's logits of these points"
+    )
+    labelled.add_argument(
+        "--labelled-confidence", metavar="FILE", nargs="+", type=Path, help="--teacher-confidence of these points"
     )
     labelled.add_argument(
         "--agreement",
@@ -234,8 +241,9 @@ def check_combinations(arguments: argparse.Namespace) -> None:
         arguments.student = arguments.logits  # another column of the same files
     if arguments.teacher_labels:
         check_labels(arguments)
-    elif arguments.teacher_confidence is not None:
-        raise UsageError("--teacher-confidence: expected together with --teacher-labels")
+    elif arguments.teacher_confidence is not None or arguments.labelled_confidence is not None:
+        given = "teacher" if arguments.teacher_confidence is not None else "labelled"
+        raise UsageError(f"--{given}-confidence: expected together with --teacher-labels")
     if arguments.probabilities and (arguments.top_k is not None or arguments.backend in backends.DEVICE):
         raise UsageError("--probabilities: expected without --top-k, and with a --backend in host memory")
     if arguments.student_probabilities and arguments.student is None:
@@ -263,8 +271,14 @@ def check_labels(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--teacher-labels: expected without --top-k and --probabilities, and with a --backend in host memory"
         )
-    if arguments.labels is not None:
-        raise UsageError("--teacher-labels: expected without --labels; calibrate in Python and give --correctness")
+    if arguments.labels is None and arguments.labelled_confidence is not None:
+        raise UsageError("--labelled-confidence: expected together with --labelled-logits and --labels")
+    one_alone = (arguments.teacher_confidence is None) != (arguments.labelled_confidence is None)
+    if arguments.labels is not None and one_alone:
+        raise UsageError(
+            "--teacher-confidence and --labelled-confidence: expected both, or neither, as the calibration learns from "
+            "the one what the other is worth"
+        )
 
 
 def options(arguments: argparse.Namespace) -> dict[str, str]:
