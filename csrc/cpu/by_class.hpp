@@ -114,6 +114,7 @@ class ByClass {
       for (const std::int64_t k : open_) boxes_[static_cast<std::size_t>(k)] = everywhere;
     }
     if (!open_.empty()) play_whole();
+    if (!open_.empty()) Shelf::only().clear();
     return open_.empty();
   }
 

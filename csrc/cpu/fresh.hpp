@@ -21,27 +21,34 @@ namespace rad_fast {
 // what a game does with it. Nobody waits for the shelf: a process that forked while another thread held it would do so forever.
 class Shelf {
  public:
-  static constexpr std::size_t page = std::size_t{1} << 21, most = std::size_t{1} << 26;
+  static constexpr std::size_t page = std::size_t{1} << 21, most = std::size_t{1} << 25, small_page = std::size_t{1} << 12;
 
   static Shelf& only() {
     static Shelf* const shelf = new Shelf;  // never destroyed: threads may end after it would be
     return *shelf;
   }
 
-  // `bytes` is changed to what the piece has, a multiple of large pages.
+  // `bytes` is changed to what the piece has.
   void* take(std::size_t& bytes) {
-    bytes = (bytes + page - 1) / page * page;
+    bytes = (bytes + small_page - 1) / small_page * small_page;
     if (void* const kept = kept_piece(bytes)) return kept;
-    void* const memory = std::aligned_alloc(page, bytes);
-    if (!memory) throw std::bad_alloc();
+    void* memory = nullptr;
+    if (posix_memalign(&memory, page, bytes)) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
-    madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: where it is refused nothing is lost
+    // A wish: where it is refused nothing is lost. Not for the end, which would have a whole page for a part of one.
+    madvise(memory, bytes / page * page, MADV_HUGEPAGE);
 #endif
     return memory;
   }
 
   void give(void* memory, std::size_t bytes) {
     if (!keep(memory, bytes)) std::free(memory);
+  }
+
+  // For work that goes on elsewhere, where nobody asks for these pieces.
+  void clear() {
+    const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (lock) empty();
   }
 
  private:
@@ -57,12 +64,20 @@ class Shelf {
     std::size_t best = count_;
     for (std::size_t k = 0; k < count_; ++k)
       if (pieces_[k].bytes >= bytes && (best == count_ || pieces_[k].bytes < pieces_[best].bytes)) best = k;
-    if (best == count_) return nullptr;
+    if (best == count_) {  // outgrown: what waits beside a larger piece would only add to the peak
+      empty();
+      return nullptr;
+    }
     const Piece piece = pieces_[best];
     pieces_[best] = pieces_[--count_];
     kept_ -= piece.bytes;
     bytes = piece.bytes;
     return piece.memory;
+  }
+
+  void empty() {
+    while (count_) std::free(pieces_[--count_].memory);
+    kept_ = 0;
   }
 
   bool keep(void* memory, std::size_t bytes) {
@@ -74,7 +89,7 @@ class Shelf {
   }
 
   std::mutex mutex_;
-  Piece pieces_[most / page];
+  Piece pieces_[2 * most / page];  // the smallest has half a page
   std::size_t count_ = 0, kept_ = 0;
 };
 

@@ -41,7 +41,6 @@ struct SearchKernels {
 #include <optional>
 
 #include "dispatch.hpp"
-#include "fresh.hpp"
 #include "wide.hpp"
 
 namespace rad_fast {
@@ -79,14 +78,14 @@ class Kept {
  public:
   T* at_least(std::int64_t count) {
     if (count > room_) {
-      numbers_ = fresh<T>(count);
+      numbers_.reset(new T[static_cast<std::size_t>(count)]);
       room_ = count;
     }
     return numbers_.get();
   }
 
  private:
-  Fresh<T> numbers_;
+  std::unique_ptr<T[]> numbers_;
   std::int64_t room_ = 0;
 };
 
