@@ -21,7 +21,7 @@ namespace rad_fast {
 // what a game does with it. Nobody waits for the shelf: a process that forked while another thread held it would do so forever.
 class Shelf {
  public:
-  static constexpr std::size_t page = std::size_t{1} << 21, most = std::size_t{1} << 25, small_page = std::size_t{1} << 12;
+  static constexpr std::size_t page = std::size_t{1} << 21, most = std::size_t{1} << 26, small_page = std::size_t{1} << 12;
 
   static Shelf& only() {
     static Shelf* const shelf = new Shelf;  // never destroyed: threads may end after it would be
