@@ -17,7 +17,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
-
 from rad_fast.distill import ActiveDistiller, Fit  # noqa: E402
 from rad_fast.distill.journal import Journal, packed, unpacked  # noqa: E402
 
@@ -467,8 +466,7 @@ def test_a_student_of_a_deleted_journal_is_not_taken_for_this_run_s(tmp_path):
     rewrite(tmp_path / "journal.student", lambda state: state["report"].update(number=0))
     path.unlink()
     with pytest.warns(UserWarning, match="it is of another run"):
-        made = ActiveDistiller(**settings(path))
-    assert made.history == []
+        assert ActiveDistiller(**settings(path)).history == []
 
 
 def test_a_student_that_was_kept_before_the_journal_said_so_is_used(tmp_path):
