@@ -25,7 +25,7 @@ class Decider:
     def __init__(self, pace: Pace, window: int, wanted: Wanted, seed: int, kernels: Backend) -> None:
         self.pace, self.wanted, self.seed, self.kernels = pace, wanted, seed, kernels
         self.said_used = self.said_doubt = False
-        self._compiled = isinstance(kernels, Compiled)
+        self._compiled = kernels if isinstance(kernels, Compiled) else None
         self.begin(1, window)
 
     def begin(self, classes: int, window: int) -> None:
@@ -66,8 +66,8 @@ class Decider:
                 self.window.next_due()
 
     def _run(self, points: Points) -> Bools:
-        if self._compiled:
-            taken = self._at_once(points)
+        if self._compiled is not None:
+            taken = self._at_once(self._compiled, points)
         else:
             taken = self.kernels.decide(*points[:3], self.course, self.pace, self.standing)
             self.window.put(points)
@@ -75,13 +75,13 @@ class Decider:
             self.chosen += np.bincount(points.label[taken], minlength=len(self.chosen))
         return taken
 
-    def _at_once(self, points: Points) -> Bools:
+    def _at_once(self, kernels: Compiled, points: Points) -> Bools:
         """Decide points and keep them, in one call that knows everything else."""
         window, count = self.window, len(points.gain)
         begin = window.room(count)
         if self._ready is None or self._ring is not window.points:
             self._ring = window.points
-            self._ready = self.kernels.arrivals(self.course, self.pace, self.standing, self._ring)  # type: ignore[attr-defined]
+            self._ready = kernels.arrivals(self.course, self.pace, self.standing, self._ring)
         taken: Bools = self._ready(points.gain, points.correctness, points.label, begin)
         window.kept += count
         return taken

@@ -31,7 +31,6 @@ FORMATS = (
     Format("Zarr in a zip archive", "zarrays", "Zipped", (".zip",), usual=False),
 )
 SUFFIXES = ", ".join(suffix for form in FORMATS for suffix in form.suffixes)
-UNREADABLE = ".npy"  # of a file that says nothing its reader says what it expected
 
 
 def form_of(path: Path) -> Format | None:
