@@ -28,7 +28,7 @@ from .game.quotas import Shares, class_counts, shares
 from .game.sampling import sample
 from .game.solver import on_grid, solve
 from .inputs.parameters import Parameters
-from .inputs.typed import BackendName, Budget, InvalidRows
+from .inputs.typed import BackendName, Budget, Given, InvalidRows
 from .kernels.reference.game import Equilibria, Equilibrium
 from .kernels.reference.sample import others_of, start
 from .kernels.reference.score import Gain, Invalid, Kind, Points
@@ -119,35 +119,36 @@ class Selector(Parameters):
         exclude: Any = None,
     ) -> Selection:
         """Select from one array; arguments as in ``select``. Earlier calls of ``partial_fit`` are forgotten."""
-        of_points = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
-        of_points |= {"chosen": chosen, "exclude": exclude, "agreement": agreement}
+        given = Given(logits, student_logits, gain, correctness, chosen, exclude, agreement)
         if self.scores is not None or not isinstance(self._group, Alone):
             with self._busy:
-                return self._fit(logits, of_points)
-        mine = self._twin()  # other threads do not see its points before they are whole
-        selection = mine._fit(logits, of_points)
-        self._state = mine._state
-        return selection
-
-    def _fit(self, logits: Any, of_points: dict[str, Any]) -> Selection:
-        self._state = Scored(self._files)
-        if self._files is not None:
-            self._files.restart()
-        given = (logits, *of_points.values())
-        if inputs.is_cuda(logits) and self.scores is None and isinstance(self._group, Alone):
+                return self._fit(given)
+        if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
             few = self._quotas is None or int(logits.shape[0]) <= MOST_BY_CLASS
             if few and _on_device(given):
-                return self._fit_on_device(kernels, given)
+                selection = self._fit_on_device(kernels, given)
+                self._state = Scored()
+                return selection
+        mine = self._twin()  # other threads do not see its points before they are whole
+        selection = mine._fit(given)
+        self._state = mine._state
+        return selection
+
+    def _fit(self, given: Given) -> Selection:
+        self._state = Scored(self._files)
+        if self._files is not None:
+            self._files.restart()
+        logits = given.logits
         if isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.dtype.kind == "f":
             inputs.warn_unwritten("logits", inputs.first_unwritten(logits))
-        self._group.exchange(lambda: [self._score(*block)._state.points for block in self._blocks(given)])
+        self._group.exchange(lambda: [self._score(block)._state.points for block in self._blocks(given)])
         return self._finish()
 
-    def _blocks(self, given: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
+    def _blocks(self, given: Given) -> Iterable[Given]:
         """What is given, in the pieces in which it is scored: what a device does not score comes in small ones."""
-        if inputs.is_cuda(given[0]) and not _on_device(given):
-            return host_blocks(*given)
+        if inputs.is_cuda(given.logits) and not _on_device(given):
+            return host_blocks(given)
         return (given,)
 
     def partial_fit(
@@ -167,31 +168,22 @@ class Selector(Parameters):
         raises leaves the selector as it was.
         """
         with self._busy:
-            return self._score(logits, student_logits, gain, correctness, chosen, exclude, agreement)
+            return self._score(Given(logits, student_logits, gain, correctness, chosen, exclude, agreement))
 
-    def _score(
-        self,
-        logits: Any,
-        student_logits: Any,
-        gain: Any,
-        correctness: Any,
-        chosen: Any,
-        exclude: Any,
-        agreement: Any = None,
-    ) -> Selector:
+    def _score(self, given: Given) -> Selector:
+        logits, student_logits, gain, correctness, chosen, exclude, agreement = given
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(Path(self.scores))
         inputs.agreement_of(agreement, correctness)
-        asked = (logits, student_logits, gain, correctness, chosen, exclude, agreement)
         of_rows = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
         inputs.refuse_reordered("logits", logits, {**of_rows, "chosen": chosen, "exclude": exclude})
         wrap = None
         if inputs.is_cuda(logits):
             kernels = route(self.backend, logits)
-            if _on_device(asked):
-                return self._score_on_device(kernels, asked)
+            if _on_device(given):
+                return self._score_on_device(kernels, given)
             wrap = kernels.back(kernels.matrix("logits", logits, empty=True))
-            logits, student_logits, gain, correctness, chosen, exclude, agreement = map(fetched, asked)
+            logits, student_logits, gain, correctness, chosen, exclude, agreement = map(fetched, given)
         else:
             inputs.host_backend(self.backend)
         teacher = inputs.matrix("logits", logits, empty=True)
@@ -207,9 +199,9 @@ class Selector(Parameters):
             if part is not None:
                 mask = part if mask is None else mask | part
         rule = rule_of(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
-        given = inputs.agreement_array(agreement, teacher.rows, mask)
+        numbers = inputs.agreement_array(agreement, teacher.rows, mask)
         if rule.kind == Kind.GIVEN:
-            given = inputs.correctness_array(correctness, teacher.rows, mask)
+            numbers = inputs.correctness_array(correctness, teacher.rows, mask)
         gains = inputs.gain_array(gain, teacher.rows, mask)
         source = inputs.source(teacher, student, correctness, _gain_named(gain, rule.gain))
         inputs.same_source(self._state.source, source)
@@ -219,7 +211,7 @@ class Selector(Parameters):
         if others == 1 or (self._quotas is None and self._files is None):  # nobody will ask for it
             points = points._replace(other=None)
         of_student = None if student is None else student.data
-        bad = topk.appraise(self._kernels, teacher.data, of_student, rule, given, points, self._state.points)
+        bad = topk.appraise(self._kernels, teacher.data, of_student, rule, numbers, points, self._state.points)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)
         if gains is not None:
@@ -393,10 +385,10 @@ class Selector(Parameters):
             return 0.0, source.calibrator.mistakes(1)
         return 0.0, RAW_MISTAKES if source.accuracy is None else 1.0 - source.accuracy
 
-    def _fit_on_device(self, kernels: Route, given: tuple[Any, ...]) -> Selection:
+    def _fit_on_device(self, kernels: Route, given: Given) -> Selection:
         """The whole selection in CUDA memory, waited for once, or twice with quotas."""
-        with kernels.current_stream(given[0]):
-            asked = kernels.task(rule_of, *given)
+        with kernels.current_stream(given.logits):
+            asked = kernels.task(rule_of, given)
             source = _source_of(asked, given)
             keep_out = self.invalid == "exclude"
             settings = (self.budget, self._mistakes(source), self._seed, keep_out)
@@ -418,10 +410,10 @@ class Selector(Parameters):
             done.found,
         )
 
-    def _score_on_device(self, kernels: Route, given: tuple[Any, ...]) -> Selector:
+    def _score_on_device(self, kernels: Route, given: Given) -> Selector:
         """Score a chunk where it is; its points are kept in host memory."""
-        with kernels.current_stream(given[0]):
-            asked = kernels.task(rule_of, *given, empty=True)
+        with kernels.current_stream(given.logits):
+            asked = kernels.task(rule_of, given, empty=True)
             inputs.quotas_of_classes(self._quotas, asked.teacher.classes)
             source = _source_of(asked, given)
             inputs.same_source(self._state.source, source)
@@ -436,10 +428,9 @@ class Selector(Parameters):
         return self
 
 
-def _on_device(given: tuple[Any, ...]) -> bool:
-    """Whether a device scores these, the arguments in their order; a student's k largest logits alone it does not."""
-    student_logits = given[1]
-    return student_logits is None or not hasattr(student_logits, "n_classes")
+def _on_device(given: Given) -> bool:
+    """Whether a device scores these; a student's k largest logits alone it does not."""
+    return given.student_logits is None or not hasattr(given.student_logits, "n_classes")
 
 
 def _labelled(source: inputs.Source) -> int | None:
@@ -447,10 +438,9 @@ def _labelled(source: inputs.Source) -> int | None:
     return source.calibrator.n_labelled_ if isinstance(source.calibrator, Calibrator) else None
 
 
-def _source_of(asked: Task, given: tuple[Any, ...]) -> inputs.Source:
-    """What all chunks have in common, of a task on a device; ``given``: the arguments in their order."""
-    gain, correctness = given[2:4]
-    return inputs.source(asked.teacher, asked.student, correctness, _gain_named(gain, asked.rule.gain))
+def _source_of(asked: Task, given: Given) -> inputs.Source:
+    """What all chunks have in common, of a task on a device."""
+    return inputs.source(asked.teacher, asked.student, given.correctness, _gain_named(given.gain, asked.rule.gain))
 
 
 def _gain_of(source: inputs.Source) -> str | None:

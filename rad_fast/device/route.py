@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rad_fast import inputs
 from rad_fast.inputs import is_cuda
+from rad_fast.inputs.typed import Given
 from rad_fast.kernels.reference.game import Equilibria, Equilibrium
 from rad_fast.kernels.reference.sample import others_of
 from rad_fast.kernels.reference.score import Findings, Kind, Points, Rule, empty_points
@@ -163,18 +164,13 @@ class Route(abc.ABC):
     def task(
         self,
         rule_of: RuleOf,
-        logits: Any,
-        student_logits: Any,
-        gain: Any,
-        correctness: Any,
-        chosen: Any,
-        exclude: Any,
-        agreement: Any = None,
+        of_points: Given,
         *,
         empty: bool = False,
     ) -> Task:
         """Check the arguments without waiting for the device; ``empty``: whether there may be no rows."""
         refuse_capture()
+        logits, student_logits, gain, correctness, chosen, exclude, agreement = of_points
         teacher, student = self.matrix("logits", logits, empty=empty), None
         if student_logits is not None:
             if not is_cuda(student_logits):

@@ -9,25 +9,22 @@ import numpy as np
 
 from rad_fast import inputs
 from rad_fast.inputs import is_cuda
+from rad_fast.inputs.typed import Given
 
 from . import arrays
 
 BLOCK_ELEMENTS = 16 << 20  # logits that come to host memory at a time
 
 
-def host_blocks(
-    logits: Any, student_logits: Any, gain: Any, correctness: Any, chosen: Any, exclude: Any, agreement: Any
-) -> Iterator[tuple[Any, ...]]:
+def host_blocks(given: Given) -> Iterator[Given]:
     """What is given of points on a device, in blocks of rows that are small in host memory; the logits stay yet."""
-    logits, student_logits = cut("logits", logits), cut("student_logits", student_logits)
+    logits, student_logits = cut("logits", given.logits), cut("student_logits", given.student_logits)
     rows, classes = int(logits.shape[0]), int(logits.shape[1])
     if student_logits is not None and int(student_logits.shape[0]) != rows:
         raise ValueError(
             f"student_logits: expected a row for every row of logits, {rows}, got {int(student_logits.shape[0])}"
         )
-    gain, correctness, chosen, exclude, agreement = (
-        fetched(value) for value in (gain, correctness, chosen, exclude, agreement)
-    )
+    gain, correctness, chosen, exclude, agreement = map(fetched, given[2:])
     masks = {
         "chosen": chosen if isinstance(chosen, Mapping) else inputs.exclude_mask(chosen, rows, "chosen"),
         "exclude": inputs.exclude_mask(exclude, rows),
@@ -43,8 +40,8 @@ def host_blocks(
         if begin and isinstance(before, Mapping):  # counted once
             before = None
         beside = None if student_logits is None else rows_of(student_logits, part)
-        given, agreed = (part_of(gain, part), part_of(correctness, part)), part_of(agreement, part)
-        yield rows_of(logits, part), beside, *given, before, out, agreed
+        numbers, agreed = (part_of(gain, part), part_of(correctness, part)), part_of(agreement, part)
+        yield Given(rows_of(logits, part), beside, *numbers, before, out, agreed)
 
 
 def cut(name: str, value: Any) -> Any:
