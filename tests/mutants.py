@@ -4,8 +4,9 @@
 
 cosmic-ray makes the mutants, in place, and each line is put back. What was found is kept in build/mutants: a run that
 was stopped goes on from there, and so does one with a larger sample. Survivors are printed with the line that was
-changed. The tests of a mutant run in a fork of this process, which has the heavy libraries imported already: those
-first that have noticed a mutant before, then the quickest ones.
+changed. The tests of a mutant run in a fork of this process, which has the heavy libraries imported already: only those
+that come to the line, and first those that have noticed a mutant before, then the quickest ones. What is no Python,
+what Python warns of, and what means the same (``tests/equal_mutants.py``) is not drawn.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import ast
 import contextlib
 import gc
 import importlib
-import json
 import os
+import pickle
 import random
 import resource
 import shlex
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +38,7 @@ from cosmic_ray.mutating import use_mutation
 from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from equal_mutants import EQUAL
 from scipy.stats import binomtest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +52,8 @@ OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]  # nothing is
 WALL = 900  # seconds that the tests of a mutant may take at most: one that waits for ever is found out
 CPU = 4  # times as much processor time as without any mutant: a loop that does not end
 MEMORY = 8 << 30  # bytes
+LONGEST = 2.0  # seconds of a test at most, without any mutant: a longer one is left out
+LOOKS = ("stacklevel", "indent")  # arguments that change where a message points, or how a text looks
 # A module's lines are held by these tests, few and quick: none that compiles first or starts another interpreter.
 SLOW = (
     "numba", "v2", "v3", "command", "process", "worlds", "killed_at_twenty", "full_disk", "a_second_run_does_not",
@@ -76,24 +81,56 @@ TESTS = {
 }
 
 
+Lines = frozenset[tuple[str, int]]
+
+
 class Ran(NamedTuple):
-    """What the tests of a mutant said: whether they passed, the test that failed, the seconds of each, CPU seconds."""
+    """What the tests of a mutant said: whether they passed, the test that failed, and what is known of each test: its
+    seconds, the lines it comes to. CPU seconds of all."""
 
     passed: bool
     failed: str
     seconds: dict[str, float]
+    lines: dict[str, Lines]
     cpu: float
 
 
 class Quickest:
-    """A plugin of pytest: tests that failed before come first, then the quickest."""
+    """A plugin of pytest: tests that failed before come first, then the quickest. Only ``wanted`` ones, unless None.
 
-    def __init__(self, seconds: dict[str, float], killers: Counter[str]) -> None:
-        self.known, self.killers = seconds, killers
-        self.failed, self.seconds = "", Counter[str]()
+    ``paths``: watch which lines of these files each test comes to.
+    """
+
+    def __init__(
+        self, seconds: dict[str, float], killers: Counter[str], wanted: set[str] | None, paths: list[str]
+    ) -> None:
+        self.known, self.killers, self.wanted = seconds, killers, wanted
+        self.failed, self.seconds, self.paths = "", Counter[str](), set(paths)
+        self.lines: dict[str, set[tuple[str, int]]] = defaultdict(set)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self.wanted is not None:
+            items[:] = [item for item in items if item.nodeid in self.wanted]
         items.sort(key=lambda item: (-self.killers[item.nodeid], self.known.get(item.nodeid, 0.0)))
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self.paths:
+            seen, paths = self.lines[nodeid], self.paths
+
+            def line(frame: Any, event: str, _: object) -> Any:
+                if event == "line":
+                    seen.add((frame.f_code.co_filename, frame.f_lineno))
+                return line
+
+            def call(frame: Any, *_: object) -> Any:
+                return line if frame.f_code.co_filename in paths else None
+
+            threading.settrace(call)
+            sys.settrace(call)
+
+    def pytest_runtest_logfinish(self) -> None:
+        if self.paths:
+            sys.settrace(None)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.seconds[report.nodeid] += report.duration
@@ -130,19 +167,25 @@ def found(module: str, sample: int | None, seed: int) -> None:
     with use_db(str(session), WorkDB.Mode.create) as db:
         if db.num_work_items == 0:
             init(paths, db, {})
-        drawn = [item for item in shuffled(db.work_items, seed) if not in_annotation(item.mutations[0])]
+        left_out = {str(path): spans_left_out(path) for path in paths}
+        drawn = [item for item in shuffled(db.work_items, seed) if not inside(item.mutations[0], left_out)]
         known = dict(db.results)
-        usual = outcome(module, {}, Counter(), WALL)
+        usual = outcome(module, Ran(True, "", {}, {}, 0.0), Counter(), None, WALL, [str(ROOT / path) for path in paths])
         if not usual.passed:
             sys.exit(f"{module}: the tests fail without any mutant: {usual.failed or TESTS[module]}")
         sys.stdout.write(slowest(module, usual))
         sys.stdout.flush()
         killers: Counter[str] = Counter()
-        for item in drawn[:sample]:
+        results: list[tuple[WorkItem, WorkResult]] = []
+        for item in drawn:
+            if len(results) == sample:
+                break
             if item.job_id not in known:
                 known[item.job_id] = tried(item, module, usual, killers)
                 db.set_result(item.job_id, known[item.job_id])
-        report(module, seed, [(item, known[item.job_id]) for item in drawn[:sample]], len(drawn))
+            if known[item.job_id].worker_outcome == WorkerOutcome.NORMAL:
+                results.append((item, known[item.job_id]))
+        report(module, seed, results, len(drawn))
 
 
 def slowest(module: str, usual: Ran) -> str:
@@ -164,38 +207,89 @@ def shuffled(items: Iterator[WorkItem], seed: int) -> list[WorkItem]:
     return ordered
 
 
-def in_annotation(mutation: MutationSpec) -> bool:
-    """Whether a mutant is of a type: nobody evaluates these, so that it is its original."""
-    tree = ast.parse(mutation.module_path.read_text(encoding="utf-8"))
-    types: list[ast.expr | None] = []
-    for node in ast.walk(tree):
+def spans_left_out(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where mutants mean the same: in types, which nobody evaluates, and in what only changes how a text looks."""
+    parts: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            types.append(node.returns)
+            parts.append(node.returns)
+            parts += [each for each in node.decorator_list if isinstance(each, ast.Name) and each.id == "overload"]
         elif isinstance(node, (ast.arg, ast.AnnAssign)):
-            types.append(node.annotation)
-    spans = [((t.lineno, t.col_offset), (t.end_lineno or 0, t.end_col_offset or 0)) for t in types if t is not None]
-    return any(begin <= tuple(mutation.start_pos) < end for begin, end in spans)
+            parts.append(node.annotation)
+        elif isinstance(node, ast.keyword) and node.arg in LOOKS:
+            parts.append(node.value)
+    return [((p.lineno, p.col_offset), (p.end_lineno or 0, p.end_col_offset or 0)) for p in parts if p is not None]
+
+
+def inside(mutation: MutationSpec, spans: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]]) -> bool:
+    return any(begin <= tuple(mutation.start_pos) < end for begin, end in spans[str(mutation.module_path)])
+
+
+def statement(path: Path, line: int) -> range | None:
+    """The lines of the statement that a line is of, without those within it; None: it runs when a file is imported."""
+    found: range | None = None
+
+    def visit(node: ast.AST, within: bool) -> None:
+        nonlocal found
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+                body = getattr(child, "body", None)
+                end = body[0].lineno - 1 if body else child.end_lineno  # type: ignore[attr-defined]
+                begin = getattr(child, "lineno", 0)
+                if begin <= line <= max(end or 0, begin):
+                    found = range(begin, max(end or 0, begin) + 1) if within else None
+            visit(child, within or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+    visit(ast.parse(path.read_text(encoding="utf-8")), False)
+    return found
 
 
 def tried(item: WorkItem, module: str, usual: Ran, killers: Counter[str]) -> WorkResult:
     (mutation,) = item.mutations
+    path = mutation.module_path
+    lines = statement(path, mutation.start_pos[0])
     operator = get_operator(mutation.operator_name)(**mutation.operator_args)
-    with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
-        if after is None or after == before:
+    with use_mutation(path, operator, mutation.occurrence) as (before, after):
+        if after is None or after == before or not is_python(after):
             return WorkResult(WorkerOutcome.NO_TEST)
         pairs = zip(before.splitlines(), after.splitlines(), strict=False)
-        diff = "\n".join(f"- {old.strip()}\n+ {new.strip()}" for old, new in pairs if old != new)
-        ran = outcome(module, usual.seconds, killers, 10 + int(CPU * usual.cpu))
+        changed = [(old.strip(), new.strip()) for old, new in pairs if old != new]
+        if is_equal(str(path), changed):
+            return WorkResult(WorkerOutcome.NO_TEST)
+        wanted = {test for test, seconds in usual.seconds.items() if seconds <= LONGEST}
+        if lines is not None:
+            wanted = {test for test in wanted if any((str(ROOT / path), line) in usual.lines[test] for line in lines)}
+        limit = 10 + int(CPU * sum(usual.seconds[test] for test in wanted))
+        ran = outcome(module, usual, killers, wanted, limit, []) if wanted else usual
     if ran.failed:
         killers[ran.failed] += 1
     result = TestOutcome.SURVIVED if ran.passed else TestOutcome.KILLED
-    return WorkResult(WorkerOutcome.NORMAL, output=ran.failed, diff=diff, test_outcome=result)
+    diff = "\n".join(f"- {old}\n+ {new}" for old, new in changed)
+    said = ran.failed if wanted else "no test comes to this line"
+    return WorkResult(WorkerOutcome.NORMAL, output=said, diff=diff, test_outcome=result)
 
 
-def outcome(module: str, seconds: dict[str, float], killers: Counter[str], cpu: int) -> Ran:
+def is_python(text: str) -> bool:
+    """Whether Python reads it without a word: "is 1" and "4(x)" it warns of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            compile(text, "mutant", "exec")
+        except (SyntaxError, SyntaxWarning):
+            return False
+    return True
+
+
+def is_equal(path: str, changed: list[tuple[str, str]]) -> bool:
+    return any((old, new) in EQUAL.get(path, {}) or (old, "") in EQUAL.get(path, {}) for old, new in changed)
+
+
+def outcome(
+    module: str, usual: Ran, killers: Counter[str], wanted: set[str] | None, cpu: int, watched: list[str]
+) -> Ran:
     """What the module's tests say, run in a fork: it ends where it takes too long, or too much."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
             signal.alarm(WALL)
@@ -209,17 +303,24 @@ def outcome(module: str, seconds: dict[str, float], killers: Counter[str], cpu: 
                 import pytest
 
                 warnings.resetwarnings()
-                order = Quickest(seconds, killers)
-                code = int(pytest.main([*OPTIONS, "-k", QUICK, *shlex.split(TESTS[module])], plugins=[order]))
-                json.dump([order.failed, order.seconds], said)
+                order = Quickest(usual.seconds, killers, wanted, watched)
+                files = shlex.split(TESTS[module])
+                if wanted is not None:
+                    files = sorted({test.partition("::")[0] for test in wanted})
+                code = int(pytest.main([*OPTIONS, "-k", QUICK, *files], plugins=[order]))
+                pickle.dump(
+                    (order.failed, dict(order.seconds), {t: frozenset(s) for t, s in order.lines.items()}), said
+                )
                 said.flush()
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
         said.seek(0)
-        failed, took = json.loads(said.read() or '["", {}]')
+        content = said.read()
+    failed, took, lines = pickle.loads(content) if content else ("", {}, {})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Ran(status == 0, failed, took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Ran(status == 0, failed, took, lines, cpu_seconds)
 
 
 def report(module: str, seed: int, results: list[tuple[WorkItem, WorkResult]], made: int) -> None:
@@ -229,9 +330,11 @@ def report(module: str, seed: int, results: list[tuple[WorkItem, WorkResult]], m
         if result.test_outcome == TestOutcome.SURVIVED:
             mutation = item.mutations[0]
             place = f"{mutation.module_path}:{mutation.start_pos[0]}"
-            sys.stdout.write(f"{place} survived: {mutation.operator_name}\n{result.diff}\n")
+            sys.stdout.write(f"{place} survived: {mutation.operator_name} {result.output}\n{result.diff}\n")
     killed = outcomes[TestOutcome.KILLED]
     tried_in_all = killed + outcomes[TestOutcome.SURVIVED]
+    if not tried_in_all:
+        return
     low, high = binomtest(killed, tried_in_all).proportion_ci(0.95)
     sys.stdout.write(
         f"{module}: {killed} of {tried_in_all} mutants killed (95% interval {low:.0%} to {high:.0%}), "
