@@ -167,3 +167,26 @@ def scored(rows):
     points.gain[:], points.correctness[:] = np.arange(rows) / rows, 0.5 + np.arange(rows) / (4 * rows)
     points.label[:], points.other[:] = np.arange(rows), np.arange(rows)[::-1]
     return points
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "the store is full"), "the store is full"),
+        (OSError(errno.EDQUOT, None), os.strerror(errno.EDQUOT)),
+        (OSError(), os.strerror(errno.ENOSPC)),
+    ],
+)
+def test_why_there_is_no_room_is_said_as_the_system_says_it(tmp_path, monkeypatch, error, reason):
+    files = ScoreFiles(tmp_path / "w")
+
+    def full(file, before, size):
+        raise error
+
+    monkeypatch.setattr(workdir, "allocate", full)
+    with pytest.raises(OSError, match="no room for the scores") as raised:
+        files.reserve(10)
+    assert raised.value.args == (
+        error.errno, f"no room for the scores of 10 points, {workdir.OFFSET + 40} bytes ({reason})"
+    )  # fmt: skip
+    assert raised.value.filename == str(tmp_path / "w" / "gain.npy")
