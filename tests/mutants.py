@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -25,6 +26,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import warnings
 import zlib
 from collections import Counter, defaultdict
@@ -50,9 +52,12 @@ LIBRARIES = (
 )  # fmt: skip
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]  # nothing is rewritten: nobody reads it
 WALL = 900  # seconds that the tests of a mutant may take at most: one that waits for ever is found out
-CPU = 4  # times as much processor time as without any mutant: a loop that does not end
+CPU = 4, 10.0  # so many times the processor time of a test without any mutant, and seconds: a loop that does not end
 MEMORY = 8 << 30  # bytes
-LONGEST = 2.0  # seconds of a test at most, without any mutant: a longer one is left out
+LONGEST = 2.0  # CPU seconds of a test at most, without any mutant: a longer one is left out
+# Comparisons that say the same of a number that is never below 0 and of 0, in this order and in the other.
+SAME_OF_LENGTH = ("Eq_LtE", "LtE_Eq", "NotEq_Gt", "Gt_NotEq")
+SAME_OF_NUMBER = ("Eq_GtE", "GtE_Eq", "NotEq_Lt", "Lt_NotEq")
 LOOKS = ("stacklevel", "indent")  # arguments that change where a message points, or how a text looks
 # A module's lines are held by these tests, few and quick: none that compiles first or starts another interpreter.
 SLOW = (
@@ -105,7 +110,7 @@ class Quickest:
         self, seconds: dict[str, float], killers: Counter[str], wanted: set[str] | None, paths: list[str]
     ) -> None:
         self.known, self.killers, self.wanted = seconds, killers, wanted
-        self.failed, self.seconds, self.paths = "", Counter[str](), set(paths)
+        self.failed, self.seconds, self.begun, self.paths = "", dict[str, float](), 0.0, set(paths)
         self.lines: dict[str, set[tuple[str, int]]] = defaultdict(set)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
@@ -114,6 +119,9 @@ class Quickest:
         items.sort(key=lambda item: (-self.killers[item.nodeid], self.known.get(item.nodeid, 0.0)))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.begun = time.process_time()
+        if self.wanted is not None:
+            signal.setitimer(signal.ITIMER_PROF, CPU[1] + CPU[0] * self.known.get(nodeid, 0.0))
         if self.paths:
             seen, paths = self.lines[nodeid], self.paths
 
@@ -128,12 +136,11 @@ class Quickest:
             threading.settrace(call)
             sys.settrace(call)
 
-    def pytest_runtest_logfinish(self) -> None:
-        if self.paths:
-            sys.settrace(None)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        sys.settrace(None)
+        self.seconds[nodeid] = time.process_time() - self.begun
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed = report.nodeid
 
@@ -169,8 +176,9 @@ def found(module: str, sample: int | None, seed: int) -> None:
             init(paths, db, {})
         left_out = {str(path): spans_left_out(path) for path in paths}
         drawn = [item for item in shuffled(db.work_items, seed) if not inside(item.mutations[0], left_out)]
+        drawn = [item for item in drawn if not of_length(item.mutations[0])]
         known = dict(db.results)
-        usual = outcome(module, Ran(True, "", {}, {}, 0.0), Counter(), None, WALL, [str(ROOT / path) for path in paths])
+        usual = outcome(module, Ran(True, "", {}, {}, 0.0), Counter(), None, [str(ROOT / path) for path in paths])
         if not usual.passed:
             sys.exit(f"{module}: the tests fail without any mutant: {usual.failed or TESTS[module]}")
         sys.stdout.write(slowest(module, usual))
@@ -225,6 +233,30 @@ def inside(mutation: MutationSpec, spans: dict[str, list[tuple[tuple[int, int], 
     return any(begin <= tuple(mutation.start_pos) < end for begin, end in spans[str(mutation.module_path)])
 
 
+@functools.cache
+def lengths(path: Path) -> tuple[tuple[ast.expr, bool], ...]:
+    """Comparisons of a length with 0; whether the length is on the left."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            for length, number in ((node.left, node.comparators[0]), (node.comparators[0], node.left)):
+                called = length.func if isinstance(length, ast.Call) else None
+                zero = isinstance(number, ast.Constant) and number.value == 0
+                if zero and isinstance(called, ast.Name) and called.id == "len":
+                    found.append((node, length is node.left))
+    return tuple(found)
+
+
+def of_length(mutation: MutationSpec) -> bool:
+    """Whether a comparison of a length with 0 becomes one that says the same, as no length is below 0."""
+    operator = mutation.operator_name.rpartition("Operator_")[2]
+    for node, left in lengths(mutation.module_path):
+        begin, end = (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+        if begin <= tuple(mutation.start_pos) < end:
+            return operator in (SAME_OF_LENGTH if left else SAME_OF_NUMBER)
+    return False
+
+
 def statement(path: Path, line: int) -> range | None:
     """The lines of the statement that a line is of, without those within it; None: it runs when a file is imported."""
     found: range | None = None
@@ -259,8 +291,7 @@ def tried(item: WorkItem, module: str, usual: Ran, killers: Counter[str]) -> Wor
         wanted = {test for test, seconds in usual.seconds.items() if seconds <= LONGEST}
         if lines is not None:
             wanted = {test for test in wanted if any((str(ROOT / path), line) in usual.lines[test] for line in lines)}
-        limit = 10 + int(CPU * sum(usual.seconds[test] for test in wanted))
-        ran = outcome(module, usual, killers, wanted, limit, []) if wanted else usual
+        ran = outcome(module, usual, killers, wanted, []) if wanted else usual
     if ran.failed:
         killers[ran.failed] += 1
     result = TestOutcome.SURVIVED if ran.passed else TestOutcome.KILLED
@@ -284,16 +315,13 @@ def is_equal(path: str, changed: list[tuple[str, str]]) -> bool:
     return any((old, new) in EQUAL.get(path, {}) or (old, "") in EQUAL.get(path, {}) for old, new in changed)
 
 
-def outcome(
-    module: str, usual: Ran, killers: Counter[str], wanted: set[str] | None, cpu: int, watched: list[str]
-) -> Ran:
+def outcome(module: str, usual: Ran, killers: Counter[str], wanted: set[str] | None, watched: list[str]) -> Ran:
     """What the module's tests say, run in a fork: it ends where it takes too long, or too much."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
             signal.alarm(WALL)
-            resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
