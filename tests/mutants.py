@@ -51,7 +51,7 @@ LIBRARIES = (
     "zarr", "numba",
 )  # fmt: skip
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]  # nothing is rewritten: nobody reads it
-WALL = 900  # seconds that the tests of a mutant may take at most: one that waits for ever is found out
+WALL = 120  # seconds that a test of a mutant may take at most: one that waits for ever is found out
 CPU = 4, 10.0  # so many times the processor time of a test without any mutant, and seconds: a loop that does not end
 MEMORY = 8 << 30  # bytes
 LONGEST = 2.0  # CPU seconds of a test at most, without any mutant: a longer one is left out
@@ -78,7 +78,8 @@ TESTS = {
     "rad_fast/storage/workdir.py": "tests/storage/test_score_files.py tests/storage/test_workdir.py "
     "tests/cases/test_score_folders.py",
     "rad_fast/storage/readers": "tests/cases/test_stored_files.py tests/cases/test_numbers_in_files.py "
-    "tests/storage/test_readers.py tests/cases/test_paired_shards.py "
+    "tests/storage/test_readers.py tests/storage/test_reader_parts.py tests/storage/test_reader_names.py "
+    "tests/cases/test_paired_shards.py "
     "tests/cases/test_tables_and_unwritten_rows.py "
     "tests/cases/test_score_folders.py",
     "rad_fast/inputs": "tests/inputs tests/cases/test_masks.py tests/cases/test_ragged_top_k.py "
@@ -122,6 +123,7 @@ class Quickest:
         self.begun = time.process_time()
         if self.wanted is not None:
             signal.setitimer(signal.ITIMER_PROF, CPU[1] + CPU[0] * self.known.get(nodeid, 0.0))
+            signal.alarm(WALL)
         if self.paths:
             seen, paths = self.lines[nodeid], self.paths
 
@@ -321,7 +323,6 @@ def outcome(module: str, usual: Ran, killers: Counter[str], wanted: set[str] | N
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if child == 0:
-            signal.alarm(WALL)
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             silent = os.open(os.devnull, os.O_WRONLY)
             os.dup2(silent, 1)
