@@ -16,6 +16,12 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
             "if (seen.student is None and seen.agreement is None) or right.min() >= right.max():",
         ): "the least is never above the largest",
     },
+    "rad_fast/inputs/arrays.py": {
+        (
+            'if tensor.device.type != "cpu":',
+            'if tensor.device.type > "cpu":',
+        ): "every other device comes later by letters",
+    },
     "rad_fast/storage/workdir.py": {
         ('OFFSET = len(header(0)["gain"])', ""): HEADER,
         ("SUMMED = 1 << 16  # items looked at together: they stay within the caches", ""): AT_ONCE,

@@ -109,7 +109,9 @@ def quotas(value: Any) -> Weights:
         )
     if not weights.any():
         raise ValueError("quotas: expected a weight above 0, all are 0; None means no quotas")
-    if math.isinf(float(weights.sum())):
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    if math.isinf(total):
         raise ValueError("quotas: expected weights whose sum is finite")
     return {int(label): float(weight) for label, weight in value.items()} if isinstance(value, Mapping) else weights
 
