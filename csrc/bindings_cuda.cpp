@@ -82,6 +82,26 @@ Rule rule_of(const py::tuple& description, std::int64_t rows, bool with_student)
   return rule;
 }
 
+void appraise_rows(const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row,
+                   const py::tuple& rule, Address exclude, Address gain, Address correctness, Address label, Address other,
+                   Address findings, bool add, int look, double off, int device, Address stream) {
+  require_count("rows", rows);
+  require_count("first_row", first_row);
+  const Logits of_teacher = logits_of("teacher", teacher, rows);
+  Logits of_student{};
+  const bool both = !student.is_none();
+  if (both) of_student = logits_of("student", student.cast<py::tuple>(), rows);
+  require("gain", gain, rows);
+  require("correctness", correctness, rows);
+  require("label", label, rows);
+  require("findings", findings, 1);
+  if (other != 0 && (both ? of_student : of_teacher).classes > 256)
+    refuse("other", "0 where there are more than 256 classes", "an address");
+  appraise(where(device, stream), of_teacher, of_student, rows, first_row, rule_of(rule, rows, both),
+           pointer<const std::uint8_t>(exclude), pointer<float>(gain), pointer<float>(correctness),
+           pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add, look, off);
+}
+
 void bind_score(py::module_& module) {
   using namespace py::literals;
   module.def(
@@ -107,27 +127,7 @@ void bind_score(py::module_& module) {
       "2 float16, 3 bfloat16. given (int32) and probability (float32) are both addresses or both 0. Invalid rows get NaN and\n"
       "label -1, and are counted in `findings`.");
   module.def(
-      "appraise",
-      [](const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row, const py::tuple& rule,
-         Address exclude, Address gain, Address correctness, Address label, Address other, Address findings, bool add,
-         int look, double off, int device, Address stream) {
-        require_count("rows", rows);
-        require_count("first_row", first_row);
-        const Logits of_teacher = logits_of("teacher", teacher, rows);
-        Logits of_student{};
-        const bool both = !student.is_none();
-        if (both) of_student = logits_of("student", student.cast<py::tuple>(), rows);
-        require("gain", gain, rows);
-        require("correctness", correctness, rows);
-        require("label", label, rows);
-        require("findings", findings, 1);
-        if (other != 0 && (both ? of_student : of_teacher).classes > 256)
-          refuse("other", "0 where there are more than 256 classes", "an address");
-        appraise(where(device, stream), of_teacher, of_student, rows, first_row, rule_of(rule, rows, both),
-                 pointer<const std::uint8_t>(exclude), pointer<float>(gain), pointer<float>(correctness),
-                 pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add, look, off);
-      },
-      "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
+      "appraise", &appraise_rows, "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
       "other"_a, "findings"_a, "add"_a, "look"_a, "off"_a, "device"_a, "stream"_a,
       "Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.\n\n"
       "rule: (kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains, agreement) with addresses of\n"
@@ -152,6 +152,23 @@ void bind_score(py::module_& module) {
       "(count, first or -1) of the teacher's invalid rows, the student's, of given correctness and of given gains outside\n"
       "[0, 1]; how many rows are invalid for one or the other; and of the teacher's and the student's rows that were looked\n"
       "at: probabilities, those that are not 0 and 1 alone, others.");
+}
+
+void solve_points(Address gain, Address correctness, std::int64_t points, std::int64_t budget, double mistakes,
+                  double mistakes_each, Address workspace, std::size_t workspace_bytes, Address solution, int device,
+                  Address stream) {
+  if (points < 1) refuse("points", "at least 1", std::to_string(points));
+  if (budget < 1 || budget > points) refuse("budget", "1 to the number of points", std::to_string(budget));
+  const double most = mistakes + mistakes_each * static_cast<double>(points);
+  if (!(mistakes >= 0.0 && mistakes_each >= 0.0 && most < 0x1p39))
+    refuse("mistakes", "at least 0 and below 2**39 in all", std::to_string(most));
+  require("gain", gain, points);
+  require("correctness", correctness, points);
+  require("workspace", workspace, 1);
+  require_aligned("workspace", workspace, 16);
+  require("solution", solution, 1);
+  solve(where(device, stream), pointer<const float>(gain), pointer<const float>(correctness), points, budget, mistakes,
+        mistakes_each, pointer<void>(workspace), workspace_bytes, pointer<Solution>(solution));
 }
 
 void bind_game(py::module_& module) {
@@ -199,23 +216,7 @@ void bind_game(py::module_& module) {
       "bytes"_a, "The fields of kernels.reference.game.Sums, and how many points are undecided.");
   module.def("solve_workspace", &solve_workspace, "points"_a, "Bytes of device memory that `solve` needs.");
   module.def(
-      "solve",
-      [](Address gain, Address correctness, std::int64_t points, std::int64_t budget, double mistakes, double mistakes_each,
-         Address workspace, std::size_t workspace_bytes, Address solution, int device, Address stream) {
-        if (points < 1) refuse("points", "at least 1", std::to_string(points));
-        if (budget < 1 || budget > points) refuse("budget", "1 to the number of points", std::to_string(budget));
-        const double most = mistakes + mistakes_each * static_cast<double>(points);
-        if (!(mistakes >= 0.0 && mistakes_each >= 0.0 && most < 0x1p39))
-          refuse("mistakes", "at least 0 and below 2**39 in all", std::to_string(most));
-        require("gain", gain, points);
-        require("correctness", correctness, points);
-        require("workspace", workspace, 1);
-        require_aligned("workspace", workspace, 16);
-        require("solution", solution, 1);
-        solve(where(device, stream), pointer<const float>(gain), pointer<const float>(correctness), points, budget, mistakes,
-              mistakes_each, pointer<void>(workspace), workspace_bytes, pointer<Solution>(solution));
-      },
-      "gain"_a, "correctness"_a, "points"_a, "budget"_a, "mistakes"_a, "mistakes_each"_a, "workspace"_a, "workspace_bytes"_a,
+      "solve", &solve_points, "gain"_a, "correctness"_a, "points"_a, "budget"_a, "mistakes"_a, "mistakes_each"_a, "workspace"_a, "workspace_bytes"_a,
       "solution"_a, "device"_a, "stream"_a,
       "The equilibrium, written to `solution`, against mistakes + mistakes_each * (valid points). Nothing waits for the "
       "device.");
@@ -302,6 +303,32 @@ void bind_sample(py::module_& module) {
       "Inclusion probabilities, float64.");
 }
 
+void bind_select(py::module_& module) {
+  using namespace py::literals;
+  module.def(
+      "select",
+      [](const py::tuple& teacher, const py::object& student, std::int64_t rows, const py::tuple& rule, Address exclude,
+         Address gain, Address correctness, Address label, Address account, std::int64_t budget, std::uint64_t running,
+         double mistakes, double mistakes_each, Address workspace, std::size_t workspace_bytes, Address indices, int look,
+         double off, int device, Address stream) {
+        require("indices", indices, budget);
+        require("account", account, 1);
+        appraise_rows(teacher, student, rows, 0, rule, exclude, gain, correctness, label, 0, account, false, look, off, device,
+                      stream);
+        const Address solution = account + sizeof(Findings), drawn = solution + sizeof(Solution);
+        solve_points(gain, correctness, rows, budget, mistakes, mistakes_each, workspace, workspace_bytes, solution, device,
+                     stream);
+        sample(where(device, stream), pointer<const float>(gain), pointer<const float>(correctness), rows, Equilibrium{},
+               pointer<const Solution>(solution), running, 0, pointer<std::int64_t>(indices), budget,
+               pointer<void>(workspace), pointer<Drawn>(drawn));
+      },
+      "teacher"_a, "student"_a, "rows"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a, "account"_a, "budget"_a,
+      "running"_a, "mistakes"_a, "mistakes_each"_a, "workspace"_a, "workspace_bytes"_a, "indices"_a, "look"_a, "off"_a,
+      "device"_a, "stream"_a,
+      "`appraise`, `solve` and `sample` in one call. account: room for findings, solution and drawn, one behind the other.\n"
+      "The workspace serves the game and then the sample.");
+}
+
 void bind_memory(py::module_& module) {
   using namespace py::literals;
   module.attr("architectures") = RAD_FAST_CUDA_ARCHITECTURES;
@@ -382,6 +409,7 @@ PYBIND11_MODULE(RAD_FAST_MODULE, module) {
   rad_fast::cuda::bind_score(module);
   rad_fast::cuda::bind_game(module);
   rad_fast::cuda::bind_sample(module);
+  rad_fast::cuda::bind_select(module);
   rad_fast::cuda::bind_classes(module);
   rad_fast::cuda::bind_memory(module);
   rad_fast::cuda::bind_arrays(module);

@@ -129,6 +129,30 @@ def sample(
 def drawn(bytes: bytes) -> tuple[int, int]:  # noqa: A002
     """(running sum after the scan, how many indices it takes)."""
 
+def select(
+    teacher: _Logits,
+    student: _Logits | None,
+    rows: int,
+    rule: _Rule,
+    exclude: int,
+    gain: int,
+    correctness: int,
+    label: int,
+    account: int,
+    budget: int,
+    running: int,
+    mistakes: float,
+    mistakes_each: float,
+    workspace: int,
+    workspace_bytes: int,
+    indices: int,
+    look: int,
+    off: float,
+    device: int,
+    stream: int,
+) -> None:
+    """`appraise`, `solve` and `sample` in one call; account: room for findings, solution and drawn."""
+
 def probabilities(
     gain: int,
     correctness: int,

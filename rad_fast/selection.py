@@ -109,6 +109,13 @@ class Selection:
     n_unanswered: int = field(default=0, repr=False)
     _before: npt.NDArray[np.int64] | None = field(default=None, repr=False)  # selected in stages before this one
 
+    @classmethod
+    def _of(cls, **fields: Any) -> Selection:
+        """As ``Selection(...)``, in half the time: a frozen dataclass sets one field after the other."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "__dict__", fields)
+        return made
+
     @property
     def equilibrium(self) -> Equilibrium | Equilibria:
         if self._answer is not None:

@@ -128,7 +128,8 @@ class Selector(Parameters):
             few = self._quotas is None or int(logits.shape[0]) <= MOST_BY_CLASS
             if few and _on_device(given):
                 selection = self._fit_on_device(kernels, given)
-                self._state = Scored()
+                if self._state.source is not None:  # of chunks before
+                    self._state = Scored()
                 return selection
         mine = self._twin()  # other threads do not see its points before they are whole
         selection = mine._fit(given)
@@ -319,7 +320,7 @@ class Selector(Parameters):
         if value <= 0:
             inputs.warn_unreliable(value, mistakes, budget)
         LOG.info("selected %d of %d points, value %.6g, by %s", budget, counts[0], value, kernels.name)
-        return Selection(
+        return Selection._of(
             indices=wrap(indices),
             budget=budget,
             value=value,
@@ -343,6 +344,7 @@ class Selector(Parameters):
             _gain_of=_gain_of(source),
             n_unanswered=counts[3],
             _answer=answer,
+            _before=None,
         )
 
     def _resume(
@@ -403,7 +405,7 @@ class Selector(Parameters):
             done.budget,
             done.mistakes,
             (asked.teacher.rows, done.excluded, done.invalid, 0),
-            Pieces([Points(*done.points[:4])]),
+            Pieces([done.points]),
             kernels,
             asked.teacher.wrap,
             source,

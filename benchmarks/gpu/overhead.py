@@ -29,7 +29,7 @@ class Stubbed:
     def nothing(self, *_: Any) -> None:
         return None
 
-    release = appraise = solve = sample = nothing
+    release = select = nothing
 
     def workspace(self, _: int) -> int:
         return 1 << 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -292,9 +291,9 @@ def answered(
     kept = ~said.unanswered
     if not kept.any():
         raise ValueError(f"{teacher.name}: expected an answer for some labelled point, there is none")
-    beside = None if student is None else replace(student, data=student.data[kept])
+    beside = None if student is None else student._replace(data=student.data[kept])
     some: Any = said[kept]
-    return replace(teacher, data=some), beside, kept
+    return teacher._replace(data=some), beside, kept
 
 
 def checked_scores(kernels: Backend, logits: inputs.Matrix, given: npt.NDArray[np.int32] | None) -> Scores:
@@ -383,10 +382,13 @@ def logistic(seen: Seen, right: Float64s) -> Rule:
     return Rule(Kind.LOGISTIC, weights=weights, agreement=weight.get(4))
 
 
+OF_CONFIDENCE = Rule()
+
+
 def rule_of(correctness: Any, teacher: inputs.Matrix, student: inputs.Matrix | None) -> Rule:
     """The rule for the scoring pass that ``correctness`` stands for."""
     if correctness is None:
-        return Rule()
+        return OF_CONFIDENCE
     if isinstance(correctness, Calibrator):
         correctness.check_fitted()
         correctness.check_classes("logits", teacher.classes)

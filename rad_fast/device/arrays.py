@@ -151,6 +151,8 @@ def known(name: str, dtype: str) -> str:
 class Memory:
     """An array in CUDA memory that belongs to rad_fast; libraries take it over DLPack or the CUDA array interface."""
 
+    whole: Memory | None = None  # of which this is a part
+
     def __init__(self, shape: tuple[int, ...], dtype: str, device: int = 0, stream: int = LEGACY_STREAM) -> None:
         self.shape, self.dtype, self.device, self.stream = shape, dtype, device, stream
         self.nbytes = math.prod(shape) * BYTES[dtype]
@@ -166,8 +168,15 @@ class Memory:
         kernels().copy_in(memory.address, array.view(np.uint8).reshape(-1), device, stream)
         return memory
 
+    def part(self, begin: int, length: int, dtype: str) -> Memory:
+        """Some of its bytes, ``begin`` and on, as an array of their own."""
+        part = object.__new__(Memory)
+        part.shape, part.dtype, part.device, part.stream = (length,), dtype, self.device, self.stream
+        part.nbytes, part.address, part.whole = length * BYTES[dtype], self.address + begin, self
+        return part
+
     def __del__(self) -> None:
-        if self.address and not sys.is_finalizing():
+        if self.address and self.whole is None and not sys.is_finalizing():
             self.kernels.release(self.address, self.device, self.stream)
 
     def __len__(self) -> int:
@@ -209,6 +218,8 @@ class Memory:
 
 def empty_like(like: CudaArray, shape: tuple[int, ...], dtype: str) -> Any:
     """A new array on the device of ``like``, of its library where that gives out memory to write to."""
+    if isinstance(like.owner, Memory):
+        return Memory(shape, dtype, like.device, like.stream)
     torch, cupy = sys.modules.get("torch"), sys.modules.get("cupy")
     if torch is not None and isinstance(like.owner, torch.Tensor):
         return torch.empty(shape, dtype=getattr(torch, dtype), device=like.owner.device)
@@ -268,7 +279,7 @@ class Room(NamedTuple):
 
         They differ where a CUDA graph was captured on one stream and is replayed on another.
         """
-        now = described("room", self.owner).stream
+        now = self.owner.stream if isinstance(self.owner, Memory) else described("room", self.owner).stream
         if (now or LEGACY_STREAM) != (self.stream or LEGACY_STREAM):  # 0 in CUDA's own numbers
             kernels().follow(now, self.stream, self.device)
         out: bytes = kernels().copy_out(self.address, self.nbytes, self.device, now)
@@ -281,12 +292,29 @@ def room_like(like: CudaArray, nbytes: int) -> Room:
     return Room(memory.address, nbytes, like.device, like.stream, memory.owner)
 
 
-def handed_back(like: CudaArray, array: Any) -> Any:
-    """An array of ours in the library of ``like``: JAX and numba take it without a copy."""
-    if not isinstance(array, Memory) or isinstance(like.owner, Memory):
-        return array
+def part_of(memory: Any, begin: int, length: int, dtype: str) -> Any:
+    """Some bytes of what ``empty_like`` made, as an array of their own, of the same library."""
+    if isinstance(memory, Memory):
+        return memory.part(begin, length, dtype)
+    library: Any = sys.modules[type(memory).__module__.partition(".")[0]]
+    return memory[begin : begin + length * BYTES[dtype]].view(getattr(library, dtype))
+
+
+def library_of(like: CudaArray) -> str:
+    """The name of the library that an array came from; empty where it is memory of ours."""
     owner = like.owner[0] if isinstance(like.owner, tuple) else like.owner
-    library = type(owner).__module__.partition(".")[0]
+    return "" if isinstance(owner, Memory) else type(owner).__module__.partition(".")[0]
+
+
+def handed_back(like: CudaArray, array: Any) -> Any:
+    """An array in the library of ``like``."""
+    return in_library(library_of(like), array) if isinstance(array, Memory) else array
+
+
+def in_library(library: str, array: Any) -> Any:
+    """An array of ours in a library: JAX and numba take it without a copy; others, and arrays of others, as it is."""
+    if not isinstance(array, Memory):
+        return array
     if library in ("jax", "jaxlib"):
         return sys.modules["jax"].dlpack.from_dlpack(array)
     if library == "numba":

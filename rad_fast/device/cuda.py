@@ -18,6 +18,7 @@ from rad_fast.kernels.reference.score import LOOKED_AT, SUM_OFF, Findings, Inval
 
 from . import arrays
 from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, new_vector, room_like
+from .packed import Packed, places
 
 SHRINKS = 0.7  # as rad_fast.game: a pass that leaves more undecided is not looked at
 
@@ -61,8 +62,7 @@ class Selected(NamedTuple):
     """A selection on the device, not waited for (see ``read``)."""
 
     indices: Any  # int64, ascending; meaningless unless the outcome is "solved"
-    points: Points
-    solution: Solution
+    points: Packed
 
 
 class Account(NamedTuple):
@@ -94,21 +94,18 @@ def select(
     ``running``: kernels.reference.sample.start(seed, budget, points). Other arguments as in ``appraise``.
     """
     z = matrix("logits", teacher)
-    places, account = appraised(z, student, rule, given, exclude, gains)
-    gain, correctness = places[:2]
-    solve_size, sample_size = workspaces(z.shape[0])
-    workspace = room_like(z, max(solve_size, sample_size))
-    solution = solve(gain, correctness, budget, mistakes, mistakes_each, account=account, workspace=workspace)
+    rows = z.shape[0]
+    at, module = places(rows), kernels()
+    beside = scoring(z, student, rule, given, exclude, gains)
+    memory, workspace = new_vector(z, at.size, "uint8"), new_vector(z, max(at.solve, at.sample), "uint8")
     indices = new_vector(z, budget, "int64")
-    scan(gain, correctness, solution, running, 0, indices.address, budget, workspace)
-    points = Points(*owned(z, places), account)
-    return Selected(handed_back(z, indices.owner), points, solution)
-
-
-@lru_cache(maxsize=64)
-def workspaces(points: int) -> tuple[int, int]:
-    """Bytes that the game and the sample need beside the points."""
-    return kernels().solve_workspace(points), kernels().sample_workspace(points)
+    account = memory.address
+    module.select(
+        layout(z), beside.student, rows, beside.rule, beside.mask, account + at.gain, account + at.correctness,
+        account + at.label, account, budget, running, mistakes, mistakes_each, workspace.address, at.solve,
+        indices.address, LOOKED_AT, SUM_OFF, z.device, z.stream,
+    )  # fmt: skip
+    return Selected(handed_back(z, indices.owner), Packed(z, memory, rows))
 
 
 def read(selected: Selected) -> Account:
@@ -170,22 +167,38 @@ def appraise(
     number of their first row, and add to the first chunk's counts.
     """
     z = matrix("logits", teacher)
-    places, status = appraised(z, student, rule, given, exclude, gains, out, others, first_row)
-    return Points(*owned(z, places), status) if out is None else out
+    beside = scoring(z, student, rule, given, exclude, gains)
+    rows = z.shape[0]
+    if out is None:
+        gain, correctness, label = (new_vector(z, rows, dtype) for dtype in ("float32", "float32", "int32"))
+        other = new_vector(z, rows, "uint8") if others else None
+        status = new_account(z)
+    else:
+        other = None if out.other is None else vector("out.other", out.other, "uint8", z)
+        gain = vector("out.gain", out.gain, "float32", z)
+        correctness = vector("out.correctness", out.correctness, "float32", z)
+        label, status = vector("out.label", out.label, "int32", z), out.status
+    kernels().appraise(
+        layout(z), beside.student, rows, first_row, beside.rule, beside.mask, gain.address, correctness.address,
+        label.address, address(other), status.address, out is not None and first_row > 0, LOOKED_AT, SUM_OFF,
+        z.device, z.stream,
+    )  # fmt: skip
+    if out is not None:
+        return out
+    made = [None if place is None else handed_back(z, place.owner) for place in (gain, correctness, label, other)]
+    return Points(made[0], made[1], made[2], made[3], status)
 
 
-def appraised(
-    z: CudaArray,
-    student: Any,
-    rule: Rule | DeviceRule | None,
-    given: Any,
-    exclude: Any,
-    gains: Any,
-    out: Points | None = None,
-    others: bool = False,
-    first_row: int = 0,
-) -> tuple[tuple[CudaArray, CudaArray, CudaArray, CudaArray | None], Room]:
-    """``appraise``, its outputs as places in memory."""
+class Beside(NamedTuple):
+    """What a scoring pass takes beside the logits, as the module wants it."""
+
+    student: tuple[int, ...] | None
+    rule: tuple[Any, ...]
+    mask: int
+    held: tuple[Any, ...]  # whose memory it is, until the work is queued
+
+
+def scoring(z: CudaArray, student: Any, rule: Rule | DeviceRule | None, given: Any, exclude: Any, gains: Any) -> Beside:
     ready = prepare(Rule() if rule is None else rule, z)
     of_student = None if student is None else matrix("student_logits", student)
     if of_student is not None and (of_student.shape[0], of_student.device) != (z.shape[0], z.device):
@@ -199,29 +212,10 @@ def appraised(
             raise ValueError("correctness, or agreement: expected one number for each point, got none")
         values = vector("correctness", given, "float32", z)
     mask = None if exclude is None else vector("exclude", exclude, "bool", z)
-    rows = z.shape[0]
-    if out is None:
-        gain, correctness, label = (new_vector(z, rows, dtype) for dtype in ("float32", "float32", "int32"))
-        other = new_vector(z, rows, "uint8") if others else None
-        status = new_account(z)
-    else:
-        other = None if out.other is None else vector("out.other", out.other, "uint8", z)
-        gain = vector("out.gain", out.gain, "float32", z)
-        correctness = vector("out.correctness", out.correctness, "float32", z)
-        label, status = vector("out.label", out.label, "int32", z), out.status
-    kernels().appraise(
-        layout(z), None if of_student is None else layout(of_student), rows, first_row,
-        described_rule(ready, values, None if gains is None else vector("gain", gains, "float32", z)),
-        address(mask), gain.address, correctness.address, label.address, address(other), status.address,
-        out is not None and first_row > 0, LOOKED_AT, SUM_OFF, z.device, z.stream,
-    )  # fmt: skip
-    return (gain, correctness, label, other), status
-
-
-def owned(z: CudaArray, places: tuple[CudaArray, CudaArray, CudaArray, CudaArray | None]) -> tuple[Any, Any, Any, Any]:
-    """The arrays of places in memory, in the library of ``z``."""
-    first, second, third, fourth = (None if place is None else handed_back(z, place.owner) for place in places)
-    return first, second, third, fourth
+    in_place = None if gains is None else vector("gain", gains, "float32", z)
+    held = (ready, of_student, values, mask, in_place)
+    there = None if of_student is None else layout(of_student)
+    return Beside(there, described_rule(ready, values, in_place), address(mask), held)
 
 
 def prepare(rule: Rule | DeviceRule, like: CudaArray) -> DeviceRule:
@@ -254,7 +248,9 @@ def findings(status: Room) -> Findings:
     return found_in(status.bytes()[: kernels().findings_bytes])
 
 
+@lru_cache(maxsize=16)
 def found_in(account: bytes) -> Findings:
+    """What ``account`` says; kept, as that of clean logits is the same in every selection."""
     teacher, student, given, gain, *others = kernels().findings(account)
     return Findings(Invalid(*teacher), Invalid(*student), Invalid(*given), Invalid(*gain), *others)
 
@@ -317,15 +313,12 @@ def solve(
     budget: int,
     mistakes: float,
     mistakes_each: float = 0.0,
-    *,
-    account: Room | None = None,
-    workspace: Room | None = None,
 ) -> Solution:
-    """Enqueue the search for the equilibrium; nothing waits for the device. ``account``: where it is to go."""
+    """Enqueue the search for the equilibrium; nothing waits for the device."""
     g, c = pair(gain, correctness)
     points = g.shape[0]
-    size = workspaces(points)[0]
-    workspace, account = workspace or room_like(g, size), account or new_account(g)
+    size = places(points).solve
+    workspace, account = room_like(g, size), new_account(g)
     at = account.address + kernels().findings_bytes
     kernels().solve(
         g.address, c.address, points, budget, mistakes, mistakes_each, workspace.address, size, at, g.device, g.stream
@@ -394,12 +387,10 @@ def scan(
     first_index: int,
     indices: int,
     room: int,
-    workspace: Room | None = None,
 ) -> Room:
     """Enqueue a scan that writes to the address ``indices``; what it says of itself, on the device."""
     points = gain.shape[0]
-    if workspace is None:
-        workspace = room_like(gain, workspaces(points)[1])
+    workspace = room_like(gain, places(points).sample)
     module = kernels()
     if isinstance(equilibrium, Solution):
         answer: Any = equilibrium.address

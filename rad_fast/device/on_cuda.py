@@ -46,7 +46,11 @@ class Kernels(Route):
         array = arrays.described(name, value)
         if like is not None:
             beside(arrays.described(like.name, like.data), array)
-        return Seen(array, array.dtype, array.shape, array.device, array.contiguous, inputs.same)
+        return Seen(array, array.dtype, array.shape, array.device, inputs.same)
+
+    def contiguous(self, data: Any) -> bool:
+        array: CudaArray = data
+        return array.contiguous
 
     def moved(self, array: npt.NDArray[Any], like: Any) -> Any:
         z = arrays.described("array", like)

@@ -50,7 +50,11 @@ class Kernels(Route):
                 "torch.from_dlpack"
             )
         dtype = str(tensor.dtype).removeprefix("torch.")
-        return Seen(tensor, dtype, tuple(tensor.shape), tensor.device, tensor.is_contiguous(), wrap)
+        return Seen(tensor, dtype, tuple(tensor.shape), tensor.device, wrap)
+
+    def contiguous(self, data: Any) -> bool:
+        tensor: torch.Tensor = data
+        return tensor.is_contiguous()
 
     def moved(self, array: npt.NDArray[Any], like: Any) -> Any:
         return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)

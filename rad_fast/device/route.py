@@ -43,8 +43,9 @@ def route(asked: str, logits: Any) -> Route:
         wanted = (asked,)
     reasons = []
     for name in wanted:
+        place = f"rad_fast.device.on_{name}"
         try:
-            module = importlib.import_module(f"rad_fast.device.on_{name}")
+            module: Any = sys.modules.get(place) or importlib.import_module(place)
             served: Route = module.Kernels()
         except ImportError as error:
             reasons.append(f"{name}: {error}")
@@ -60,7 +61,6 @@ class Seen(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
     device: Any
-    contiguous: bool
     wrap: Wrap  # arrays of the kernels in the library it came in
 
 
@@ -71,6 +71,9 @@ class Masks(NamedTuple):
     chosen: Any  # those of them that were selected before
     host: Mask | None  # ``out`` in host memory, where it is known there
     number: int | None  # None: the device counts them
+
+
+ALL_PLAY = Masks(None, None, None, 0)
 
 
 class Task(NamedTuple):
@@ -142,6 +145,10 @@ class Route(abc.ABC):
         """An array on the device; with ``like``, one that work on the stream of ``like`` may read."""
 
     @abc.abstractmethod
+    def contiguous(self, data: Any) -> bool:
+        """Whether the elements of what ``seen`` took lie one behind the other."""
+
+    @abc.abstractmethod
     def moved(self, array: npt.NDArray[Any], like: Any) -> Any:
         """A copy of a host array where ``like`` is, an array of these kernels."""
 
@@ -183,10 +190,12 @@ class Route(abc.ABC):
             if there != mine:
                 raise ValueError(f"student_logits: expected device {mine}, got {there}")
         elsewhere = None
-        if isinstance(chosen, Mapping):
+        if chosen is not None and isinstance(chosen, Mapping):
             chosen, elsewhere = inputs.chosen(chosen, teacher.rows, teacher.classes)
         masks = self.masks(exclude, chosen, teacher)
-        rule = rule_of(correctness, teacher, student)._replace(gain=inputs.gain_of(gain, teacher, student))
+        rule, computed = rule_of(correctness, teacher, student), inputs.gain_of(gain, teacher, student)
+        if rule.gain != computed:
+            rule = rule._replace(gain=computed)
         given = None
         inputs.agreement_of(agreement, correctness)
         if rule.kind == Kind.GIVEN:
@@ -198,6 +207,8 @@ class Route(abc.ABC):
 
     def masks(self, exclude: Any, chosen: Any, teacher: inputs.Matrix) -> Masks:
         """What is left out, on the device. Waits for it where indices, or one of two masks, are given there."""
+        if exclude is None and chosen is None:
+            return ALL_PLAY
         out, host = self.mask("exclude", exclude, teacher)
         before, host_before = self.mask("chosen", chosen, teacher)
         if before is None or out is None:
@@ -244,7 +255,7 @@ class Route(abc.ABC):
     def plain(self, seen: Seen, dtype: str, teacher: inputs.Matrix) -> bool:
         """Whether kernels can read an array as it is."""
         there: Any = teacher.data
-        return seen.dtype == dtype and seen.contiguous and bool(seen.device == there.device)
+        return seen.dtype == dtype and self.contiguous(seen.data) and bool(seen.device == there.device)
 
     def appraised(self, asked: Task, *, others: bool = False) -> Any:
         """The points of a task, on the device."""
@@ -305,6 +316,8 @@ class Route(abc.ABC):
 
 def refuse(asked: Task, found: Findings, keep_invalid_out: bool, offset: int = 0) -> None:
     """Raise for what a scoring pass has found wrong."""
+    if not (found.teacher.rows or found.student.rows or found.given.rows or found.gain.rows):
+        return
     for given, bad in ((asked.teacher, found.teacher), (asked.student, found.student)):
         if given is not None and bad.rows and not keep_invalid_out:
             raise inputs.invalid_rows(given.name, bad.rows, offset + bad.first)
@@ -330,7 +343,7 @@ def refuse_probabilities(found: Findings) -> None:
 
 def refuse_capture() -> None:
     torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+    if torch is not None and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
         raise RuntimeError(
             "select: cannot wait for the device while a CUDA graph is captured; inside a capture call "
             "rad_fast.kernels.triton.select.select, which leaves everything on the device"

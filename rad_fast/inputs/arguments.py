@@ -22,6 +22,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
+def is_whole(value: Any) -> bool:
+    """Whether a number is an integer of Python or NumPy."""
+    return type(value) is int or isinstance(value, numbers.Integral)
+
+
 BUDGET = (
     "budget: expected an int from 1 to the number of points, or a fraction of them as a float in (0, 1] or as text "
     'such as "5%"'
@@ -44,7 +49,7 @@ def budget_alone(given: Any) -> None:
             f"; write it without quotes: {value.strip()}" if isinstance(value, str) and value.strip().isdigit() else ""
         )
         raise TypeError(f"{BUDGET}; got {given!r}{hint}")
-    if isinstance(value, numbers.Integral):
+    if is_whole(value):
         if int(value) < 1:
             raise ValueError(f"{BUDGET}; got {value}")
         return
@@ -59,7 +64,7 @@ def budget(given: Any, points: int, left_out: int) -> int:
     budget_alone(given)
     value = percentage(given)
     most = points - left_out
-    if not isinstance(value, numbers.Integral):
+    if not is_whole(value):
         return min(most, max(1, math.floor(float(value) * most + 0.5)))
     if int(value) > most:
         without = f", {points} points less {left_out} left out" if left_out else ", the number of points"

@@ -11,8 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +24,7 @@ CUDA, CUDA_MANAGED = 2, 13  # DLPack's device types
 EXPECTED_DTYPE = "expected float64, float32, float16 or bfloat16"
 
 
-@dataclass(frozen=True)
-class Matrix:
+class Matrix(NamedTuple):
     """A checked (rows, classes) array of logits in host memory; ``data`` is uint16 where the dtype is bfloat16."""
 
     name: str

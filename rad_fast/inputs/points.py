@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -155,8 +154,7 @@ def no_classes(array: Array, dtype: str) -> str:
     return f"got dtype {dtype}"
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """What all chunks of one selection have in common."""
 
     classes: int

@@ -14,6 +14,8 @@ from rad_fast.kernels.reference.score import Points
 from .blocks import ScoreBlocks
 from .workdir import ScoreFiles
 
+NO_ROWS = inputs.Seen(), inputs.Seen()
+
 
 class Scored:
     """The points scored so far."""
@@ -23,7 +25,7 @@ class Scored:
         self.source: inputs.Source | None = None
         self.excluded = self.invalid = self.unanswered = 0
         self.chosen: npt.NDArray[np.int64] | None = None  # of each class, before this selection
-        self.seen = (inputs.Seen(), inputs.Seen())  # of the teacher's rows and the student's
+        self.seen = NO_ROWS  # of the teacher's rows and the student's
         self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same
 
     def let_go(self) -> None:

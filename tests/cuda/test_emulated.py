@@ -6,6 +6,8 @@ stages' arithmetic. What it cannot: races between blocks, the memory model, clus
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import ModuleType
 
 import numpy as np
@@ -316,6 +318,27 @@ def test_whole_selection_with_mistakes_for_each_valid_point(rows: int) -> None:
     assert cuda.read(too_much).valid == valid
 
 
+def test_points_of_a_selection_stay_as_long_as_one_of_their_arrays() -> None:
+    """They are in one piece of memory; the logits are not kept for them."""
+    logits = Memory.of(np.random.default_rng(0).normal(size=(301, 3)).astype(np.float32))
+    gone = weakref.ref(logits)
+    chosen = cuda.select(logits, 30, reference_sample.start(0, 30, 301), 1.0)
+    status, points, indices = cuda.read(chosen).outcome, chosen.points, chosen.indices.numpy()
+    del logits
+    assert status == "solved"
+    assert gone() is None
+    gain, label = points.gain, points.label
+    assert all(field.address % 256 == points.memory.address % 256 for field in (gain, points.correctness, label))
+    whole, before = weakref.ref(points.memory), label.numpy()
+    del points, chosen, gain
+    gc.collect()
+    assert whole() is not None
+    np.testing.assert_array_equal(label.numpy(), before)
+    assert set(before[indices]) <= {0, 1, 2}
+    del label
+    assert whole() is None
+
+
 def test_points_that_are_alike_are_left_to_the_host() -> None:
     """A pool that no box makes smaller ends in None, never in a wrong answer."""
     gain, correctness = points(3, 300_000, np.random.default_rng(0))
@@ -342,5 +365,9 @@ def test_addresses_and_numbers_are_checked(on_emulator: ModuleType) -> None:
         module.appraise(logits, logits, 1, 0, whole, 0, 64, 64, 64, 64, 64, False, 0, 0.0, 0, 0)
     with pytest.raises(ValueError, match="multiple of 4"):
         module.score((66, 1, 3, 3, 1), 4, 0, 0, 64, 64, 64, 0, 64, 0, 0)
+    of_rows = ((64, 1, 3, 3, 1), None, 4, (0, *whole[1:8], 0, 0, ()), 0, 64, 64, 64)
+    for account, indices, refused in ((0, 64, "account"), (64, 0, "indices")):
+        with pytest.raises(ValueError, match=f"{refused}: expected an address"):
+            module.select(*of_rows, account, 2, 0, 1.0, 0.0, 64, 1 << 20, indices, 0, 0.0, 0, 0)
     with pytest.raises(ValueError, match="share: expected"):
         module.probabilities(64, 64, 1, (0.5, 0.5, float("nan")), 64, 0, 0)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import pytest
 
+import rad_fast
 from benchmarks.gpu import overhead
 from rad_fast.device import arrays
+
+MOST_CALLS = 200  # of a selection of few points: 183 take 23 µs with Python 3.11
 
 
 def test_a_whole_selection_is_timed_on_stubs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,3 +21,24 @@ def test_a_whole_selection_is_timed_on_stubs(monkeypatch: pytest.MonkeyPatch) ->
     assert list(found) == ["select", "Selector.fit", "stages"]
     assert min(found.values()) > 0
     assert before == arrays.MODULE
+
+
+def test_a_small_selection_makes_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Python's and C's functions: their number does not depend on what else the machine does."""
+    monkeypatch.setattr(arrays, "MODULE", [overhead.Stubbed()])
+    monkeypatch.setitem(sys.modules, "torch", None)  # is asked for its arrays, where other tests imported it
+    logits = arrays.Memory((overhead.POINTS, overhead.CLASSES), "float32")
+    selector = rad_fast.Selector(overhead.BUDGET, quotas=None)
+    selector.fit(logits)
+    calls: list[str] = []
+
+    def noted(_: Any, event: str, __: Any) -> None:
+        if event in ("call", "c_call"):
+            calls.append(event)
+
+    sys.setprofile(noted)
+    try:
+        selector.fit(logits)
+    finally:
+        sys.setprofile(None)
+    assert 50 < len(calls) <= MOST_CALLS

@@ -1,0 +1,70 @@
+"""What a selection leaves in CUDA memory, in one piece: what was counted, and each point's gain, correctness and label.
+
+One allocation takes a library some microseconds, as long as a small kernel. The arrays are made of it when they are
+asked for; who wants the indices alone never does.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from . import arrays
+from .arrays import CudaArray, Room, kernels
+
+ALIGNED = 256  # bytes, as an allocation of CUDA's
+
+
+class Places(NamedTuple):
+    """Bytes from the beginning, where the account is, and how many bytes it takes; the bytes that the stages need."""
+
+    gain: int
+    correctness: int
+    label: int
+    size: int
+    account: int
+    solve: int
+    sample: int
+
+
+@lru_cache(maxsize=64)
+def places(points: int) -> Places:
+    """Where things lie of so many points."""
+    module = kernels()
+    account = module.findings_bytes + module.solution_bytes + module.drawn_bytes
+    gain = aligned(account)
+    correctness = gain + aligned(4 * points)
+    label = correctness + aligned(4 * points)
+    needed = module.solve_workspace(points), module.sample_workspace(points)
+    return Places(gain, correctness, label, label + 4 * points, account, *needed)
+
+
+def aligned(size: int) -> int:
+    return -(-size // ALIGNED) * ALIGNED
+
+
+class Packed:
+    """The points of a selection, with the fields of ``cuda.Points``."""
+
+    other = None
+
+    def __init__(self, like: CudaArray, memory: CudaArray, points: int) -> None:
+        self.points = points
+        self.memory = memory.owner
+        self.library = arrays.library_of(like)  # not the logits: they would stay as long as their points
+        self.status = Room(memory.address, places(points).account, memory.device, memory.stream, memory.owner)
+
+    @property
+    def gain(self) -> Any:
+        return self.field(places(self.points).gain, "float32")
+
+    @property
+    def correctness(self) -> Any:
+        return self.field(places(self.points).correctness, "float32")
+
+    @property
+    def label(self) -> Any:
+        return self.field(places(self.points).label, "int32")
+
+    def field(self, begin: int, dtype: str) -> Any:
+        return arrays.in_library(self.library, arrays.part_of(self.memory, begin, self.points, dtype))
