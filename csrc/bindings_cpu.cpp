@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "appraise.hpp"
 #include "arguments.hpp"
 #include "constants.hpp"
 #include "cpu/arrival.hpp"
@@ -38,62 +39,6 @@ void bind_arrival(py::module_& module);  // bindings_arrival.cpp
 void bind_classes(py::module_& module);  // bindings_classes.cpp
 
 namespace {
-
-using Count = std::pair<std::int64_t, std::int64_t>;  // how many rows are invalid, and the first (-1: none)
-
-template <class T>
-T* pointer(std::uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
-
-void require_positive(const char* argument, std::int64_t value) {
-  if (value < 1) refuse(argument, "at least 1", std::to_string(value));
-}
-
-void require_address(const char* argument, std::uintptr_t address, std::int64_t rows) {
-  if (rows > 0 && address == 0) refuse(argument, "an address", "0");
-}
-
-std::int64_t element_bytes(DType dtype) {
-  switch (dtype) {
-    case DType::float64: return 8;
-    case DType::float32: return 4;
-    case DType::float16:
-    case DType::bfloat16: return 2;
-  }
-  return 0;
-}
-
-Logits make_logits(const char* argument, std::uintptr_t address, int dtype, std::int64_t rows, std::int64_t classes,
-                   std::int64_t row_stride) {
-  if (dtype < 0 || dtype > 3) {
-    refuse(std::string(argument) + " dtype", "0 (float64), 1 (float32), 2 (float16) or 3 (bfloat16)", std::to_string(dtype));
-  }
-  if (rows < 0) refuse("rows", "0 or more", std::to_string(rows));
-  // Labels are int32.
-  if (classes < 2 || classes > INT32_MAX)
-    refuse(std::string(argument) + " classes", "2 to 2147483647", std::to_string(classes));
-  require_address(argument, address, rows);
-  return Logits{pointer<const void>(address), static_cast<DType>(dtype), rows, classes, row_stride};
-}
-
-// Rows a thread takes at a time: enough bytes to make the hand-out cheap, few enough to spread over all threads.
-std::int64_t block_of_rows(std::int64_t bytes_per_row, std::int64_t most) {
-  constexpr std::int64_t bytes = 512 << 10;
-  const std::int64_t rows = bytes / bytes_per_row;
-  if (rows < 16) return std::max<std::int64_t>(1, rows);
-  return std::min(most, rows / 16 * 16);  // whole tiles of the widest level
-}
-
-Count total(const std::vector<Invalid>& parts) {
-  Count sum{0, -1};
-  for (const Invalid& part : parts) {
-    if (part.count == 0) continue;
-    if (sum.first == 0 || part.first < sum.second) sum.second = part.first;
-    sum.first += part.count;
-  }
-  return sum;
-}
 
 // Blocks reach a thread in rising order, so the first invalid row a thread meets is its lowest.
 Count score(std::uintptr_t logits_address, int dtype, std::int64_t rows, std::int64_t classes, std::int64_t row_stride,
@@ -127,20 +72,6 @@ Count score(std::uintptr_t logits_address, int dtype, std::int64_t rows, std::in
   return total(invalid);
 }
 
-Logits logits_from(const char* argument, const py::tuple& description, std::int64_t rows) {
-  if (description.size() != 4)
-    refuse(argument, "(address, dtype, classes, row_stride)", std::to_string(description.size()) + " items");
-  return make_logits(argument, description[0].cast<std::uintptr_t>(), description[1].cast<int>(), rows,
-                     description[2].cast<std::int64_t>(), description[3].cast<std::int64_t>());
-}
-
-const float* floats(const char* argument, const py::buffer_info& info) {
-  if (info.format != py::format_descriptor<float>::format() || info.ndim != 1 || (info.size > 1 && info.strides[0] != 4))
-    refuse(argument, "a contiguous one-dimensional float32 buffer",
-           "format '" + info.format + "', " + std::to_string(info.ndim) + " dimensions");
-  return static_cast<const float*>(info.ptr);
-}
-
 std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& student, std::int64_t rows, int model,
                                  const py::tuple& parameters, std::uintptr_t given_correctness, std::uintptr_t gain,
                                  std::uintptr_t correctness, std::uintptr_t label, bool gain_of_label, std::uintptr_t other,
@@ -160,57 +91,14 @@ std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& stu
   if (task.other && std::max(task.teacher.classes, task.student.classes) > 256)
     refuse("other", "0 with more than 256 classes", "an address");
 
-  Correctness& c = task.correctness;
-  if (model < 0 || model > 4)
-    refuse("model", "0 (confidence), 1 (constant), 2 (given), 3 (steps) or 4 (logistic)", std::to_string(model));
-  c.model = static_cast<CorrectnessModel>(model);
-  const std::size_t wanted[] = {0, 1, 0, 2, 6};
-  if (parameters.size() != wanted[model])
-    refuse("parameters", std::to_string(wanted[model]) + " items for this model", std::to_string(parameters.size()));
-  py::buffer_info thresholds, values;  // hold the caller's buffers until the end
-  switch (c.model) {
-    case CorrectnessModel::confidence: break;
-    case CorrectnessModel::constant: c.constant = parameters[0].cast<float>(); break;
-    case CorrectnessModel::given:
-      require_address("given_correctness", given_correctness, rows);
-      c.given = pointer<const float>(given_correctness);
-      break;
-    case CorrectnessModel::steps:
-      thresholds = parameters[0].cast<py::buffer>().request();
-      values = parameters[1].cast<py::buffer>().request();
-      c.thresholds = floats("thresholds", thresholds);
-      c.values = floats("values", values);
-      c.steps = thresholds.size;
-      if (values.size != thresholds.size + 1)
-        refuse("values", std::to_string(thresholds.size + 1) + " items, one more than thresholds", std::to_string(values.size));
-      break;
-    case CorrectnessModel::logistic:
-      if (student.is_none()) refuse("student", "logits, which the logistic model reads", "None");
-      for (std::size_t k = 0; k < 4; ++k) c.weights[k] = parameters[k].cast<float>();
-      for (std::size_t k = 0; k < 2; ++k) c.bounds[k] = parameters[4 + k].cast<float>();
-      break;
+  Buffers tables;
+  task.correctness = correctness_of(model, parameters, student.is_none(), tables);
+  if (task.correctness.model == CorrectnessModel::given) {
+    require_address("given_correctness", given_correctness, rows);
+    task.correctness.given = pointer<const float>(given_correctness);
   }
-
-  const ScoreKernels& kernels = *level().score;
-  std::int64_t row_bytes = task.teacher.classes * element_bytes(task.teacher.dtype);
-  if (!student.is_none()) row_bytes += task.student.classes * element_bytes(task.student.dtype);
-  // A thread that starts a block starts its streams anew, and what was prefetched past the last block's end was for another
-  // thread: with blocks of 512 rows two threads take 1.3 times as long at C = 10. With 32768 they gain 5 to 8% at C = 2 and
-  // nothing at C = 10.
-  const std::int64_t block = block_of_rows(row_bytes, 16384);
-  const std::int64_t blocks = (rows + block - 1) / block;
-  threads = useful_threads(threads, blocks, rows * row_bytes);
-  std::vector<Invalid> teacher_invalid(static_cast<std::size_t>(threads), Invalid{0, -1});
-  std::vector<Invalid> student_invalid = teacher_invalid;
-  {
-    py::gil_scoped_release release;
-    for_each_block(threads, blocks, [&](int thread, std::int64_t index) {
-      const std::int64_t first = index * block;
-      kernels.appraise(task, first, std::min(block, rows - first), teacher_invalid[static_cast<std::size_t>(thread)],
-                       student_invalid[static_cast<std::size_t>(thread)]);
-    });
-  }
-  return {total(teacher_invalid), total(student_invalid)};
+  const auto [of_teacher, of_student] = appraise_all(task, rows, threads);
+  return {total(of_teacher), total(of_student)};
 }
 
 double stream_sum(std::uintptr_t address, std::int64_t bytes, int threads) {
@@ -375,8 +263,10 @@ py::dict constants_dict() {
   RAD_FAST_CONSTANT(logit_clip)
   RAD_FAST_CONSTANT(arrival_pull);
   RAD_FAST_CONSTANT(arrival_most_pull);
+  RAD_FAST_CONSTANT(arrival_slack_alike);
 #undef RAD_FAST_CONSTANT
   all["arrival_levels"] = arrival_levels;
+  all["arrival_most_alike"] = arrival_most_alike;
   return all;
 }
 

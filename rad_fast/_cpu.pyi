@@ -38,23 +38,76 @@ def appraise(
     either get NaN and label -1. Returns (how many rows are invalid, the first or -1) of the teacher and of the student.
     """
 
-def arrivals(
-    price: npt.NDArray[np.float64],
-    threshold: npt.NDArray[np.float64],
-    share: npt.NDArray[np.float64],
-    due: npt.NDArray[np.float64],
-    pace: Sequence[float],
-    counts: npt.NDArray[np.int64],
-    phase: npt.NDArray[np.float64],
-    got: npt.NDArray[np.float64],
-    came: npt.NDArray[np.float64],
-    reached: npt.NDArray[np.float64],
-    ring: Sequence[npt.NDArray[Any]],
-) -> Any:
-    """``decide`` for points to come, as a function of (gain, correctness, label, begin). It keeps the arrays.
+class Arrivals:
+    """Points to come: scored, decided and kept in one call. It keeps the arrays, and changes them."""
 
-    The points are copied into the ring (gain, correctness, label), from place ``begin`` on.
-    """
+    def __init__(
+        self,
+        course: Sequence[npt.NDArray[np.float64]],
+        pace: Sequence[float],
+        counts: npt.NDArray[np.int64],
+        phase: npt.NDArray[np.float64],
+        got: npt.NDArray[np.float64],
+        ring: Sequence[npt.NDArray[Any]],
+        places: npt.NDArray[np.int64],
+        size: int,
+        step: int,
+        must: int,
+    ) -> None:
+        """course: (price, threshold, share, due). ring: gain, correctness and label of the last points, up to `size`.
+
+        places: how many were kept, and at how many to look. must: at how many the game is solved anyhow.
+        """
+
+    def count_chosen(self, chosen: npt.NDArray[np.int64]) -> None:
+        """Counts the labels of points taken, too."""
+
+    def weigh(
+        self,
+        found_came: npt.NDArray[np.float64],
+        found_sums: npt.NDArray[np.float64],
+        spread: npt.NDArray[np.float64],
+        precision: npt.NDArray[np.float64],
+        came: npt.NDArray[np.float64],
+        sums: npt.NDArray[np.float64],
+        weights: npt.NDArray[np.float64],
+        numbers: Sequence[float],
+    ) -> None:
+        """Looks at the evidence by itself. numbers: limit, errors, what is kept of it, the share of a window."""
+
+    def score(
+        self,
+        model: int,
+        parameters: tuple[Any, ...],
+        by_label: bool,
+        classes: int,
+        student_classes: int,
+        one_thread: int,
+        threads: int,
+    ) -> None:
+        """How rows are scored, as by appraise(); fewer than one_thread numbers by one thread."""
+
+    def say_nothing_more(self) -> None:
+        """offer() does not return None because the budget is used."""
+
+    def offer(self, logits: Any, student: Any) -> Any:
+        """Whether each row of an array is taken, or its only one; None where the rows are not as expected.
+
+        Where the game is to be solved again: (taken, gain, correctness, label, how many are decided, others came).
+        """
+
+    def offer_at(self, logits: _Logits, student: _Logits | None, rows: int) -> Any:
+        """The same, of rows at (address, dtype, classes, stride)."""
+
+    def decide(
+        self,
+        gain: _Float32s,
+        correctness: _Float32s,
+        label: _Int32s,
+        taken: npt.NDArray[np.bool_],
+        begin: int,
+    ) -> tuple[int, bool]:
+        """Decides points from `begin` on, and writes whether they are taken: up to where, and whether others came."""
 
 def class_counts(
     gain: _Float32s, correctness: _Float32s, label: _Int32s, classes: int, threads: int
@@ -81,12 +134,10 @@ def decide(
     counts: npt.NDArray[np.int64],
     phase: npt.NDArray[np.float64],
     got: npt.NDArray[np.float64],
-    came: npt.NDArray[np.float64],
-    reached: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.bool_]:
-    """Which of the points that arrive are taken, in their order; counts, phase, got, came and reached are changed.
+    """Which of the points that arrive are taken, in their order; counts, phase and got are changed.
 
-    pace: (budget, of, slack, most, end). threshold and share: (classes, 33). counts: three, reached: two.
+    pace: (budget, of, slack, most, end). threshold and share: (classes, 33). counts: four.
     """
 
 def group(
@@ -170,6 +221,15 @@ def probabilities(
     gain: _Float32s, correctness: _Float32s, equilibrium: Sequence[float], threads: int
 ) -> npt.NDArray[np.float64]:
     """Inclusion probabilities, (N,) float64."""
+
+def reached(
+    gain: _Float32s,
+    correctness: _Float32s,
+    label: _Int32s,
+    price: npt.NDArray[np.float64],
+    threshold: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What points say of the thresholds: how many came of each class, sums and sums of squares."""
 
 def reduce(
     gain: _Float32s, correctness: _Float32s, box: Sequence[float], threads: int

@@ -3,7 +3,8 @@
 A solved game says with what probability q a point is taken. Each class has a phase, a running sum of q that is lowered
 by 1 where a point is taken: systematic sampling, in the order of arrival. What keeps the count near ``due`` = rate x
 seen, and each class near its quota, is the threshold. It is looked up by how far both lag behind, from a ladder of
-LEVELS thresholds. Two hard rules stand above it, so that |taken - due| never exceeds the slack:
+LEVELS thresholds; where one game serves all points, once for a few of them. Two hard rules stand above it, so that
+|taken - due| never exceeds the slack:
 
 - where the count is a whole slack behind, or the budget could not be met without it, a point is taken, whatever it is;
 - where one point more would be over the slack, none is taken, and the phase waits at 1 for the next point with q > 0.
@@ -11,12 +12,13 @@ LEVELS thresholds. Two hard rules stand above it, so that |taken - due| never ex
 Every point is decided from the ones before it alone. So the decisions do not depend on how a stream is cut into calls,
 and all arithmetic is of single float64 operations: every backend decides alike.
 
-On the way evidence is gathered of what the thresholds rest on: how many points of each class came, and what those that
-reach the middle of the ladder add to the budget and to the price's slope.
+What the thresholds rest on is gathered as evidence: how many points of each class came, and what those that reach the
+middle of the ladder add to the budget and to the price's slope.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +31,11 @@ MIDDLE = LEVELS // 2
 # A point that a class lags behind its quota counts as this part of the slack, all of them at most as that. With ten
 # times as much the points of a class are taken as they come: a fifth of the effective gain was lost.
 PULL, MOST_PULL = 0.1, 0.75
+HALF = 0.5 * LEVELS  # levels in a slack
+# Where one game serves all, a threshold holds while an eighth of a slack falls due, for at most 16 points: so they need
+# not wait for one another.
+MOST_ALIKE, SLACK_ALIKE = 16, 0.125
+LANES = 4  # sums of every fourth point can be added up side by side
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -57,11 +64,18 @@ class Pace(NamedTuple):
 class Standing(NamedTuple):
     """How far the stream is; changed by ``decide``."""
 
-    counts: Int64s  # (3,): points seen, points taken, points seen up to the solution
+    counts: Int64s  # (4,): points seen, points taken, points seen up to the solution, the level looked up last
     phase: Float64s  # (classes,), each from 0 to 1
     got: Float64s  # (classes,): points taken since the solution
-    came: Float64s  # (classes,): evidence, points by class
-    reached: Float64s  # (2,): evidence, sums over the points that reach the middle threshold
+
+
+class Reached(NamedTuple):
+    """What some points say of the thresholds: how many came of each class, and of what those that reach the middle
+    threshold add to the budget and to the price's slope, sums and sums of squares."""
+
+    came: Float64s  # (classes,)
+    sums: Float64s  # (2,)
+    squares: Float64s  # (2,)
 
 
 def decide(
@@ -70,41 +84,66 @@ def decide(
     """Which of the points that arrive are taken, in their order. No gain is NaN; labels are rows of the course."""
     taken = np.zeros(len(gain), np.bool_)
     price, threshold, share, due_of = (values.tolist() for values in course)
-    (seen, count, since), phases, got, came, reached = (values.tolist() for values in standing)
+    (seen, count, since, at), phases, got = (values.tolist() for values in standing)
     one_class, rate = len(price) == 1, pace.budget / pace.of
+    each = alike(pace, len(price))
     advantage = (np.float32(2) * correctness - np.float32(1)).astype(np.float64).tolist()
     for i, (g, a) in enumerate(zip(gain.astype(np.float64).tolist(), advantage, strict=True)):
         k = 0 if one_class else int(label[i])
         seen += 1
-        due = seen * rate
+        if count >= pace.most:
+            continue
         slack = slack_at(seen, rate, pace)
-        behind = due - count
-        owed = due_of[k] * (seen - since) - got[k] if due_of[k] > 0.0 else 0.0
-        own = min(max(PULL * owed, -MOST_PULL), MOST_PULL) * slack
-        # The phase is a point that is on its way. Where every q is 1 (the price is) it never moves, and says nothing.
-        lag = behind - (1.0 - price[k]) * (phases[k] - 0.5) + own
-        level = min(max(lag * (0.5 * LEVELS / slack) + 0.5 * LEVELS, 0.0), LEVELS - 1.0)
-        at = int(level)
+        if (seen - 1 - since) % each == 0:
+            owed = HALF * PULL * (due_of[k] * (seen - since) - got[k]) if due_of[k] > 0.0 else 0.0
+            own = min(max(owed, -HALF * MOST_PULL), HALF * MOST_PULL)
+            behind, turns = (seen + 0.5 * (each - 1)) * rate - count, HALF / slack
+            # The phase is a point that is on its way. Where every q is 1 (the price is) it never moves, says nothing.
+            level = behind * turns + HALF + own - (1.0 - price[k]) * turns * (phases[k] - 0.5)
+            at = int(min(max(level, 0.0), LEVELS - 1.0))
+        due = seen * rate
         q = probability(g, a * g, price[k], threshold[k][at], share[k][at])
         phase = phases[k] + q
-        late = behind >= slack or pace.most - count > pace.end - seen
+        late = due - count >= slack or pace.most - count > pace.end - seen
         early = count + 1 > due + slack
-        take = count < pace.most and (late or (q > 0.0 and phase >= 1.0 and not early))
+        take = late or (q > 0.0 and phase >= 1.0 and not early)
         if take:
             count += 1
             phase -= 1.0
             got[k] += 1.0
         phases[k] = min(max(phase, 0.0), 1.0)
         taken[i] = take
-        came[k] += 1.0
-        middle = threshold[k][MIDDLE]
-        if a * g >= middle:
-            reached[0] += price[k] * (1.0 / g) if g > price[k] else 1.0
-            reached[1] += a - middle * (1.0 / g) if g > price[k] else 0.0
-    standing.counts[:2] = seen, count
-    for array, values in zip(standing[1:], (phases, got, came, reached), strict=True):
-        array[:] = values
+    standing.counts[:] = seen, count, since, at if each > 1 else MIDDLE
+    standing.phase[:] = phases
+    standing.got[:] = got
     return taken
+
+
+def alike(pace: Pace, classes: int) -> int:
+    """For how many points a threshold holds."""
+    few = SLACK_ALIKE * pace.slack / (pace.budget / pace.of)
+    return int(min(float(MOST_ALIKE), max(1.0, math.floor(few)))) if classes == 1 else 1
+
+
+def reached(gain: Float32s, correctness: Float32s, label: Int32s, price: Float64s, middle: Float64s) -> Reached:
+    """What points say of the thresholds. ``price`` and ``middle``, the middle threshold: (classes,)."""
+    games = len(price)
+    k = label if games > 1 else np.zeros_like(label)
+    g, advantage = gain.astype(np.float64), (np.float32(2) * correctness - np.float32(1)).astype(np.float64)
+    at = advantage * g >= middle[k]
+    dear = at & (g > price[k])
+    width = np.where(dear, 1.0 / np.where(dear, g, 1.0), 0.0)
+    each = np.stack([np.where(dear, price[k] * width, at), np.where(dear, advantage - middle[k] * width, 0.0)])
+    came = np.bincount(k, minlength=games).astype(np.float64)
+    return Reached(came, summed(each), summed(each * each))
+
+
+def summed(each: Float64s) -> Float64s:
+    """Sums of rows in the order that every backend adds them up in."""
+    padded = np.pad(each, ((0, 0), (0, -each.shape[1] % LANES)))
+    lanes = np.cumsum(padded.reshape(len(each), -1, LANES), axis=1)[:, -1] if each.shape[1] else np.zeros((2, LANES))
+    total: Float64s = (lanes[:, 0] + lanes[:, 1]) + (lanes[:, 2] + lanes[:, 3])
+    return total
 
 
 def slack_at(seen: int, rate: float, pace: Pace) -> float:

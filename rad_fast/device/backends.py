@@ -10,14 +10,14 @@ import importlib
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rad_fast.inputs import choice, unusable
-from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Standing
+from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Reached, Standing
 from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Float64s, Int32s, Int64s, Sums
 from rad_fast.kernels.reference.sample import UInt64s
 from rad_fast.kernels.reference.score import Gain, Invalid, Kind, Points, Rule, Scores
@@ -274,13 +274,16 @@ class Compiled:
         taken: Bools = self.module.decide(gain, correctness, label, *course, tuple(pace), *standing)
         return taken
 
-    def arrivals(self, course: Course, pace: Pace, standing: Standing, ring: Points) -> Callable[..., Bools]:
-        """``decide`` for points to come, as a function of (gain, correctness, label, begin).
+    def arrivals(
+        self, course: Course, pace: Pace, standing: Standing, ring: Points, places: Int64s, spans: tuple[int, int, int]
+    ) -> Any:
+        """``rad_fast._cpu.Arrivals``: ``decide`` for points to come, which are kept in a ring, until they call for
+        another solution. ``spans``: the most points of the ring, of a look, and where the game is solved anyhow."""
+        return self.module.Arrivals(tuple(course), tuple(pace), *standing, ring[:3], places, *spans)
 
-        The points are copied into the ring, from place ``begin`` on. What does not change is looked at once.
-        """
-        decide: Callable[..., Bools] = self.module.arrivals(*course, tuple(pace), *standing, ring[:3])
-        return decide
+    def reached(self, points: Points, course: Course) -> Reached:
+        """``kernels.reference.arrival.reached`` of the middle thresholds."""
+        return Reached(*self.module.reached(*points[:3], course.price, course.threshold))
 
     def ladders(
         self, points: Points, price: Float64s, classes: Int64s, wanted: Float64s, every: float

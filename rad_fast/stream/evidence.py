@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rad_fast.kernels.reference.arrival import MIDDLE, Course, Standing
-from rad_fast.kernels.reference.game import Float64s, terms
+from rad_fast.device.backends import Backend, Compiled
+from rad_fast.kernels.reference.arrival import MIDDLE, Course, Reached, reached
+from rad_fast.kernels.reference.game import Float64s
 from rad_fast.kernels.reference.score import Points
 
 from .window import LOOKS
@@ -26,58 +27,59 @@ class Expected(NamedTuple):
     """What the window of the solution says of the points to come: of as many as it has."""
 
     came: Float64s  # (classes,)
-    reached: Float64s  # (2,)
+    sums: Float64s  # (2,)
     spread: Float64s  # (2,), variances
 
 
-def expected(points: Points, course: Course) -> Expected:
+def said_by(points: Points, course: Course, kernels: Backend) -> Reached:
+    """What points say of the thresholds."""
+    if isinstance(kernels, Compiled):
+        return kernels.reached(points, course)
+    return reached(*points[:3], course.price, course.threshold[:, MIDDLE])
+
+
+def expected(points: Points, course: Course, kernels: Backend) -> Expected:
     """From the points that the game was solved on."""
-    games = len(course.price)
-    label = points.label if games > 1 else np.zeros_like(points.label)
-    t, price, middle = terms(points.gain, points.correctness), course.price[label], course.threshold[label, MIDDLE]
-    at = t.effective >= middle
-    dear = at & (t.gain > price)
-    width = np.where(dear, t.width, 1.0)
-    both = np.stack([np.where(dear, price * width, at), np.where(dear, t.advantage - middle * width, 0.0)])
-    came = np.bincount(label, minlength=games).astype(np.float64)
-    return Expected(came, both.sum(1), both.var(1) * len(label))
+    came, sums, squares = said_by(points, course, kernels)
+    return Expected(came, sums, np.maximum(squares - sums * sums / max(1, len(points.gain)), 0.0))
 
 
 class Evidence:
-    """What came since the solution, older points counting for less. ``weight`` and ``noise`` are in windows: how many
-    came, and the variance of their sums."""
+    """What came since the solution, older points counting for less. ``weights``, in windows: how many came, and the
+    variance of their sums."""
 
     def __init__(self, found: Expected) -> None:
         self.found = found
-        self.weight = self.noise = 0.0
         games = len(found.came)
+        self.came, self.sums, self.weights = np.zeros(games), np.zeros(2), np.zeros(2)
         # Of a chi-squared number, by the approximation of Wilson and Hilferty, 1931.
         self.limit = games * (1.0 - 2.0 / (9.0 * games) + ERRORS * math.sqrt(2.0 / (9.0 * games))) ** 3
         self.precision = 1.0 / (found.came + 1.0)
 
-    def changed(self, standing: Standing, share: float) -> bool:
-        """Whether they are of another kind; ``share`` of a window came since this was last asked."""
-        self.weight += share
-        self.noise += share
-        variance = self.noise + self.weight * self.weight  # of the points since, and of those of the solution
-        found, came, reached = self.found, standing.came, standing.reached
+    def changed(self, now: Reached, share: float) -> bool:
+        """Whether what comes is of another kind: ``now``, a ``share`` of a window, and what came before."""
+        self.came += now.came
+        self.sums += now.sums
+        self.weights += share
+        weight, noise = self.weights.tolist()
+        variance = noise + weight * weight  # of the points since, and of those of the solution
         changed = False
-        for now, before, spread in zip(reached.tolist(), found.reached.tolist(), found.spread.tolist(), strict=True):
-            changed |= abs(now - self.weight * before) > ERRORS * math.sqrt(spread * variance) + 1.0
-        if len(came) > 1 and not changed:
-            apart = came - self.weight * found.came
-            changed = float(np.dot(apart * apart, self.precision)) > self.limit * variance
-        came *= KEPT
-        reached *= KEPT
-        self.weight *= KEPT
-        self.noise *= KEPT * KEPT
+        for sum_now, before, spread in zip(*(values.tolist() for values in (self.sums, *self.found[1:])), strict=True):
+            changed |= abs(sum_now - weight * before) > ERRORS * math.sqrt(spread * variance) + 1.0
+        if len(self.came) > 1 and not changed:
+            apart = self.came - weight * self.found.came
+            changed = bool(np.cumsum(apart * apart * self.precision)[-1] > self.limit * variance)
+        self.came *= KEPT
+        self.sums *= KEPT
+        self.weights *= [KEPT, KEPT * KEPT]
         return changed
 
     def state(self) -> list[Any]:
-        return [*(values.copy() for values in self.found), self.weight, self.noise]
+        return [values.copy() for values in (*self.found, self.came, self.sums, self.weights)]
 
     @classmethod
     def of(cls, state: list[Any]) -> Evidence:
-        evidence = cls(Expected(*(np.array(values) for values in state[:3])))
-        evidence.weight, evidence.noise = float(state[3]), float(state[4])
+        arrays = [np.array(values) for values in state]
+        evidence = cls(Expected(*arrays[:3]))
+        evidence.came, evidence.sums, evidence.weights = arrays[3:]
         return evidence

@@ -9,6 +9,7 @@ import numpy as np
 
 from rad_fast.calibration import Calibrator, rule_of
 from rad_fast.device import topk
+from rad_fast.device.backends import Compiled
 from rad_fast.device.backends import backend as backend_of
 from rad_fast.inputs import (
     Matrix,
@@ -20,6 +21,7 @@ from rad_fast.inputs import (
     host_backend,
     invalid_rows,
     is_cuda,
+    is_torch,
     matrix,
     quotas_of_classes,
     same_rows,
@@ -35,7 +37,7 @@ from rad_fast.selector import RAW_MISTAKES, _gain_named
 from . import inputs
 from .course import Wanted
 from .decider import Decider
-from .point import PointScorer
+from .point import rows_at, scoring
 from .window import some
 
 
@@ -160,10 +162,9 @@ class StreamSelector:
         self.seed = inputs.seed(seed)
         self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
         self.backend = backend
-        self.offered = 0
+        self._left_out = 0  # rows that are not valid
         self._source: Source | None = None
         self._looked = Seen(), Seen()  # of the teacher's rows and the student's
-        self._point: PointScorer | None = None
         self._kernels = backend_of(backend)
         self.gain, self.quotas = inputs.gain(gain), quotas
         self._quotas = checked_quotas(quotas)
@@ -171,6 +172,10 @@ class StreamSelector:
         rate_of_mistakes = self._mistakes_rate(inputs.mistakes_rate(mistakes, pace))
         wanted = Wanted(pace.budget / pace.of, pace.slack, rate_of_mistakes, self._quotas, labelled)
         self._decider = Decider(pace, points, wanted, self.seed, self._kernels)
+
+    @property
+    def offered(self) -> int:
+        return self.seen + self._left_out
 
     @property
     def seen(self) -> int:
@@ -207,25 +212,34 @@ class StreamSelector:
         ------
         TypeError, ValueError : naming the argument, what was expected and what came. Then nothing was decided.
         """
-        given = gain is not None or correctness is not None
-        known = None if self._point is None or given else self._point.score(logits, student_logits)
-        if known is not None:
-            self.offered += len(known.gain)
-            decided = self._decider.decide(known)
-            if logits.ndim == 1:
-                return bool(decided[0])
-            return decided if type(logits) is np.ndarray else copier("logits", logits)(decided)
+        if self._decider.scoring is not None and gain is None and correctness is None:
+            decided = self._decider.offer(logits, student_logits)
+            if decided is None and (is_torch(logits) or is_torch(student_logits)):
+                decided = self._offered_at(logits, student_logits)
+            if decided is not None:
+                return decided
         teacher, one, scores = self._scored(logits, student_logits, gain, correctness)
         if not len(scores.gain):
             return teacher.wrap(np.empty(0, np.bool_))
-        self.offered += len(scores.gain)
         valid = scores.label >= 0
         if valid.all():
             taken = self._decider.decide(scores)
         else:
             taken = np.zeros(len(valid), np.bool_)
             taken[valid] = self._decider.decide(some(scores, valid))
+            self._left_out += len(valid) - int(np.count_nonzero(valid))
         return bool(taken[0]) if one else teacher.wrap(taken)
+
+    def _offered_at(self, logits: Any, student_logits: Any) -> Any:
+        """The decisions on rows that are read where they lie; None where they cannot."""
+        known = self._source
+        if known is None:
+            return None
+        at = rows_at(logits, student_logits, known.classes, known.student_classes)
+        decided = None if at is None else self._decider.offer(*at)
+        if decided is None or logits.ndim == 1:
+            return None if decided is None else bool(decided[0])
+        return decided if type(logits) is np.ndarray else copier("logits", logits)(decided)
 
     def watch(
         self, logits: Any, student_logits: Any = None, *, gain: Any = None, correctness: Any = None
@@ -277,8 +291,8 @@ class StreamSelector:
             self._decider.begin(teacher.classes, inputs.window(self.window, self._decider.pace, teacher.classes))
         self._looked = looked
         plain = gains is None and given is None and looked[0].others and (student is None or looked[1].others)
-        if self._point is None and plain and self._kernels.name == "cpp":
-            self._point = PointScorer(self._kernels, rule, known.classes, known.student_classes)
+        if self._decider.scoring is None and plain and isinstance(self._kernels, Compiled):
+            self._decider.score(scoring(rule, known.classes, known.student_classes))
         self._source = known
         return teacher, one, points
 
@@ -312,11 +326,11 @@ class StreamSelector:
         """
         inputs.same_settings(state, self._settings())
         inputs.whole_state(state, self.state_dict())
-        self.offered = int(state["offered"])
         known = state["source"]
         calibrator = self.correctness if hasattr(self.correctness, "predict") else None
         self._source = None if known is None else Source(known[0], known[1], known[2], calibrator, known[3], known[4])
         self._decider.load(state)
+        self._left_out = int(state["offered"]) - self.seen
 
     def _settings(self) -> dict[str, Any]:
         names = ("rate", "budget", "of", "window", "slack", "gain", "mistakes", "seed", "invalid")

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from rad_fast.device import backends
-from rad_fast.kernels.reference.arrival import LEVELS, MOST_PULL, PULL, Course, Pace, Standing
+from rad_fast.kernels.reference.arrival import (
+    LEVELS,
+    MIDDLE,
+    MOST_ALIKE,
+    MOST_PULL,
+    PULL,
+    SLACK_ALIKE,
+    Course,
+    Pace,
+    Standing,
+)
 
 # As many as one call and several hold; a single class, and more than one.
 CASES = [(1, 1), (700, 1), (1500, 3), (1500, 40)]
@@ -27,9 +37,7 @@ def course(rng: np.random.Generator, classes: int) -> Course:
 
 
 def standing(rng: np.random.Generator, classes: int) -> Standing:
-    return Standing(
-        np.zeros(3, np.int64), rng.random(classes), rng.normal(size=classes), rng.random(classes), rng.random(2)
-    )
+    return Standing(np.array([0, 0, 0, MIDDLE]), rng.random(classes), rng.normal(size=classes))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +73,9 @@ def test_the_compiled_ladder_has_as_many_levels():
         constants = backends.load("cpp").module.constants()
     except ImportError as error:
         pytest.skip(str(error))
-    assert [constants[f"arrival_{name}"] for name in ("levels", "pull", "most_pull")] == [LEVELS, PULL, MOST_PULL]
+    names = ("levels", "pull", "most_pull", "most_alike", "slack_alike")
+    found = [constants[f"arrival_{name}"] for name in names]
+    assert found == [LEVELS, PULL, MOST_PULL, MOST_ALIKE, SLACK_ALIKE]
 
 
 def test_the_compiled_function_copies_nothing_that_it_changes(rng):
@@ -74,11 +84,9 @@ def test_the_compiled_function_copies_nothing_that_it_changes(rng):
     except ImportError as error:
         pytest.skip(str(error))
     given, held = points(rng, 5, 1), course(rng, 1)
-    numbers = (np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(2))
+    counts = np.zeros(4, np.int64)
     with pytest.raises(TypeError):  # float32 would be copied, and the phase stand still
-        module.decide(
-            *given, *held, (0.1, 1.0, 1.0, 9.0, 9.0), np.zeros(3, np.int64), np.zeros(1, np.float32), *numbers[1:]
-        )
-    label, numbers = np.full(5, 7, np.int32), (np.zeros(3, np.int64), *np.zeros((4, 2)))
+        module.decide(*given, *held, (0.1, 1.0, 1.0, 9.0, 9.0), counts, np.zeros(1, np.float32), np.zeros(1))
+    label, numbers = np.full(5, 7, np.int32), (counts, *np.zeros((2, 2)))
     with pytest.raises(ValueError, match="label: expected 0 to 1, got 7"):
         module.decide(given[0], given[1], label, *course(rng, 2), (0.1, 1.0, 1.0, 9.0, 9.0), *numbers)

@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "cpu/by_class.hpp"
 #include "cpu/classes.hpp"
 #include "cpu/dispatch.hpp"
+#include "cpu/evidence.hpp"
 #include "cpu/game.hpp"
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
@@ -161,17 +163,21 @@ void arrive(std::int64_t count, std::int64_t classes) {
   std::vector<std::int32_t> label(static_cast<std::size_t>(count));
   for (std::int32_t& y : label) y = static_cast<std::int32_t>(whole(0, classes - 1));
   std::vector<double> price(static_cast<std::size_t>(classes)), phase(price), got(price), came(price), due(price);
-  std::vector<double> threshold(price.size() * arrival_levels), share(threshold), reached(2);
+  std::vector<double> threshold(price.size() * arrival_levels), share(threshold);
   for (std::vector<double>* numbers : {&price, &phase, &due, &threshold, &share})
     for (double& x : *numbers) x = uniform();
   for (std::int64_t k = 0; k < classes; ++k) std::sort(&threshold[k * arrival_levels], &threshold[k * arrival_levels] + arrival_levels, std::greater<>());
   const auto taken = std::make_unique<bool[]>(static_cast<std::size_t>(count));
-  Standing standing{0, 0, 0, phase.data(), got.data(), came.data(), reached.data()};
+  std::vector<std::int64_t> chosen(price.size());
+  Standing standing{0, 0, 0, 0, phase.data(), got.data(), chosen.data()};
   const double budget = static_cast<double>(whole(1, count)), of = static_cast<double>(count);
   const Course course{price.data(), threshold.data(), share.data(), due.data(), classes};
   const Pace pace{budget, of, 5.0, budget, of};
   decide_all(points.gain.data(), points.correctness.data(), label.data(), count, course, pace, standing, taken.get());
   require(standing.seen == count && standing.taken <= static_cast<std::int64_t>(budget), "more points are taken than may be");
+  require(std::accumulate(chosen.begin(), chosen.end(), std::int64_t{0}) == standing.taken, "labels of points taken are lost");
+  reached_by(points.gain.data(), points.correctness.data(), label.data(), count, course, came.data());
+  require(std::accumulate(came.begin(), came.end(), 0.0) == static_cast<double>(count), "points are lost");
 }
 
 // A value of a type of logits: any bits of 16-bit ones, inf and NaN among them.

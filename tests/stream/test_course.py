@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rad_fast.device import backends
-from rad_fast.kernels.reference.arrival import LEVELS
+from rad_fast.kernels.reference.arrival import LEVELS, MIDDLE, Course, reached
 from rad_fast.kernels.reference.score import Points, empty_points
 from rad_fast.stream.course import ALL, boosts, ladders
 from rad_fast.stream.window import Window
@@ -54,21 +54,34 @@ def test_points_decided_at_once_are_kept_as_a_window_keeps_them(compiled, rng):
     decider, window = StreamSelector(0.1, window=64, quotas=None, backend="cpp")._decider, Window(64, 0.1)
     for count in (1, 20, 0, 43, 64, 1, 30, 5):
         given = points(rng, count, 3, 1 << 24)
-        decider._run(given)
+        decider.decide(given)
         window.put(given)
     for found, expected in zip(decider.window.held()[:3], window.held()[:3], strict=True):
         assert np.array_equal(found, expected)
-    assert decider.window.kept == window.kept
+    assert decider.window.kept == window.kept == 164
 
 
 def test_a_ring_without_room_is_refused(compiled, rng):
-    decider = compiled.arrivals
     from rad_fast.stream import StreamSelector
 
     stream = StreamSelector(0.1, backend="cpp")._decider
-    decide = decider(stream.course, stream.pace, stream.standing, empty_points(4))
-    given = points(rng, 5, 1, 9)
-    with pytest.raises(ValueError, match="begin: expected a place in the ring"):
-        decide(*given[:3], 0)
+    arrivals = compiled.arrivals(
+        stream.course, stream.pace, stream.standing, empty_points(4), np.array([0, 16]), (64, 32, 1 << 62)
+    )
+    given, taken = points(rng, 5, 1, 9), np.zeros(5, np.bool_)
+    with pytest.raises(ValueError, match="ring: expected room for the points"):
+        arrivals.decide(*given[:3], taken, 0)
     with pytest.raises(ValueError, match="label: expected 5"):
-        decide(given.gain, given.correctness, given.label[:4], 0)
+        arrivals.decide(given.gain, given.correctness, given.label[:4], taken, 0)
+
+
+@pytest.mark.parametrize(("count", "classes"), [(0, 1), (1, 1), (999, 1), (1001, 7), (3200, 100)])
+def test_what_points_say_of_the_thresholds_is_the_same_compiled(compiled, rng, count, classes):
+    """Counts that leave each number of points over from four."""
+    given = points(rng, count, classes + 1, 50)
+    threshold = -np.sort(-rng.uniform(-0.2, 0.8, (classes, LEVELS)), axis=1)
+    course = Course(rng.random(classes), threshold, np.zeros((classes, LEVELS)), np.zeros(classes))
+    expected = reached(*given[:3], course.price, course.threshold[:, MIDDLE])
+    for found, values in zip(compiled.reached(given, course), expected, strict=True):
+        assert np.array_equal(found, values)
+    assert expected.came.sum() == count

@@ -81,9 +81,7 @@ def test_what_classes_lag_behind_their_quotas_lowers_their_thresholds(kernels):
     stream = StreamSelector(0.1, quotas="equal", backend=kernels.name)
     stream._decider.begin(2, 100)
     course = Course(np.ones(2), np.tile(np.linspace(1.0, 0.0, 33), (2, 1)), np.zeros((2, 33)), np.array([0.05, 0.05]))
-    standing = stream._decider.standing._replace(
-        phase=np.zeros(2), got=np.array([6.0, 0.0]), came=np.zeros(2), reached=np.zeros(2)
-    )
+    standing = stream._decider.standing._replace(phase=np.zeros(2), got=np.array([6.0, 0.0]))
     taken = kernels.decide(gain, correctness, label, course, stream._decider.pace, standing)
     assert taken[label == 1].sum() - taken[label == 0].sum() == pytest.approx(6, abs=1)
     assert standing.got.tolist() == [6.0 + taken[label == 0].sum(), taken[label == 1].sum()]
