@@ -383,6 +383,7 @@ std::pair<Column, Column> ladders(const py::array& gain, const py::array& correc
               *const correctnesses = vector_of<float>("correctness", correctness, count);
   const std::int32_t* const labels = vector_of<std::int32_t>("label", label, count);
   if (price.size() < 1) refuse("price", "one number a class", "none");
+  if (count > std::int64_t{1} << 32) refuse("gain", "at most 2^32 points", std::to_string(count));
   require_labels(labels, count, price.size());
   if (wanted.size() != rows * columns) refuse("wanted", "a row for each of classes", "others");
   for (std::int64_t row = 0; row < rows; ++row)
@@ -392,12 +393,16 @@ std::pair<Column, Column> ladders(const py::array& gain, const py::array& correc
   double *const thresholds = threshold.mutable_data(), *const shares = share.mutable_data();
   const double* const numbers = wanted.data();
   const Ladders all_of(gains, correctnesses, labels, count, price.data(), price.size());
-  for (std::int64_t row = 0; row < rows; ++row)
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const auto k = static_cast<std::size_t>(classes.data()[row]);
+    std::size_t near = all_of.begin(k);
     for (std::int64_t i = row * columns; i < (row + 1) * columns; ++i) {
-      const Rung rung = all_of.rung(static_cast<std::size_t>(classes.data()[row]), numbers[i], all);
+      if (i > row * columns && !(numbers[i] >= numbers[i - 1])) near = all_of.begin(k);
+      const Rung rung = all_of.rung(k, numbers[i], all, near);
       thresholds[i] = rung.threshold;
       shares[i] = rung.share;
     }
+  }
   return {threshold, share};
 }
 
