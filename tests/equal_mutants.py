@@ -16,6 +16,12 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
             "if (seen.student is None and seen.agreement is None) or right.min() >= right.max():",
         ): "the least is never above the largest",
     },
+    "rad_fast/game/solver.py": {
+        (
+            "for y in (-slope, slope) if mistakes else (0,):  # without mistakes the price is 1, whatever the sample",
+            "",
+        ): ("the box is wider or narrower by a unit: the answer is the same, whatever the box"),
+    },
     "rad_fast/inputs/arrays.py": {
         (
             'if tensor.device.type != "cpu":',

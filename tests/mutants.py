@@ -59,11 +59,17 @@ LONGEST = 2.0  # CPU seconds of a test at most, without any mutant: a longer one
 SAME_OF_LENGTH = ("Eq_LtE", "LtE_Eq", "NotEq_Gt", "Gt_NotEq")
 SAME_OF_NUMBER = ("Eq_GtE", "GtE_Eq", "NotEq_Lt", "Lt_NotEq")
 LOOKS = ("stacklevel", "indent")  # arguments that change where a message points, or how a text looks
-# A module's lines are held by these tests, few and quick: none that compiles first or starts another interpreter.
+# A module's lines are held by these tests, few and quick: none that compiles first or starts another interpreter, and
+# none that plays hundreds of games one after the other.
 SLOW = (
     "numba", "v2", "v3", "command", "process", "worlds", "killed_at_twenty", "full_disk", "a_second_run_does_not",
-    "a_rank_that_ends", "a_stream_s_labelled", "any_byte_changed",
+    "a_rank_that_ends", "a_stream_s_labelled", "any_byte_changed", "box_that_misses", "depend_on_the_sample",
+    "the_larger_of_threshold", "linear_programs", "million_points", "large_game", "every_case_of_the_solver",
+    "no_bit_of_the_answer", "is_worth_something_as_long", "neither_summed_nor_taken", "takes_points_with_just",
+    "maximum_likelihood",
 )  # fmt: skip
+# Nothing here can run these: tests/cuda and tests/gpu do, with a compiler or a device.
+ELSEWHERE = ("rad_fast/game/on_device.py",)
 QUICK = "not (" + " or ".join(SLOW) + ")"
 TESTS = {
     "rad_fast/calibration": "tests/calibration tests/inputs/test_teacher_labels.py "
@@ -74,7 +80,7 @@ TESTS = {
     "rad_fast/distill/rows.py": "tests/cases/test_rows_by_position.py",
     "rad_fast/distill/identity.py": "tests/cases/test_digests.py",
     "rad_fast/distill/data.py": "tests/distill/test_data.py tests/cases/test_training_and_sampling.py",
-    "rad_fast/game": "tests/cases/test_certificates.py tests/game",
+    "rad_fast/game": "tests/game tests/cases/test_certificates.py tests/cases/test_threads_and_forks.py",
     "rad_fast/storage/workdir.py": "tests/storage/test_score_files.py tests/storage/test_workdir.py "
     "tests/cases/test_score_folders.py",
     "rad_fast/storage/readers": "tests/cases/test_stored_files.py tests/cases/test_numbers_in_files.py "
@@ -169,7 +175,7 @@ def main() -> None:
 
 def found(module: str, sample: int | None, seed: int) -> None:
     """Try the mutants of a module that were not tried yet, and report."""
-    paths = list(find_modules([Path(module)]))
+    paths = [path for path in find_modules([Path(module)]) if str(path) not in ELSEWHERE]
     tests = [Path(word.partition("::")[0]) for word in shlex.split(TESTS[module])]
     tests = [path for test in tests for path in (sorted(test.rglob("*.py")) if test.is_dir() else [test])]
     content = zlib.crc32(b"".join(path.read_bytes() for path in [*paths, *tests]))  # with other tests all is tried anew
