@@ -51,7 +51,7 @@ LIBRARIES = (
     "zarr", "numba",
 )  # fmt: skip
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]  # nothing is rewritten: nobody reads it
-WALL = 120  # seconds that a test of a mutant may take at most: one that waits for ever is found out
+WAIT = 120, 0.2  # who has had so little processor time in so many seconds waits for ever
 CPU = 4, 10.0  # so many times the processor time of a test without any mutant, and seconds: a loop that does not end
 MEMORY = 8 << 30  # bytes
 LONGEST = 2.0  # CPU seconds of a test at most, without any mutant: a longer one is left out
@@ -131,7 +131,6 @@ class Quickest:
         self.begun = time.process_time()
         if self.wanted is not None:
             signal.setitimer(signal.ITIMER_PROF, CPU[1] + CPU[0] * self.known.get(nodeid, 0.0))
-            signal.alarm(WALL)
         if self.paths:
             seen, paths = self.lines[nodeid], self.paths
 
@@ -360,13 +359,29 @@ def outcome(module: str, usual: Ran, killers: Counter[str], wanted: set[str] | N
                 said.flush()
             finally:
                 os._exit(code)
-        _, status = os.waitpid(child, 0)
+        status = waited_for(child)
         said.seek(0)
         content = said.read()
     failed, took, lines = pickle.loads(content) if content else ("", {}, {})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Ran(status == 0, failed, took, lines, cpu_seconds)
+
+
+def waited_for(child: int) -> int:
+    """The status of a fork that has ended, or that is ended because it waits for ever."""
+    looked, had = time.monotonic(), 0.0
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.05)
+        if time.monotonic() - looked > WAIT[0]:
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            has = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            if has - had < WAIT[1]:
+                os.kill(child, signal.SIGKILL)
+            looked, had = time.monotonic(), has
 
 
 def report(module: str, seed: int, results: list[tuple[WorkItem, WorkResult]], made: int) -> None:
