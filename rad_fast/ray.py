@@ -184,10 +184,10 @@ def looked_at(selector: Selector, texts: list[str]) -> None:
     """Count a block's rows among those that were looked at: blocks of few rows say together what each cannot."""
     for text in texts:
         numbers = json.loads(text)
-        before = zip(selector._state.seen, (numbers[:3], numbers[3:]), strict=True)
+        before = zip(selector._state.seen, (numbers[:4], numbers[4:]), strict=True)
         teacher, student = (
-            inputs.Seen(seen.alike + alike, seen.fractions + fractions, seen.others or bool(others))
-            for seen, (alike, fractions, others) in before
+            seen.and_also(inputs.Seen(alike, fractions, bool(others), percent))
+            for seen, (alike, fractions, others, percent) in before
         )
         selector._state.seen = teacher, student
 

@@ -91,7 +91,7 @@ TESTS = {
     "rad_fast/inputs": "tests/inputs tests/cases/test_masks.py tests/cases/test_ragged_top_k.py "
     "tests/cases/test_probabilities_for_logits.py tests/cases/test_what_is_no_array.py "
     "tests/cases/test_arrays_of_other_libraries.py tests/cases/test_tables_and_unwritten_rows.py "
-    "tests/calibration/test_agreement.py tests/test_classes.py",
+    "tests/cases/test_percentages_columns_and_flags.py tests/cases/test_agreement_that_cannot_be_meant.py",
 }
 
 

@@ -104,6 +104,7 @@ class Calibrator(Parameters):
     n_labelled_ : how many labelled points it was fitted on.
     error_ : the teacher's error rate on them.
     class_counts_ : (C,) int64, how many of them are of each true class.
+    columns_ : the classes' names, where the logits were a table, else ().
     needs_student_, needs_agreement_ : whether ``predict`` and ``select`` need the student's logits, or ``agreement``.
 
     Examples
@@ -122,6 +123,7 @@ class Calibrator(Parameters):
     n_labelled_: int
     error_: float
     class_counts_: npt.NDArray[np.int64]
+    columns_: tuple[str, ...] = ()
     needs_student_: bool
     needs_agreement_: bool
 
@@ -162,10 +164,12 @@ class Calibrator(Parameters):
             truth, agreed = truth[kept], None if agreed is None else agreed[kept]
         of_teacher = checked_scores(kernels, teacher, None)
         of_student = None if student is None else checked_scores(kernels, student, of_teacher.label)
+        inputs.warn_flags(truth, of_teacher.label)
         right = (of_teacher.label == truth).astype(np.float64)
         self.n_labelled_ = len(right)
         self.class_counts_ = np.bincount(truth, minlength=teacher.classes)
         self.error_ = 1.0 - float(right.mean())
+        self.columns_ = teacher.columns or (() if student is None else student.columns)
         self.needs_student_, self.needs_agreement_ = student is not None, agreed is not None
         seen = Seen(of_teacher, of_student, agreed)
         self.rule_ = bounded(fitted(seen, right), len(right))
@@ -194,6 +198,7 @@ class Calibrator(Parameters):
         student = None
         if self.needs_student_:
             student = self.student_of(teacher, student_logits)
+        self.check_columns(teacher, student)
         for given in (teacher, student):
             if given is not None and given.rows > 1:  # one row of logits may be in [0, 1] by chance
                 inputs.refuse_probabilities(given)
@@ -259,6 +264,13 @@ class Calibrator(Parameters):
                 f"{name}: expected {len(self.class_counts_)} classes, as the labelled points of the Calibrator have, "
                 f"got {classes}: a margin among other classes says something else; fit one on these"
             )
+
+    def check_columns(self, *given: inputs.Matrix | None) -> None:
+        """ValueError where a table has the labelled points' columns in another order."""
+        for matrix in given:
+            if matrix is not None:
+                known = "the labelled points of the Calibrator have them"
+                inputs.refuse_other_order(matrix.name, matrix.columns, self.columns_, known)
 
     def __repr__(self) -> str:
         if not hasattr(self, "rule_"):
@@ -392,6 +404,7 @@ def rule_of(correctness: Any, teacher: inputs.Matrix, student: inputs.Matrix | N
     if isinstance(correctness, Calibrator):
         correctness.check_fitted()
         correctness.check_classes("logits", teacher.classes)
+        correctness.check_columns(teacher, student)
         if correctness.needs_student_:
             inputs.needed_student(teacher, student)
         return correctness.rule_

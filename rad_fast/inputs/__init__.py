@@ -45,7 +45,7 @@ from .arrays import (
     same_rows,
 )
 from .classes import check_gain, chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
-from .frames import refuse_reordered
+from .frames import refuse_other_order, refuse_reordered
 from .neighbours import agreement_array, agreement_of, check_agreement
 from .points import (
     Source,
@@ -65,6 +65,7 @@ from .points import (
     shared_selector,
     source,
     warn_few_labelled,
+    warn_flags,
     warn_unreliable,
 )
 from .softmax import ENOUGH, GIVE, Seen, looked_at, probabilities_given, refuse_all_probabilities, refuse_probabilities
@@ -133,6 +134,7 @@ __all__ = [
     "refuse_all_probabilities",
     "refuse_elements",
     "refuse_numbers",
+    "refuse_other_order",
     "refuse_probabilities",
     "refuse_reordered",
     "same",
@@ -145,6 +147,7 @@ __all__ = [
     "unanswered",
     "unusable",
     "warn_few_labelled",
+    "warn_flags",
     "warn_unreliable",
     "warn_unwritten",
 ]

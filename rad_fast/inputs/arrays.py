@@ -31,6 +31,7 @@ class Matrix(NamedTuple):
     data: Array
     dtype: str
     wrap: Callable[[Array], Any]
+    columns: tuple[str, ...] = ()  # the classes' names, of a table
 
     @property
     def rows(self) -> int:

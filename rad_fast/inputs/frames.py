@@ -200,6 +200,15 @@ def refuse_reordered(name: str, rows: Any, others: Mapping[str, Any]) -> None:
             raise another_order(other, "columns", name, f"{other}[{name}.columns]")
 
 
+def refuse_other_order(name: str, columns: Sequence[str], known: Sequence[str], before: str) -> None:
+    """Raise where a table's columns are those that classes were called ``before``, in another order."""
+    if columns != known and sorted(columns) == sorted(known):
+        raise ValueError(
+            f"{name}: expected {said(known)} in this order, as {before}, got {said(columns)}: classes are "
+            "taken by position"
+        )
+
+
 def another_order(other: str, axis: str, name: str, cure: str) -> ValueError:
     return ValueError(
         f"{other}: expected the {axis} of {name}, got the same in another order, and rows and classes are "

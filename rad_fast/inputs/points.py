@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .arguments import is_number
 from .arrays import FLOATS, Array, Matrix, host_array
+from .frames import refuse_other_order
 from .shown import are
 
 
@@ -151,6 +152,8 @@ def no_classes(array: Array, dtype: str) -> str:
         return f"got dtype {dtype} and shape {array.shape}; of one-hot rows, give labels.argmax(axis=1)"
     if array.dtype.kind == "f" and dtype != "bfloat16":
         return f"got dtype {dtype}; give labels.astype(int)"
+    if array.dtype.kind == "b":
+        return f"got dtype {dtype}; not whether the teacher is right, but the true class of each point"
     return f"got dtype {dtype}"
 
 
@@ -163,6 +166,7 @@ class Source(NamedTuple):
     calibrator: object | None
     accuracy: float | None
     gain: str = "of the margin"
+    columns: tuple[str, ...] = ()  # the classes' names, where one was given as a table
 
     def described(self) -> str:
         """The same on every rank whose chunks are alike."""
@@ -180,12 +184,19 @@ def source(teacher: Matrix, student: Matrix | None, correctness: Any, gain: str 
         kind, average = "the average accuracy", float(correctness)
     elif correctness is not None:
         kind = "an array"
-    return Source(teacher.classes, None if student is None else student.classes, kind, calibrator, average, gain)
+    names = teacher.columns or (() if student is None else student.columns)
+    classes_of_student = None if student is None else student.classes
+    return Source(teacher.classes, classes_of_student, kind, calibrator, average, gain, names)
 
 
 def same_source(before: Source | None, now: Source) -> None:
     """Chunks of one selection must be alike."""
-    if before is None or before == now:
+    if before is None:
+        return
+    if before.columns != now.columns:
+        refuse_other_order("logits", now.columns, before.columns, "in the chunks before")
+        now = now._replace(columns=before.columns)
+    if before == now:
         return
     if before.classes != now.classes:
         raise ValueError(f"logits: expected {before.classes} classes as in the chunks before, got {now.classes}")
@@ -201,6 +212,7 @@ def same_source(before: Source | None, now: Source) -> None:
     )
 
 
+FEW_OTHERS = 20  # points of other classes below which labels of 0 and 1 alone are no wonder
 LEAVE_OUT = 'fix them, or leave them out with invalid="exclude"'
 
 
@@ -231,6 +243,17 @@ def none_valid(name: str) -> ValueError:
 def warn_few_labelled(labelled: int) -> None:
     points = "1 labelled point promises" if labelled == 1 else f"{labelled} labelled points promise"
     warn(f"certificate: {points} hardly anything; label at least 30, drawn at random", UserWarning)
+
+
+def warn_flags(truth: npt.NDArray[np.int64], said: npt.NDArray[np.int32]) -> None:
+    """Where labels are 0 and 1 alone, beside a teacher that names other classes often, and is right about none."""
+    others = int(np.count_nonzero(said > 1))
+    if others >= FEW_OTHERS and others >= 0.2 * len(said) and truth.min() == 0 and truth.max() == 1:
+        warn(
+            f"labels: they are 0 and 1 alone, and the teacher names another class for {others} of {len(said)} points; "
+            "if they say whether the teacher is right, give the true class of each point instead",
+            UserWarning,
+        )
 
 
 def warn_unreliable(value: float, mistakes: float, budget: int) -> None:

@@ -1,7 +1,8 @@
 """Probabilities given for logits: told from a few rows, and refused with the words that help.
 
-Rows that all lie in [0, 1] and sum to 1 are softmax outputs. Taken for logits they give a margin, a confidence and a
-selection that look plausible and are wrong. A few rows suffice to tell: logits miss this by chance in the first row.
+Rows that all lie in [0, 1] and sum to 1 are softmax outputs; in [0, 100] and with the sum 100 they are percentages.
+Taken for logits they give a margin, a confidence and a selection that look plausible and are wrong. A few rows suffice
+to tell: logits miss this by chance in the first row.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .arrays import Matrix
 
 ENOUGH = 8  # rows that are all probabilities: of two logits one row in some thousands is, by chance
 GIVE = "rad_fast.Probabilities(p)"  # the command line puts its option here
+PERCENT = 100.0
+MOST_ROUNDED = 5.0  # by how much the sum of percentages that are whole numbers may be off
 KEPT = 0.9  # of the probability that the largest hold, where only they are stored
 
 
@@ -28,17 +31,23 @@ class Seen:
     """What was given as logits so far.
 
     Of the rows looked at: how many are probabilities, how many of these are fractions and not 0 and 1 alone (of a few
-    rows, those could be logits), and whether others are none.
+    rows, those could be logits), whether others are none, and how many are percentages.
     """
 
     alike: int = 0
     fractions: int = 0
     others: bool = False
+    percent: int = 0
 
     @property
-    def counts(self) -> tuple[int, int, int]:
+    def counts(self) -> tuple[int, int, int, int]:
         """As plain numbers."""
-        return self.alike, self.fractions, int(self.others)
+        return self.alike, self.fractions, int(self.others), self.percent
+
+    def and_also(self, chunk: Seen) -> Seen:
+        """With what was seen of one more chunk."""
+        sums = (self.alike + chunk.alike, self.fractions + chunk.fractions, self.others or chunk.others)
+        return Seen(*sums, self.percent + chunk.percent)
 
     def after(self, matrix: Matrix, left_out: npt.NDArray[np.bool_] | None) -> Seen:
         """With one more chunk.
@@ -51,17 +60,25 @@ class Seen:
 
     def joined(self, name: str, chunk: Seen) -> Seen:
         """The same, of rows that were looked at."""
-        now = Seen(self.alike + chunk.alike, self.fractions + chunk.fractions, self.others or chunk.others)
-        if not chunk.others and chunk.alike and (chunk.alike >= ENOUGH or (now.alike >= ENOUGH and not now.others)):
-            raise probabilities_given(name)
+        now = self.and_also(chunk)
+        for new, known, error in (
+            (chunk.alike, now.alike, probabilities_given),
+            (chunk.percent, now.percent, percentages_given),
+        ):
+            if not chunk.others and new and (new >= ENOUGH or (known >= ENOUGH and not now.others)):
+                raise error(name)
         return now
 
 
 def refuse_all_probabilities(name: str, every: Sequence[Seen]) -> None:
     """Raise ValueError where all of a selection's rows were probabilities, few as they may be."""
-    alike, fractions = sum(seen.alike for seen in every), sum(seen.fractions for seen in every)
-    if (fractions or alike >= ENOUGH) and not any(seen.others for seen in every):
+    whole = Seen()
+    for seen in every:
+        whole = whole.and_also(seen)
+    if (whole.fractions or whole.alike >= ENOUGH) and not whole.others:
         raise probabilities_given(name)
+    if whole.percent > 1 and not whole.others:  # of one row the sum may be 100 by chance
+        raise percentages_given(name)
 
 
 def refuse_probabilities(matrix: Matrix) -> None:
@@ -76,12 +93,20 @@ def probabilities_given(name: str) -> ValueError:
     )
 
 
+def percentages_given(name: str) -> ValueError:
+    return ValueError(
+        f"{name}: expected logits, got percentages: the rows are in [0, 100] and sum to 100; give "
+        "rad_fast.Probabilities(p / p.sum(axis=1, keepdims=True))"
+    )
+
+
 def looked_at(data: Any, left_out: npt.NDArray[np.bool_] | None) -> Seen:
     """Some rows of a chunk, up to the first that is none. Rows left out, or not finite, say nothing."""
     if hasattr(data, "labels"):  # a teacher's answers alone
         return Seen(others=True)
     rows = len(data)
-    alike = fractions = 0
+    alike = fractions = percent = 0
+    kept = hasattr(data, "n_classes")
     count = min(rows, LOOKED_AT)
     for place in range(count):  # the first row nearly always tells
         at = place * (rows - 1) // max(1, count - 1)
@@ -91,12 +116,25 @@ def looked_at(data: Any, left_out: npt.NDArray[np.bool_] | None) -> Seen:
         low, high = float(row.min()), float(row.max())
         if math.isnan(low) or high == math.inf:
             continue
-        least = KEPT if hasattr(data, "n_classes") else 1.0 - SUM_OFF
-        if not (low >= 0.0 and high <= 1.0 + SUM_OFF and least <= row.sum() <= 1.0 + SUM_OFF):
-            return Seen(alike, fractions, True)
-        alike += 1
-        fractions += bool(((row > 0.0) & (row < 1.0)).any())
-    return Seen(alike, fractions, False)
+        least = KEPT if kept else 1.0 - SUM_OFF
+        if low >= 0.0 and high <= 1.0 + SUM_OFF and least <= row.sum() <= 1.0 + SUM_OFF:
+            alike += 1
+            fractions += bool(((row > 0.0) & (row < 1.0)).any())
+        elif are_percentages(row, low, high, kept):
+            percent += bool(((row > low) & (row < PERCENT)).any())  # 100 and 0 alone, or all alike, say nothing
+        else:
+            return Seen(alike, fractions, True, percent)
+    return Seen(alike, fractions, False, percent)
+
+
+def are_percentages(row: npt.NDArray[np.float64], low: float, high: float, kept: bool) -> bool:
+    if low < 0.0 or high > PERCENT * (1.0 + SUM_OFF):
+        return False
+    off = PERCENT * SUM_OFF
+    if (row == np.floor(row)).all():
+        off = max(off, min(MOST_ROUNDED, 0.5 * len(row)))
+    least = PERCENT * KEPT if kept else PERCENT - off
+    return bool(least <= row.sum() <= PERCENT + off)
 
 
 def row_of(data: Any, at: int) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from rad_fast.kernels.reference.score import SUM_OFF, widened
 from . import arrays, shown
 from .arguments import is_number
 from .arrays import EXPECTED_DTYPE, FLOATS, Array, Matrix, as_torch, check_logits, host_array, is_cuda, is_torch
-from .frames import refuse_reordered
+from .frames import column_names, is_frame, refuse_reordered
 from .logprobs import top_k
 from .points import warn
 
@@ -484,4 +484,4 @@ def matrix(name: str, value: Any, *, empty: bool = False) -> Matrix:
     if dtype == "object":
         raise arrays.of_objects(name, value)
     check_logits(name, dtype, array.shape, empty=empty)
-    return Matrix(name, array, dtype, wrap)
+    return Matrix(name, array, dtype, wrap, tuple(column_names(value)) if is_frame(value) else ())

@@ -54,6 +54,8 @@ class Scored:
         chosen: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.store.keep(points)
+        if not source.columns and self.source is not None:
+            source = source._replace(columns=self.source.columns)
         self.source, self.wrap = source, wrap
         self.excluded += excluded
         self.invalid += invalid

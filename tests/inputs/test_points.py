@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,7 +108,11 @@ def test_gains_are_rounded_to_the_grid_that_sums_are_exact_on() -> None:
         (["a", "b", "a", "b"], TypeError, "the list of classes: [names.index(label) for label in labels]"),
         (np.eye(4, dtype=int), ValueError, "shape (4,), got shape (4, 4)"),
         (np.eye(4), TypeError, "and shape (4, 4); of one-hot rows, give labels.argmax(axis=1)"),
-        ([True, False, True, True], TypeError, "got dtype bool"),
+        (
+            [True, False, True, True],
+            TypeError,
+            "got dtype bool; not whether the teacher is right, but the true class of each point",
+        ),
     ],
 )
 def test_labels_are_classes_by_their_index(given, error, words) -> None:
@@ -123,7 +126,7 @@ TEACHER = Matrix("logits", np.zeros((N, 4)), "float64", inputs.same)
 
 
 def test_which_gain_is_meant() -> None:
-    alike, other = replace(TEACHER, name="s"), Matrix("s", np.zeros((N, 3)), "float64", inputs.same)
+    alike, other = TEACHER._replace(name="s"), Matrix("s", np.zeros((N, 3)), "float64", inputs.same)
     for value, student, gain in (
         ("auto", None, Gain.MARGIN),
         ("auto", alike, Gain.LABEL),
@@ -142,12 +145,12 @@ def test_which_gain_is_meant() -> None:
 def test_labels_alone_say_nothing_of_a_gain() -> None:
     said = np.array([0, 1, 2, -1, 1, 1])
     for labels, silent in ((said, True), (abs(said), False)):
-        alone = replace(TEACHER, data=TeacherLabels(labels, n_classes=4))  # type: ignore[arg-type]
+        alone = TEACHER._replace(data=TeacherLabels(labels, n_classes=4))  # type: ignore[arg-type]
         assert "expected confidence= with TeacherLabels" in refused(ValueError, inputs.unanswered, alone, None, "auto")
         for student, gain in ((TEACHER, "auto"), (None, np.zeros(N))):
             found = inputs.unanswered(alone, student, gain)
             assert (None if found is None else found.tolist()) == (list(said < 0) if silent else None)
-        sure = replace(alone, data=TeacherLabels(labels, np.full(N, 0.9), n_classes=4))  # type: ignore[arg-type]
+        sure = alone._replace(data=TeacherLabels(labels, np.full(N, 0.9), n_classes=4))  # type: ignore[arg-type]
         assert (inputs.unanswered(sure, None, "auto") is not None) is silent
     assert inputs.unanswered(TEACHER, None, "auto") is None
 
@@ -240,18 +243,18 @@ def test_what_a_source_is_of() -> None:
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        (replace(SOURCE, classes=5), "logits: expected 4 classes as in the chunks before, got 5"),
-        (replace(SOURCE, student_classes=3), "student_logits: expected no classes as in the chunks before, got 3"),
-        (replace(SOURCE, gain="of the label"), "expected one of the margin as before, the same in every call; got one"),
-        (replace(SOURCE, kind="an array"), "expected the teacher's confidence as in the chunks before, the same in ev"),
-        (replace(SOURCE, accuracy=0.5), "correctness: expected the teacher's confidence"),
+        (SOURCE._replace(classes=5), "logits: expected 4 classes as in the chunks before, got 5"),
+        (SOURCE._replace(student_classes=3), "student_logits: expected no classes as in the chunks before, got 3"),
+        (SOURCE._replace(gain="of the label"), "expected one of the margin as before, the same in every call; got one"),
+        (SOURCE._replace(kind="an array"), "expected the teacher's confidence as in the chunks before, the same in ev"),
+        (SOURCE._replace(accuracy=0.5), "correctness: expected the teacher's confidence"),
     ],
 )
 def test_chunks_of_one_selection_are_alike(now, words) -> None:
     inputs.same_source(None, now)
     inputs.same_source(now, now)
     assert words in refused(ValueError, inputs.same_source, SOURCE, now)
-    had = refused(ValueError, inputs.same_source, replace(SOURCE, student_classes=3), SOURCE)
+    had = refused(ValueError, inputs.same_source, SOURCE._replace(student_classes=3), SOURCE)
     assert had == "student_logits: expected 3 classes as in the chunks before, got none"
 
 
@@ -395,8 +398,8 @@ def test_where_an_array_is_said_by_itself() -> None:
 
 
 def test_rows_and_classes_are_those_of_the_teacher() -> None:
-    inputs.same_rows(TEACHER, replace(TEACHER, data=np.zeros((N, 3))))
-    inputs.same_classes(TEACHER, replace(TEACHER, data=np.zeros((5, 4))))
+    inputs.same_rows(TEACHER, TEACHER._replace(data=np.zeros((N, 3))))
+    inputs.same_classes(TEACHER, TEACHER._replace(data=np.zeros((5, 4))))
     assert inputs.needed_student(TEACHER, TEACHER) is TEACHER
     other = Matrix("s", np.zeros((5, 3)), "float64", inputs.same)
     assert (
@@ -460,7 +463,7 @@ def test_what_was_seen_of_probabilities_adds_up_over_chunks() -> None:
             before.joined("z", chunk)
     assert softmax.Seen(9, 9, True).joined("z", softmax.Seen(7, 1)).alike == 16
     assert softmax.Seen(9, 9).joined("z", softmax.Seen(0, 0)).alike == 9
-    assert softmax.Seen(1, 2, True).counts == (1, 2, 1)
+    assert softmax.Seen(1, 2, True).counts == (1, 2, 1, 0)
     inputs.refuse_all_probabilities("z", [softmax.Seen(7, 0)])
     inputs.refuse_all_probabilities("z", [softmax.Seen(9, 3), softmax.Seen(others=True)])
     for every in ([softmax.Seen(8, 0)], [softmax.Seen(4, 0), softmax.Seen(4, 0)], [softmax.Seen(1, 1)]):
