@@ -66,7 +66,7 @@ SLOW = (
     "a_rank_that_ends", "a_stream_s_labelled", "any_byte_changed", "box_that_misses", "depend_on_the_sample",
     "the_larger_of_threshold", "linear_programs", "million_points", "large_game", "every_case_of_the_solver",
     "no_bit_of_the_answer", "is_worth_something_as_long", "neither_summed_nor_taken", "takes_points_with_just",
-    "maximum_likelihood",
+    "maximum_likelihood", "report_page_and_json", "promise_more",
 )  # fmt: skip
 # Nothing here can run these: tests/cuda and tests/gpu do, with a compiler or a device.
 ELSEWHERE = ("rad_fast/game/on_device.py",)
