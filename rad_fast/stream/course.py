@@ -15,7 +15,7 @@ from rad_fast.device.backends import Backend, Compiled
 from rad_fast.game.by_class import play
 from rad_fast.game.group import Alone
 from rad_fast.game.pool import ArrayPool
-from rad_fast.game.quotas import class_counts, shares
+from rad_fast.game.quotas import Shares, class_counts, shares
 from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.arrival import LEVELS, Course
 from rad_fast.kernels.reference.game import Equilibria, terms
@@ -24,6 +24,7 @@ from rad_fast.kernels.reference.score import Points
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
+MOVED = 0.08  # of the budget, to other classes than before: twice that cost 1.5% of effective gain
 NOTHING, ALL = 2.0, -2.0  # thresholds beyond any effective gain
 
 
@@ -61,27 +62,37 @@ class Solution(NamedTuple):
     quotas: Float64s
 
 
-def solved(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend, windows: int = 1) -> Solution:
-    """The game on points like those to come.
+def shared_out(points: Points, wanted: Wanted, chosen: Int64s, kernels: Backend, windows: int = 1) -> Shares:
+    """The quotas of points like those to come.
 
     What classes lack of all that was ``chosen`` before, the next so many ``windows`` make up for.
     """
+    counts = class_counts([points], len(chosen), kernels)
+    budget = max(1, round(wanted.rate * len(points.gain)))
+    found = shares(wanted.quotas, windows * counts, chosen, wanted.labelled, windows * budget)
+    return found._replace(quotas=found.quotas / windows, points=counts[0])
+
+
+def solved(points: Points, wanted: Wanted, kernels: Backend, found: Shares | None = None) -> Solution:
+    """The game on points like those to come: each class's where quotas were ``found``, else one for all."""
     count = len(points.gain)
     mistakes = wanted.mistakes * count
-    if wanted.quotas is None:
+    if found is None:
         budget = wanted.rate * count
         answer = solve(ArrayPool.of([points], kernels), budget, on_grid(mistakes))
         return Solution(Equilibria(*np.array(answer)[:, None]), np.array([budget]))
-    counts, budget = class_counts([points], len(chosen), kernels), max(1, round(wanted.rate * count))
-    found = shares(wanted.quotas, windows * counts, chosen, wanted.labelled, windows * budget)
-    found = found._replace(quotas=found.quotas / windows, points=counts[0])
     # What its sample takes is not asked for; without one the call would take as long.
-    answers, _ = play([points], found, mistakes, 1, 0, kernels, Alone(), counts[0])
+    answers, _ = play([points], found, mistakes, 1, 0, kernels, Alone(), found.points)
     return Solution(answers, found.quotas)
 
 
-def course_of(points: Points, solution: Solution, wanted: Wanted, kernels: Backend) -> Course:
-    """The ladders around the equilibria, one per class."""
+def alike(before: Float64s, now: Float64s) -> bool:
+    """Whether quotas moved so little that the thresholds need not be solved for: where a class lags they follow."""
+    return len(before) == len(now) and bool(np.abs(now - before).sum() <= 2.0 * MOVED * now.sum())
+
+
+def course_of(points: Points, solution: Solution, wanted: Wanted, kernels: Backend, by_class: bool) -> Course:
+    """The ladders around the equilibria, one for all or one per class."""
     answers, quotas = solution
     course = unknown(len(quotas))
     course.price[:] = answers.price
@@ -91,7 +102,7 @@ def course_of(points: Points, solution: Solution, wanted: Wanted, kernels: Backe
         course.threshold[k], course.share[k] = kernels.ladders(points, answers.price, k, aims, ALL)
     else:
         course.threshold[k], course.share[k] = ladders(points, answers.price, k, aims)
-    if wanted.quotas is not None:
+    if by_class:
         course.due[:] = quotas / len(points.gain)
     return course
 

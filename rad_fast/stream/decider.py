@@ -9,12 +9,12 @@ import numpy as np
 
 from rad_fast.device.backends import Backend, Compiled
 from rad_fast.inputs import warn_unreliable
-from rad_fast.kernels.reference.arrival import MIDDLE, Bools, Course, Pace, Standing
+from rad_fast.kernels.reference.arrival import MIDDLE, Bools, Course, Int64s, Pace, Standing
 from rad_fast.kernels.reference.game import Equilibria, Float64s
 from rad_fast.kernels.reference.score import Points
 
 from . import inputs
-from .course import NOTHING, Solution, Wanted, course_of, solved, unknown
+from .course import NOTHING, Solution, Wanted, alike, course_of, shared_out, solved, unknown
 from .evidence import ERRORS, KEPT, Evidence, expected, said_by
 from .window import Window, some
 
@@ -146,26 +146,43 @@ class Decider:
         """It was time to look at the evidence: solve the game again where it calls for that."""
         window = self.window
         try:
-            if self.evidence is None:
-                self._solve()
-            elif changed:
+            if changed:
                 window.change()
-                self._solve()
-            elif window.settles() or (self.wanted.quotas is not None and window.kept >= window.shared):
+            share = self.wanted.quotas is not None and window.kept >= window.shared
+            if changed or self.evidence is None or window.settles() or (share and not self._share()):
                 self._solve()
         finally:  # a warning may be an error
             window.next_due()
 
+    def _share(self) -> bool:
+        """Share out quotas again; False where they moved so far that the games are to be solved."""
+        window, (counts, _, got) = self.window, self.standing
+        found = shared_out(window.held(), self.wanted, self._all_chosen(), self.kernels, window.windows())
+        if not alike(self.solution.quotas, found.quotas):
+            return False
+        self.chosen = self._all_chosen()
+        self.solution = self.solution._replace(quotas=found.quotas)
+        self.course.due[:] = found.quotas / window.size
+        counts[2], got[:] = counts[0], 0.0
+        window.share()
+        self._arrivals = None
+        return True
+
+    def _all_chosen(self) -> Int64s:
+        got = self.standing.got
+        return self.chosen + got.astype(np.int64) if len(got) == len(self.chosen) else self.chosen
+
     def _solve(self) -> None:
         window, held, wanted = self.window, self.window.held(), self.wanted
         full = window.due >= window.size
-        if not full:  # too few of each class for thresholds of its own: they make up for it later
-            wanted = wanted._replace(quotas=None)
-        counts, phase, got = self.standing
-        if len(got) == len(self.chosen):
-            self.chosen = self.chosen + got.astype(np.int64)
-        self.solution = solved(held, wanted, self.chosen, self.kernels, window.share())
-        self.course = course_of(held, self.solution, wanted, self.kernels)
+        counts, phase, _ = self.standing
+        self.chosen, found = self._all_chosen(), None
+        if full and wanted.quotas is not None:  # before, too few of each class: they make up for it later
+            found = shared_out(held, wanted, self.chosen, self.kernels, window.windows())
+        if full:
+            window.share()
+        self.solution = solved(held, wanted, self.kernels, found)
+        self.course = course_of(held, self.solution, wanted, self.kernels, found is not None)
         games = len(self.course.price)
         phase = phase if games == len(phase) else self._phases(games)
         self.standing = Standing(np.array([counts[0], counts[1], counts[0], MIDDLE]), phase, np.zeros(games))

@@ -111,11 +111,13 @@ class Window:
         self.settled = after if after > self.kept else 0
         return True
 
-    def share(self) -> int:
-        """Quotas are shared out now: for how many windows, a power of two that grows with the stream."""
-        windows = min(MOST_WINDOWS, 1 << (max(1, (self.kept - self.size) // self.size).bit_length() - 1))
-        self.shared = self.kept + windows * self.size
-        return windows
+    def windows(self) -> int:
+        """How many windows quotas are shared out for: a power of two that grows with the stream."""
+        return min(MOST_WINDOWS, 1 << (max(1, (self.kept - self.size) // self.size).bit_length() - 1))
+
+    def share(self) -> None:
+        """Quotas are shared out now."""
+        self.shared = self.kept + self.windows() * self.size
 
     def state(self) -> dict[str, Any]:
         held = self.held()

@@ -8,6 +8,7 @@ import pytest
 from rad_fast.stream import StreamSelector
 from rad_fast.stream.course import Course, Solution
 from rad_fast.stream.decider import Decider
+from rad_fast.stream.window import Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
 
@@ -38,10 +39,37 @@ def test_a_stream_that_stands_still_is_hardly_ever_solved_again(solutions):
     assert len(solutions) - while_it_filled <= 12  # in 196 windows
 
 
-def test_quotas_are_shared_out_at_distances_that_double(solutions):
+def test_quotas_are_shared_out_at_distances_that_double(monkeypatch, solutions):
+    shared: list[int] = []
+    share = Window.share
+
+    def noted(self: Window) -> None:
+        shared.append(self.kept)
+        share(self)
+
+    monkeypatch.setattr(Window, "share", noted)
     StreamSelector(0.1, window=1000).watch(logits_of(1000)).offer(logits_of(36_000))
-    assert {1000, 2000, 3000, 5000, 9000, 17_000, 33_000} <= set(solutions)
-    assert len(solutions) < 20
+    assert {1000, 2000, 3000, 5000, 9000, 17_000, 33_000} <= set(shared)
+    assert len(shared) < 20
+    assert len([position for position in solutions if position > 1000]) < len(shared) - 3  # most of them hardly moved
+
+
+def test_quotas_that_hardly_move_change_what_is_due_and_nothing_else(solutions):
+    stream = StreamSelector(0.1, window=1000).watch(logits_of(1000))
+    stream.offer(logits_of(1999, seed=1))
+    decider = stream._decider
+    before, due = decider.state(), decider.course.due.copy()
+    chosen = decider.chosen.sum() + decider.standing.got.sum()
+    solutions.clear()
+    stream.offer(logits_of(1, seed=2))
+    assert decider.window.kept == 3000
+    assert not solutions
+    assert np.array_equal(decider.course.price, before["course"]["price"])
+    assert np.array_equal(decider.standing.phase, before["standing"]["phase"])
+    assert 0.0 < np.abs(decider.course.due - due).sum() < 0.2 * 0.1
+    assert decider.course.due.sum() == pytest.approx(0.1)
+    assert decider.chosen.sum() == pytest.approx(chosen, abs=1)
+    assert not decider.standing.got.any()
 
 
 @pytest.mark.parametrize("quotas", [None, "auto"])
@@ -89,11 +117,14 @@ def test_what_classes_lag_behind_their_quotas_lowers_their_thresholds(kernels):
 
 def test_a_solution_is_the_same_for_one_window_and_for_many_where_nothing_is_lacked(kernels):
     from rad_fast.kernels.reference.score import Rule, empty_points
-    from rad_fast.stream.course import Wanted, solved
+    from rad_fast.stream.course import Wanted, shared_out, solved
 
     points, none = empty_points(2000), np.zeros(10, np.int64)
     kernels.appraise(logits_of(2000), None, Rule(), None, points)
-    one, many = (solved(points, Wanted(0.1, 4.0, 0.02, "auto"), none, kernels, windows) for windows in (1, 32))
+    wanted = Wanted(0.1, 4.0, 0.02, "auto")
+    one, many = (
+        solved(points, wanted, kernels, shared_out(points, wanted, none, kernels, windows)) for windows in (1, 32)
+    )
     assert isinstance(one, Solution)
     assert many.quotas == pytest.approx(one.quotas, abs=1e-5)
     assert many.equilibria.threshold == pytest.approx(one.equilibria.threshold, abs=1e-4)
