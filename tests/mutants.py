@@ -74,7 +74,7 @@ QUICK = "not (" + " or ".join(SLOW) + ")"
 TESTS = {
     "rad_fast/calibration": "tests/calibration tests/inputs/test_teacher_labels.py "
     "tests/cases/test_lines_that_matter.py tests/cases/test_certificates.py",
-    "rad_fast/distill/journal.py": "tests/cases/test_journals_and_identity.py",
+    "rad_fast/distill/journal.py": "tests/distill/test_journal.py tests/cases/test_journals_and_identity.py",
     "rad_fast/distill/ledger.py": "tests/distill/test_ledger.py",
     "rad_fast/distill/querying.py": "tests/distill/test_querying.py",
     "rad_fast/distill/rows.py": "tests/cases/test_rows_by_position.py",
@@ -185,7 +185,7 @@ def found(module: str, sample: int | None, seed: int) -> None:
             init(paths, db, {})
         left_out = {str(path): spans_left_out(path) for path in paths}
         drawn = [item for item in shuffled(db.work_items, seed) if not inside(item.mutations[0], left_out)]
-        drawn = [item for item in drawn if not of_length(item.mutations[0])]
+        drawn = [item for item in drawn if not of_length(item.mutations[0]) and not of_flags(item.mutations[0])]
         known = dict(db.results)
         usual = without_mutant(module, paths, session.with_suffix(".usual"))
         sys.stdout.write(slowest(module, usual))
@@ -275,6 +275,27 @@ def of_length(mutation: MutationSpec) -> bool:
     return False
 
 
+def is_flag(node: ast.expr) -> bool:
+    """Whether this is one of a system's flags, or several: os.O_RDWR, say."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.BitOr) and is_flag(node.left) and is_flag(node.right)
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "getattr"
+    return isinstance(node, ast.Attribute) and node.attr.isupper()
+
+
+def of_flags(mutation: MutationSpec) -> bool:
+    """Whether flags, which have no bit in common, become their sum or their exclusive or: the same number."""
+    if not mutation.operator_name.endswith(("BitOr_Add", "BitOr_BitXor")):
+        return False
+    for node in ast.walk(ast.parse(mutation.module_path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.BinOp) and is_flag(node):
+            begin, end = (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+            if begin <= tuple(mutation.start_pos) < end:
+                return True
+    return False
+
+
 def statement(path: Path, line: int) -> range | None:
     """The lines of the statement that a line is of, without those within it; None: it runs when a file is imported."""
     found: range | None = None
@@ -330,7 +351,14 @@ def is_python(text: str) -> bool:
 
 
 def is_equal(path: str, changed: list[tuple[str, str]]) -> bool:
-    return any((old, new) in EQUAL.get(path, {}) or (old, "") in EQUAL.get(path, {}) for old, new in changed)
+    """Whether a mutant is one of those that are listed; spaces do not count."""
+    known = {(squeezed(old), squeezed(new)) for old, new in EQUAL.get(path, {})}
+    lines = [(squeezed(old), squeezed(new)) for old, new in changed]
+    return any((old, new) in known or (old, "") in known for old, new in lines)
+
+
+def squeezed(line: str) -> str:
+    return "".join(line.split())
 
 
 def outcome(module: str, usual: Ran, killers: Counter[str], wanted: set[str] | None, watched: list[str]) -> Ran:
