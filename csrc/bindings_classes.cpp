@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arguments.hpp"
+#include "classes_arguments.hpp"
 #include "cpu/by_class.hpp"
 #include "cpu/classes.hpp"
 #include "steps.hpp"
@@ -21,16 +22,6 @@ namespace rad_fast {
 void bind_classes(py::module_& module);
 
 namespace {
-
-LabelledPoints points_of(const py::array& gain, const py::array& correctness, const py::array& label,
-                         const py::object& other = py::none()) {
-  const std::int64_t count = gain.size();
-  LabelledPoints points{vector_of<float>("gain", gain, count), vector_of<float>("correctness", correctness, count),
-                        vector_of<std::int32_t>("label", label, count), nullptr, count};
-  if (!other.is_none()) points.other = vector_of<std::uint8_t>("other", other.cast<py::array>(), count);
-  if (count > std::int64_t{1} << 32) refuse("gain", "at most 2^32 points a call", std::to_string(count));
-  return points;
-}
 
 struct Table {
   Equilibria equilibria;
@@ -59,7 +50,7 @@ py::array_t<std::int64_t> class_counts(const py::array& gain, const py::array& c
                                        std::int64_t classes, int threads) {
   require(threads, 1, py::none());
   if (classes < 1) refuse("classes", "at least 1", std::to_string(classes));
-  const LabelledPoints points = points_of(gain, correctness, label);
+  const LabelledPoints points = labelled_points(gain, correctness, label);
   const std::int64_t parts = parts_of(threads, points.count, 2 * classes), numbers = parts * classes;
   std::vector<std::int64_t> counts(static_cast<std::size_t>(2 * numbers));
   py::array_t<std::int64_t> total({std::int64_t{2}, classes});
@@ -74,7 +65,7 @@ py::array_t<std::int64_t> class_counts(const py::array& gain, const py::array& c
 void group(const py::array& gain, const py::array& correctness, const py::array& label, py::array starts,
            py::array out_gain, py::array out_correctness, int threads) {
   require(threads, 1, py::none());
-  const LabelledPoints points = points_of(gain, correctness, label);
+  const LabelledPoints points = labelled_points(gain, correctness, label);
   const std::int64_t classes = starts.size(), room = out_gain.size();
   std::int64_t* const at = changed<std::int64_t>("starts", starts, classes);
   float *const to_gain = changed<float>("out_gain", out_gain, room),
@@ -88,7 +79,7 @@ void group(const py::array& gain, const py::array& correctness, const py::array&
 py::array_t<double> class_probabilities(const py::array& gain, const py::array& correctness, const py::array& label,
                                         const py::tuple& equilibria, int threads) {
   require(threads, 1, py::none());
-  const LabelledPoints points = points_of(gain, correctness, label);
+  const LabelledPoints points = labelled_points(gain, correctness, label);
   const Table table = table_of(equilibria);
   py::array_t<double> q(points.count);
   double* const out = q.mutable_data();
@@ -100,7 +91,7 @@ py::array_t<double> class_probabilities(const py::array& gain, const py::array& 
 Units mass_by_key(const py::array& gain, const py::array& correctness, const py::array& label, const py::object& other,
                   const py::tuple& equilibria, std::int64_t others, int threads) {
   require(threads, others, other);
-  const LabelledPoints points = points_of(gain, correctness, label, other);
+  const LabelledPoints points = labelled_points(gain, correctness, label, other);
   const Table table = table_of(equilibria);
   const std::int64_t keys = table.classes * others, parts = parts_of(threads, points.count, keys);
   Units sums({parts, keys});
@@ -115,7 +106,7 @@ py::array_t<std::int64_t> sample_by_key(const py::array& gain, const py::array& 
                                         const py::object& other, const py::tuple& equilibria, std::int64_t others,
                                         const Units& running, int threads) {
   require(threads, others, other);
-  const LabelledPoints points = points_of(gain, correctness, label, other);
+  const LabelledPoints points = labelled_points(gain, correctness, label, other);
   const Table table = table_of(equilibria);
   const std::int64_t keys = table.classes * others;
   if (running.ndim() != 2 || running.shape(0) < 1 || running.shape(1) != keys)
@@ -135,31 +126,16 @@ py::array_t<std::int64_t> sample_by_key(const py::array& gain, const py::array& 
   return indices;
 }
 
-using Doubles = py::array_t<double>;
-
-Doubles as_array(const std::vector<double>& numbers) { return Doubles(static_cast<py::ssize_t>(numbers.size()), numbers.data()); }
-
-using Played = std::optional<std::tuple<Doubles, Doubles, Doubles, Doubles, py::array_t<std::int64_t>>>;
-
 Played play_by_class(const std::vector<std::tuple<py::array, py::array, py::array, py::object>>& pieces, const py::array& counts,
                          const py::array& budgets, const py::array& mistakes, std::int64_t others, std::uint64_t running,
                          const py::tuple& numbers, const py::array& random, int threads) {
-  const std::int64_t classes = counts.size();
-  if (classes < 1 || classes > INT32_MAX) refuse("counts", "1 to 2147483647 classes", std::to_string(classes));
   const Steps steps = steps_of(numbers, random);
   std::vector<LabelledPoints> chunks;
   for (const auto& [gain, correctness, label, other] : pieces) {
     require(threads, others, other);
-    chunks.push_back(points_of(gain, correctness, label, other));
+    chunks.push_back(labelled_points(gain, correctness, label, other));
   }
-  const ClassStakes stakes{classes, others, vector_of<std::int64_t>("counts", counts, classes),
-                           vector_of<double>("budgets", budgets, classes), vector_of<double>("mistakes", mistakes, classes)};
-  for (std::int64_t k = 0; k < classes; ++k) {
-    const double budget = stakes.budget[k];
-    if (!(budget >= 0) || budget > static_cast<double>(stakes.points[k]))
-      refuse("budgets", "from 0 to the points of the class", std::to_string(budget));
-    if (!(stakes.mistakes[k] >= 0)) refuse("mistakes", "at least 0", std::to_string(stakes.mistakes[k]));
-  }
+  const ClassStakes stakes = stakes_of(counts, budgets, mistakes, others);
   std::optional<ByClass> games;
   std::vector<ByClass::Taken> taken;
   try {
@@ -171,16 +147,7 @@ Played play_by_class(const std::vector<std::tuple<py::array, py::array, py::arra
     refuse("gain", "multiples of 2**-24 from 0 to 1", "others");
   }
   if (!games) return std::nullopt;
-  const ClassAnswers& found = games->answers;
-  std::size_t count = 0;
-  for (const ByClass::Taken& some : taken) count += some.places.size();
-  py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(count));
-  std::int64_t* out = indices.mutable_data();
-  for (ByClass::Taken& some : taken) {
-    for (const std::uint32_t place : some.places) *out++ = some.begin + place;
-    some.places = {};
-  }
-  return std::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value), indices);
+  return played(games->answers, taken);
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ namespace rad_fast {
 
 void bind_arrival(py::module_& module);  // bindings_arrival.cpp
 void bind_classes(py::module_& module);  // bindings_classes.cpp
+void bind_one_pass(py::module_& module);  // bindings_one_pass.cpp
 
 namespace {
 
@@ -335,5 +336,6 @@ PYBIND11_MODULE(_cpu, module) {
   bind_game(module);
   bind_sample(module);
   bind_classes(module);
+  bind_one_pass(module);
   bind_arrival(module);
 }

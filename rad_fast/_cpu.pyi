@@ -13,6 +13,13 @@ import numpy.typing as npt
 _Float32s = npt.NDArray[np.float32]
 _Int32s = npt.NDArray[np.int32]
 _Equilibria = tuple[npt.NDArray[np.float64], ...]
+_Played = tuple[
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.int64],
+]
 _Logits = tuple[int, int, int, int]  # address, dtype, classes, row stride in elements
 
 def appraise(
@@ -191,6 +198,51 @@ def mass_by_key(
 ) -> npt.NDArray[np.uint64]:
     """(parts, classes x others) sums of the inclusion probabilities by key, in units of 2**-62 modulo 2**64."""
 
+class OnePass:
+    """Games by class on rows that are scored in the same pass.
+
+    sample: (gain, correctness, label) of some of the ``size`` points, spread over all. counts, budgets and mistakes:
+    what to expect of each class. steps and random: as in solve.
+    """
+
+    def __init__(
+        self,
+        sample: tuple[_Float32s, _Float32s, _Int32s],
+        size: int,
+        counts: npt.NDArray[np.int64],
+        budgets: npt.NDArray[np.float64],
+        mistakes: npt.NDArray[np.float64],
+        others: int,
+        steps: tuple[Any, ...],
+        random: npt.NDArray[np.float64],
+        threads: int,
+    ) -> None: ...
+    def useful(self) -> bool:
+        """Whether most points can be decided while they are scored; else nothing more can be asked."""
+
+    def appraise(
+        self,
+        teacher: _Logits,
+        student: _Logits | None,
+        model: int,
+        parameters: tuple[Any, ...],
+        given_correctness_ptr: int,
+        gain_ptr: int,
+        correctness_ptr: int,
+        label_ptr: int,
+        gain_of_label: bool,
+        other_ptr: int,
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """As the function appraise, for all points. Without addresses nothing is kept but what may be selected."""
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """As class_counts, of all points."""
+
+    def conclude(
+        self, budgets: npt.NDArray[np.float64], mistakes: npt.NDArray[np.float64], running: int
+    ) -> _Played | None:
+        """As play_by_class; None where an answer is not where it was expected."""
+
 def play_by_class(
     pieces: Sequence[tuple[_Float32s, _Float32s, _Int32s, npt.NDArray[np.uint8] | None]],
     counts: npt.NDArray[np.int64],
@@ -201,16 +253,7 @@ def play_by_class(
     steps: tuple[Any, ...],
     random: npt.NDArray[np.float64],
     threads: int,
-) -> (
-    tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.int64],
-    ]
-    | None
-):
+) -> _Played | None:
     """A game a class, and the sample along keys: (price, threshold, share, value, indices).
 
     None where points are so alike that they had better be counted. counts, budgets, mistakes: of each class. running:

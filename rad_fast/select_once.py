@@ -113,6 +113,7 @@ def select(
     """
     settings = {"mistakes": mistakes, "quotas": quotas, "seed": seed, "random_state": random_state}
     selector = Selector(budget, **settings, invalid=invalid, backend=backend)
+    selector._indices_alone = True
     of_points = {"gain": gain, "correctness": correctness, "agreement": agreement, "chosen": chosen, "exclude": exclude}
     indices = selector.fit(logits, student_logits=student_logits, **of_points).indices
     selector._state.let_go()  # the indices alone are handed out

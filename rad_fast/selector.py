@@ -19,7 +19,7 @@ from .device.backends import Backend
 from .device.backends import backend as _backend
 from .device.route import Route, Task, route
 from .device.to_host import fetched, host_blocks
-from .game import on_device
+from .game import on_device, one_pass
 from .game.busy import Busy
 from .game.by_class import play
 from .game.group import Alone, GroupPool, common, group_of, totals
@@ -105,6 +105,7 @@ class Selector(Parameters):
         self.scores = scores
         self._files: ScoreFiles | None = None
         self._state = Scored()
+        self._indices_alone = False  # whether nobody asks for more: then no point's scores need be kept
         self._busy = Busy()
 
     def fit(
@@ -143,7 +144,8 @@ class Selector(Parameters):
         logits = given.logits
         if isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.dtype.kind == "f":
             inputs.warn_unwritten("logits", inputs.first_unwritten(logits))
-        self._group.exchange(lambda: [self._score(block)._state.points for block in self._blocks(given)])
+        every = not inputs.is_cuda(logits)
+        self._group.exchange(lambda: [self._score(block, every)._state.points for block in self._blocks(given)])
         return self._finish()
 
     def _blocks(self, given: Given) -> Iterable[Given]:
@@ -171,7 +173,8 @@ class Selector(Parameters):
         with self._busy:
             return self._score(Given(logits, student_logits, gain, correctness, chosen, exclude, agreement))
 
-    def _score(self, given: Given) -> Selector:
+    def _score(self, given: Given, every: bool = False) -> Selector:
+        """``every``: whether these are all points."""
         logits, student_logits, gain, correctness, chosen, exclude, agreement = given
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(Path(self.scores))
@@ -212,7 +215,16 @@ class Selector(Parameters):
         if others == 1 or (self._quotas is None and self._files is None):  # nobody will ask for it
             points = points._replace(other=None)
         of_student = None if student is None else student.data
-        bad = topk.appraise(self._kernels, teacher.data, of_student, rule, numbers, points, self._state.points)
+        first, ahead = self._state.points, None
+
+        def score() -> tuple[Invalid, Invalid]:
+            return topk.appraise(self._kernels, teacher.data, of_student, rule, numbers, points, first)
+
+        if every and self._files is None and mask is None and gains is None and isinstance(self._group, Alone):
+            stakes = (_labelled(source), self.budget, self._mistakes(source), others, self._kernels)
+            scoring = one_pass.Scoring(teacher.data, of_student, rule, numbers)
+            ahead = one_pass.begin(scoring, self._quotas, elsewhere, *stakes)
+        bad = score() if ahead is None else ahead.score(points, score, keep=not self._indices_alone)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)
         if gains is not None:
@@ -230,7 +242,7 @@ class Selector(Parameters):
             label = points.label[before]
             elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)
         self._state.add(points, source, excluded, invalid, wrap or teacher.wrap, elsewhere)
-        self._state.seen = seen
+        self._state.seen, self._state.ahead = seen, ahead
         self._state.unanswered += 0 if silent is None else int(np.count_nonzero(silent))
         return self
 
@@ -282,8 +294,10 @@ class Selector(Parameters):
             indices = sample(pieces.pieces, answer, running, self._kernels, group)
         else:
             others = others_of(source.classes, source.student_classes or source.classes)
-            here, found = self._shares(pieces.pieces, source, budget)
-            answer, indices = play(pieces.pieces, found, mistakes, others, running, self._kernels, group, here)
+            ahead, state.ahead = state.ahead, None
+            here, found = self._shares(pieces.pieces, source, budget, ahead)
+            done = None if ahead is None else ahead.play(found, mistakes, running)
+            answer, indices = done or play(pieces.pieces, found, mistakes, others, running, self._kernels, group, here)
         (sampled,) = totals(group, (len(indices),))
         if sampled != budget:
             raise RuntimeError(f"the sample has {sampled} points, not {budget}: please report this as a bug")
@@ -295,10 +309,13 @@ class Selector(Parameters):
             indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found, everywhere
         )
 
-    def _shares(self, chunks: list[Points], source: inputs.Source, budget: int) -> tuple[npt.NDArray[np.int64], Shares]:
+    def _shares(
+        self, chunks: list[Points], source: inputs.Source, budget: int, ahead: one_pass.Ahead | None
+    ) -> tuple[npt.NDArray[np.int64], Shares]:
         """How many points of each class are here, and the quotas."""
         classes, group = source.classes, self._group
-        mine = class_counts(chunks, classes, self._kernels), self._state.chosen_of(classes)
+        sizes = class_counts(chunks, classes, self._kernels) if ahead is None else ahead.counts()
+        mine = sizes, self._state.chosen_of(classes)
         counts, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
         return mine[0][0], shares(self._quotas, counts, chosen, _labelled(source), budget)
 

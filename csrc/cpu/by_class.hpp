@@ -20,8 +20,8 @@
 namespace rad_fast {
 
 // Where 13 of 24 bytes a point are there already: points left take 24 each while they are brought together, those kept for
-// the sample 14, those taken 4.
-constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 14.0, bytes_taken = 4.0;
+// the sample 8, those taken 4.
+constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 8.0, bytes_taken = 4.0;
 constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
 // One of so many points, or so many of a class, are sampled: more cost more than narrower boxes save.
 constexpr std::int64_t sampled_part = 32, enough_sampled = 1000;
@@ -98,24 +98,58 @@ class ByClass {
 
   ByClass(const std::vector<LabelledPoints>& chunks, const ClassStakes& stakes, const Steps& steps, const double* random,
           int threads)
-      : answers(stakes.classes), chunks_(chunks), stakes_(stakes), steps_(steps), random_(random), threads_(threads) {
+      : answers(stakes.classes), chunks_(chunks), steps_(steps), random_(random), threads_(threads) {
     for (const LabelledPoints& chunk : chunks_) size_ += chunk.count;
-    for (std::int64_t k = 0; k < stakes.classes; ++k) {
-      boxes_.push_back(everywhere);
-      budget_ += stakes.budget[k];
-      if (stakes.budget[k] > 0) open_.push_back(k);
-    }
+    set(stakes);
+  }
+
+  // Of `size` points that are still to be scored, which are not kept but where they pass (one_pass.hpp); the stakes are those that a
+  // sample lets expect.
+  ByClass(std::int64_t size, const ClassStakes& expected, const Steps& steps, const double* random, int threads)
+      : answers(expected.classes), steps_(steps), random_(random), threads_(threads), size_(size) {
+    set(expected);
   }
 
   // Whether all games were solved; where points are alike they had better be counted, which is not done here.
   bool solve() {
-    if (sampled_boxes()) {
+    const std::int64_t wanted = sampled();
+    if (wanted > 0 && boxes_from(peek(wanted).view(wanted), 1.0)) {
+      set_boxes();
+      for (std::size_t c = 0; c < chunks_.size(); ++c) cut(c, chunks_[c].count, parts_of(threads_, chunks_[c].count, keys()));
+      reduce();
       play_within_boxes();
       for (const std::int64_t k : open_) boxes_[static_cast<std::size_t>(k)] = everywhere;
     }
     if (!open_.empty()) play_whole();
     if (!open_.empty()) Shelf::only().clear();
     return open_.empty();
+  }
+
+  // The same in steps. Whether boxes read off this sample, widened so many times, leave few points undecided; then the points are to
+  // be handed to the parts, all of them, in blocks.
+  bool expect(const LabelledPoints& sample, double widened) {
+    if (sampled() == 0 || !boxes_from(sample, widened) || !keeps_) return false;
+    set_boxes();
+    cut(0, size_, parts_of(threads_ > 1 ? 4 * threads_ : 1, size_, keys()));
+    return true;
+  }
+  std::vector<PassingPart>& parts() { return parts_; }
+  bool take(PassingPart& part, const LabelledPoints& block) const { return part.take(block, boxes_of_, stakes_.others); }
+  // Whether all games were solved within their boxes, now that the stakes are known.
+  bool conclude(const ClassStakes& stakes) {
+    const std::vector<std::int64_t> expected = open_;
+    set(stakes);
+    if (open_ != expected) return false;
+    play_within_boxes();
+    return open_.empty();
+  }
+
+  template <class Work>
+  void in_parallel(std::int64_t tasks, std::int64_t bytes, const Work& work) const {
+    Caught caught;
+    for_each_block(useful_threads(threads_, tasks, bytes), tasks,
+                   [&](int, std::int64_t task) { caught.guard([&] { work(task); }); });
+    caught.rethrow();
   }
 
   // Places in a chunk, whose points begin at `begin`.
@@ -131,6 +165,17 @@ class ByClass {
 
  private:
   static constexpr Box everywhere{0.0, 1.0, -1.0, 1.0};
+
+  void set(const ClassStakes& stakes) {
+    stakes_ = stakes;
+    budget_ = 0.0;
+    open_.clear();
+    boxes_.resize(static_cast<std::size_t>(stakes.classes), everywhere);
+    for (std::int64_t k = 0; k < stakes.classes; ++k) {
+      budget_ += stakes.budget[k];
+      if (stakes.budget[k] > 0) open_.push_back(k);
+    }
+  }
 
   std::int64_t keys() const { return stakes_.classes * stakes_.others; }
 
@@ -150,25 +195,23 @@ class ByClass {
     const Tables tables(answers.view(), stakes_.classes);
     std::vector<double> price;
     for (const double of_class : answers.price) price.insert(price.end(), static_cast<std::size_t>(stakes_.others), of_class);
+    const Prices prices{price.data(), tables.view().of.price, static_cast<std::int32_t>(stakes_.classes),
+                        static_cast<std::int32_t>(stakes_.others)};
     std::vector<std::uint64_t> sums(parts_.size() * static_cast<std::size_t>(keys()));
     const auto count = static_cast<std::int64_t>(parts_.size());
     in_parallel(count, size_ * 12, [&](std::int64_t part) {
-      parts_[static_cast<std::size_t>(part)].settle(tables.view(), price.data(), sums.data() + part * keys());
+      parts_[static_cast<std::size_t>(part)].settle(tables.view(), prices, sums.data() + part * keys());
     });
     accumulate(sums, keys(), running);
-    std::vector<std::int64_t> begins;
-    std::int64_t begin = 0;
-    for (const LabelledPoints& chunk : chunks_) {
-      begins.push_back(begin);
-      begin += chunk.count;
-    }
+    std::vector<std::int64_t> begins{0};
+    for (const LabelledPoints& chunk : chunks_) begins.push_back(begins.back() + chunk.count);
     std::vector<Taken> taken(parts_.size());
     in_parallel(count, size_ * 12, [&](std::int64_t number) {
       const auto part = static_cast<std::size_t>(number);
       const double share = static_cast<double>(parts_[part].points()) / static_cast<double>(size_);
       taken[part].begin = begins[chunk_of_[part]];
       taken[part].places.reserve(static_cast<std::size_t>(1.02 * share * budget_) + 64);
-      parts_[part].sample(sums.data() + number * keys(), taken[part].places);
+      parts_[part].sample(prices, sums.data() + number * keys(), taken[part].places);
     });
     parts_.clear();
     return taken;
@@ -198,28 +241,33 @@ class ByClass {
 
   Stakes stakes_of(std::int64_t k) const { return Stakes(stakes_.budget[k], stakes_.mistakes[k], stakes_.points[k]); }
 
-  // Reads boxes for large classes off a sample; false where they would leave too many points undecided.
-  bool sampled_boxes() {
-    std::vector<std::int64_t> large;
-    double left = 0.0;
+  // Of how many points boxes for large classes had better be read off; 0 where they would leave too many points undecided.
+  std::int64_t sampled() {
+    large_.clear();
+    small_ = 0.0;
     for (const std::int64_t k : open_) {
-      if (stakes_.points[k] > steps_.direct / boxed_from) large.push_back(k);
-      else left += static_cast<double>(stakes_.points[k]);
+      if (stakes_.points[k] > steps_.direct / boxed_from) large_.push_back(k);
+      else small_ += static_cast<double>(stakes_.points[k]);
     }
-    const double room = room_left * static_cast<double>(size_) - bytes_taken * budget_, most = room / bytes_left;
-    if (large.empty() || left > most) return false;
-    const auto games = static_cast<std::int64_t>(large.size());
-    const std::int64_t enough = std::max(size_ / sampled_part, enough_sampled * games);
-    const std::int64_t count = std::min({steps_.sample * games, size_ / 8, enough});
-    const SomePoints sample = peek(count);
-    const Grouped grouped = group({sample.view(count)}, count, nullptr);
+    if (large_.empty() || small_ > room() / bytes_left) return 0;
+    const auto games = static_cast<std::int64_t>(large_.size());
+    return std::min({steps_.sample * games, size_ / 8, std::max(size_ / sampled_part, enough_sampled * games)});
+  }
+
+  double room() const { return room_left * static_cast<double>(size_) - bytes_taken * budget_; }
+
+  // Reads the boxes off a sample; false where they would leave too many points undecided.
+  bool boxes_from(const LabelledPoints& sample, double widened) {
+    const Grouped grouped = group({sample}, sample.count, nullptr);
+    const std::vector<std::int64_t>& large = large_;
+    double left = small_;
     std::vector<double> parts(large.size(), 1.0), passing(large.size(), 1.0);
-    in_parallel(static_cast<std::int64_t>(large.size()), count * 64, [&](std::int64_t number) {
+    in_parallel(static_cast<std::int64_t>(large.size()), sample.count * 64, [&](std::int64_t number) {
       const std::int64_t k = large[static_cast<std::size_t>(number)];
       const Chunk here = grouped.of(k);
       if (here.count < least_sampled) return;
       const double part = static_cast<double>(here.count) / static_cast<double>(stakes_.points[k]);
-      const Solver::Around around = Solver(steps_, random_, stakes_of(k), 1).around(here, part);
+      const Solver::Around around = Solver(steps_, random_, stakes_of(k), 1).around(here, part, widened);
       if (around.box.threshold_low < 0) return;  // points of whom both pieces are taken are left to the search
       parts[static_cast<std::size_t>(number)] = around.undecided;
       passing[static_cast<std::size_t>(number)] = around.passing;
@@ -232,8 +280,8 @@ class ByClass {
     }
     passing_ = kept / static_cast<double>(size_);
     undecided_ = left / static_cast<double>(size_);
-    keeps_ = bytes_left * left + bytes_kept * kept < room && size_ <= INT32_MAX;
-    if (left <= most) return true;
+    keeps_ = bytes_left * left + bytes_kept * kept < room() && keys() <= most_keys;
+    if (left <= room() / bytes_left) return true;
     std::fill(boxes_.begin(), boxes_.end(), everywhere);
     return false;
   }
@@ -274,8 +322,9 @@ class ByClass {
     return out;
   }
 
-  void play_within_boxes() {
+  void set_boxes() {
     std::vector<double> low, high, price_low, price_high;
+    boxes_of_.narrow = true;
     std::vector<bool> plays(boxes_.size());
     for (const std::int64_t k : open_) plays[static_cast<std::size_t>(k)] = true;
     for (std::size_t k = 0; k < boxes_.size(); ++k) {
@@ -285,14 +334,39 @@ class ByClass {
       high.push_back(whole ? 2.0 : rounded_up(box.threshold_high));
       price_low.push_back(box.price_low);
       price_high.push_back(box.price_high);
+      boxes_of_.narrow &= whole || box.price_high >= narrow_gain;
     }
-    const std::vector<float> tables[] = {table_of<float>(low.data(), stakes_.classes), table_of<float>(high.data(), stakes_.classes),
-                                         table_of<float>(price_low.data(), stakes_.classes),
-                                         table_of<float>(price_high.data(), stakes_.classes)};
-    const ClassBoxes boxes{tables[0].data(), tables[1].data(), tables[2].data(), tables[3].data(),
-                           static_cast<std::int32_t>(stakes_.classes)};
+    const std::vector<double>* const columns[] = {&low, &high, &price_low, &price_high};
+    for (std::size_t k = 0; k < 4; ++k) tables_[k] = table_of<float>(columns[k]->data(), stakes_.classes);
+    boxes_of_ = {tables_[0].data(), tables_[1].data(), tables_[2].data(), tables_[3].data(), static_cast<std::int32_t>(stakes_.classes),
+                 boxes_of_.narrow};
+  }
+
+  // Cuts the points of a chunk into parts.
+  void cut(std::size_t chunk, std::int64_t points, std::int64_t parts) {
+    for (std::int64_t part = 0; part < parts; ++part) {
+      parts_.emplace_back(part_begin(part, parts, points), part_begin(part + 1, parts, points), stakes_.classes, keeps_, passing_,
+                          undecided_);
+      chunk_of_.push_back(chunk);
+    }
+  }
+
+  // Adds up what the boxes decide of points in memory.
+  void reduce() {
+    Stray stray;
+    in_parallel(static_cast<std::int64_t>(parts_.size()), size_ * 12, [&](std::int64_t number) {
+      const auto part = static_cast<std::size_t>(number);
+      if (!parts_[part].take_all(chunks_[chunk_of_[part]], boxes_of_, stakes_.others)) stray.seen = true;
+    });
+    stray.check("label or other");
+  }
+
+  void play_within_boxes() {
     std::vector<Sums> sums(boxes_.size(), Sums{});
-    reduce(boxes, sums.data());
+    for (PassingPart& part : parts_) {
+      const std::vector<Sums>& decided = part.sums();
+      for (std::size_t k = 0; k < decided.size(); ++k) add(sums[k], decided[k]);
+    }
     std::vector<LabelledPoints> left;
     std::int64_t count = 0;
     for (const PassingPart& part : parts_) {
@@ -302,28 +376,6 @@ class ByClass {
     const Grouped grouped = group(left, count, nullptr);
     play([&](std::int64_t k) { return std::vector<Chunk>{grouped.of(k)}; }, count, sums.data());
     if (!keeps_ || !open_.empty()) parts_.clear();
-  }
-
-  // Cuts the points into parts, one a thread, and adds up what the boxes decide.
-  void reduce(const ClassBoxes& boxes, Sums* sums) {
-    for (std::size_t c = 0; c < chunks_.size(); ++c) {
-      const std::int64_t points = chunks_[c].count, cuts = parts_of(threads_, points, keys());
-      for (std::int64_t part = 0; part < cuts; ++part) {
-        parts_.emplace_back(chunks_[c], part_begin(part, cuts, points), part_begin(part + 1, cuts, points), keeps_);
-        chunk_of_.push_back(c);
-      }
-    }
-    const auto classes = static_cast<std::size_t>(stakes_.classes);
-    std::vector<std::vector<Sums>> tables(parts_.size());
-    Stray stray;
-    in_parallel(static_cast<std::int64_t>(parts_.size()), size_ * 12, [&](std::int64_t part) {
-      std::vector<Sums>& mine = tables[static_cast<std::size_t>(part)];
-      mine.resize(classes, Sums{});
-      if (!parts_[static_cast<std::size_t>(part)].reduce(boxes, stakes_.others, mine.data(), passing_, undecided_)) stray.seen = true;
-    });
-    stray.check("label or other");
-    for (const std::vector<Sums>& table : tables)
-      for (std::size_t k = 0; k < classes; ++k) add(sums[k], table[k]);
   }
 
   void play_whole() {
@@ -365,21 +417,13 @@ class ByClass {
     open_ = open;
   }
 
-  template <class Work>
-  void in_parallel(std::int64_t tasks, std::int64_t bytes, const Work& work) const {
-    Caught caught;
-    for_each_block(useful_threads(threads_, tasks, bytes), tasks,
-                   [&](int, std::int64_t task) { caught.guard([&] { work(task); }); });
-    caught.rethrow();
-  }
-
   static double rounded_up(double x) {
     const auto nearest = static_cast<float>(x);
     return static_cast<double>(nearest) >= x ? nearest : std::nextafter(nearest, HUGE_VALF);
   }
 
-  const std::vector<LabelledPoints>& chunks_;
-  const ClassStakes& stakes_;
+  std::vector<LabelledPoints> chunks_;
+  ClassStakes stakes_{};
   const Steps& steps_;
   const double* random_;
   int threads_;
@@ -387,6 +431,10 @@ class ByClass {
   double budget_ = 0.0;  // of all classes
   std::vector<Box> boxes_;          // where the answer of each class is looked for
   std::vector<std::int64_t> open_;  // classes whose games are not solved
+  std::vector<std::int64_t> large_;  // of those the ones that get a box; `small_`: points of the others
+  double small_ = 0.0;
+  std::vector<float> tables_[4];
+  ClassBoxes boxes_of_{};  // as kernels read them
   bool keeps_ = false;              // whether points that pass are kept for the sample
   double passing_ = 0.0, undecided_ = 0.0;  // which part of all points that will be, about
   std::vector<PassingPart> parts_;

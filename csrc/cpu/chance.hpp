@@ -40,5 +40,15 @@ RAD_FAST_INLINE Halves halves(Double q) {
 // A whole number from 0 to 2^51 as an integer: added to 2^52 it is the lower bits of the float64.
 RAD_FAST_INLINE Long integer(Double x) { return (Long)(x + doubles(0x1p52)) ^ (Long)doubles(0x1p52); }
 
+// A probability in units of 2^-62, truncated.
+RAD_FAST_INLINE Long truncated_units(Double q) {
+#if defined(__AVX512DQ__)
+  return (Long)_mm512_cvttpd_epi64((__m512d)(q * 0x1p62));
+#else
+  const Halves both = halves(q);
+  return (integer(both.high) << 31) + integer(both.low);
+#endif
+}
+
 }  // namespace RAD_FAST_LEVEL
 }  // namespace rad_fast

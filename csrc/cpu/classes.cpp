@@ -106,15 +106,16 @@ RAD_FAST_INLINE unsigned set_lanes(Int mask) {
 // Points that came through, with room for what is written past the last one.
 struct Passed {
   alignas(64) float gain[sifted_points + lanes], correctness[sifted_points + lanes];
-  alignas(64) int32_t label[sifted_points + lanes], place[sifted_points + lanes];
+  alignas(64) int32_t label[sifted_points + lanes];
 };
 
 // Of up to sifted_points points those that reach their class's bound, and some that come near it: see sift.hpp. Returns how
 // many, or -1 where a label is no class. Where many come through, whether a vector holds one cannot be foreseen: no branch.
-// `keys`: where label x others + other of each goes, or null.
-template <bool few>
+// `where`: their place goes there, `begin` and on, and with_keys label x others + other above it.
+template <bool few, bool with_keys>
 RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, const std::uint8_t* other,
-                             int32_t others, int64_t count, const float* least, int32_t classes, Passed& out, int32_t* keys) {
+                             int32_t others, int64_t count, const float* least, int32_t classes, Passed& out, int64_t begin,
+                             int32_t* where) {
   Int stray{};
   unsigned stray_others = 0;
   int64_t found = 0, i = 0;
@@ -125,12 +126,13 @@ RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const 
     pack(out.gain + found, g, chosen);
     pack(out.correctness + found, c, chosen);
     pack(reinterpret_cast<float*>(out.label + found), (Float)at, chosen);
-    pack(reinterpret_cast<float*>(out.place + found), (Float)(counting() + static_cast<int32_t>(i)), chosen);
-    if (keys) {
+    Int place = counting() + static_cast<int32_t>(begin + i);
+    if (with_keys) {
       const Int beside = __builtin_convertvector(second, Int);
       stray_others |= set_lanes(beside >= others) & chosen;
-      pack(reinterpret_cast<float*>(keys + found), (Float)(at * others + beside), chosen);
+      place |= (Int)((Bits)(at * others + beside) << place_bits);
     }
+    pack(reinterpret_cast<float*>(where + found), (Float)place, chosen);
     found += __builtin_popcount(chosen);
   };
   for (; i + lanes <= count; i += lanes)
@@ -174,18 +176,37 @@ bool count_labels(const float* gain, const float* correctness, const int32_t* la
   return !any(stray);
 }
 
-template <bool few>
+// a[0], b[0], a[1], b[1] and on.
+RAD_FAST_INLINE void store_pairs(int64_t* to, Long a, Long b) {
+#if defined(__AVX512F__)
+  const __m512i first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), second = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+  store(to, (Long)_mm512_permutex2var_epi64((__m512i)a, first, (__m512i)b));
+  store(to + half_lanes, (Long)_mm512_permutex2var_epi64((__m512i)a, second, (__m512i)b));
+#elif defined(__AVX2__)
+  const __m256i even = _mm256_unpacklo_epi64((__m256i)a, (__m256i)b), odd = _mm256_unpackhi_epi64((__m256i)a, (__m256i)b);
+  store(to, (Long)_mm256_permute2x128_si256(even, odd, 0x20));
+  store(to + half_lanes, (Long)_mm256_permute2x128_si256(even, odd, 0x31));
+#else
+  for (int k = 0; k < half_lanes; ++k) {
+    to[2 * k] = a[k];
+    to[2 * k + 1] = b[k];
+  }
+#endif
+}
+typedef int64_t Pair __attribute__((vector_size(16)));
+
+template <bool few, bool narrow>
 Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
                    const Passing& passing, const Undecided& undecided) {
   Passed passed;
-  alignas(64) int32_t advantages[sifted_points + lanes], priced[sifted_points + lanes], saturated[sifted_points + lanes];
-  alignas(64) int64_t width_high[sifted_points + lanes], width_low[sifted_points + lanes];
+  alignas(64) int32_t advantages[sifted_points + lanes], priced[sifted_points + lanes];
+  alignas(64) int64_t both[2 * (sifted_points + lanes)], width_high[sifted_points + lanes];
   Counts counts{0, 0};
   for (int64_t first = 0; first < points.count; first += sifted_points) {
     const int64_t here = points.count - first < sifted_points ? points.count - first : sifted_points;
     const std::uint8_t* const other = points.other ? points.other + first : nullptr;
-    const int64_t some = pass<few>(points.gain + first, points.correctness + first, points.label + first, other, others, here,
-                                   boxes.low, boxes.classes, passed, passing.key + counts.passing);
+    const int64_t some = pass<few, true>(points.gain + first, points.correctness + first, points.label + first, other, others, here,
+                                         boxes.low, boxes.classes, passed, first, passing.where + counts.passing);
     if (some < 0) return {-1, 0};
     for (int64_t i = 0; i < some; i += lanes) {
       const Int used = counting() < static_cast<int32_t>(some - i);
@@ -193,15 +214,14 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
       const Int at = load<Int>(passed.label + i) & used;
       const Int inside = (a * g > of_class<few>(boxes.high, at)) & used;
       const Int reacting = inside & (g > of_class<few>(boxes.price_high, at)), whole = inside & (g <= of_class<few>(boxes.price_low, at));
+      const Int open = used & ~(reacting | whole);
+      store(passing.what + counts.passing + i, (__builtin_convertvector(g * 0x1p24f, Int) & reacting) | (open & undecided_point));
       store(advantages + i, __builtin_convertvector(a * 0x1p24f, Int) & reacting);
       store(priced + i, reacting);
-      store(saturated + i, whole);
-      const unsigned left = set_lanes(used & ~(reacting | whole));
+      const unsigned left = set_lanes(open);
       pack(undecided.gain + counts.undecided, g, left);
       pack(undecided.correctness + counts.undecided, c, left);
       pack(reinterpret_cast<float*>(undecided.label + counts.undecided), (Float)at, left);
-      pack(reinterpret_cast<float*>(undecided.entry + counts.undecided),
-           (Float)(counting() + static_cast<int32_t>(counts.passing + i)), left);
       counts.undecided += __builtin_popcount(left);
       for (unsigned rest = set_lanes(whole); rest; rest &= rest - 1) {
         const int k = __builtin_ctz(rest);
@@ -215,19 +235,15 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
     for (int64_t i = 0; i < some; i += half_lanes) {
       const Double width = width_units(widen(load<NarrowFloat>(passed.gain + i)));
       const Long reacts = __builtin_convertvector(load<NarrowInt>(priced + i), Long);
-      const Long whole = __builtin_convertvector(load<NarrowInt>(saturated + i), Long);
-      const Double high = round_down(width * 0x1p-31);
-      store(width_high + i, integer(high) & reacts);
-      store(width_low + i, integer(width - high * 0x1p31) & reacts);
-      store(passing.width + counts.passing + i, (Double)(((Long)(width * 0x1p-38) & reacts) | ((Long)doubles(__builtin_inf()) & whole)));
+      const Double high = narrow ? Double{} : round_down(width * 0x1p-31);
+      store_pairs(both + 2 * i, __builtin_convertvector(load<NarrowInt>(advantages + i), Long), integer(width - high * 0x1p31) & reacts);
+      if (!narrow) store(width_high + i, integer(high) & reacts);
     }
     for (int64_t i = 0; i < some; ++i) {
       const int64_t k = passed.label[i];
-      added.advantage[k] += advantages[i];
-      added.width_high[k] += width_high[i];
-      added.width_low[k] += width_low[i];
+      store(added.pairs + 2 * k, load<Pair>(added.pairs + 2 * k) + load<Pair>(both + 2 * i));
+      if (!narrow) added.high[k] += width_high[i];
     }
-    for (int64_t i = 0; i < some; ++i) passing.place[counts.passing + i] = static_cast<std::uint16_t>(first + passed.place[i]);
     counts.passing += some;
   }
   return counts;
@@ -235,26 +251,62 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
 
 Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
               const Passing& passing, const Undecided& undecided) {
-  return boxes.classes <= lanes ? reduce_some<true>(points, others, boxes, added, sums, passing, undecided)
-                                : reduce_some<false>(points, others, boxes, added, sums, passing, undecided);
+  const auto run = boxes.classes <= lanes ? (boxes.narrow ? reduce_some<true, true> : reduce_some<true, false>)
+                                          : (boxes.narrow ? reduce_some<false, true> : reduce_some<false, false>);
+  return run(points, others, boxes, added, sums, passing, undecided);
+}
+
+RAD_FAST_INLINE unsigned undecided_lanes(NarrowInt what) {
+  const NarrowInt open = what << 1;  // the sign
+#if defined(__AVX512F__)
+  return _mm256_movepi32_mask((__m256i)open);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm_movemask_ps((__m128)open));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < half_lanes; ++k) bits |= static_cast<unsigned>(open[k] < 0) << k;
+  return bits;
+#endif
 }
 
 // What chance.hpp says of points of whom the first piece is taken and the second is not.
-void settle(double* width, const int32_t* key, int64_t count, const double* price) {
-  const auto unit = [&](Double w, NarrowInt at) RAD_FAST_FORCED {
-    const Double one = doubles(1.0), priced = gather(price, at) * w;
-    const Halves both_halves = halves(choose(greater(one, priced), priced, one));
-    return (integer(both_halves.high) << 31) + integer(both_halves.low);
+template <bool few>
+int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices, const std::uint64_t* undecided, int32_t* key,
+                    std::uint64_t* unit) {
+  // A product and a shift in place of the division by `others`: exact, for keys below 16 x 256.
+  const int32_t inverse = ((1 << 20) + prices.others - 1) / prices.others;
+  const auto step = [&](NarrowInt what, NarrowInt where, int64_t i) RAD_FAST_FORCED {
+    const NarrowInt at = where >> place_bits;
+    const Double price = few ? of_class<true>(prices.of_class, (at * inverse) >> 20) : gather(prices.of_key, at);
+    const Double one = doubles(1.0), gain = __builtin_convertvector(what & (undecided_point - 1), Double) * 0x1p-24;
+    const Double priced = price * (width_units(gain) * 0x1p-38);  // saturated: infinite
+    store(key + i, at);
+    store(unit + i, truncated_units(choose(greater(one, priced), priced, one)));
+    return undecided_lanes(what);
   };
-  int64_t i = 0;
-  for (; i + half_lanes <= count; i += half_lanes) store(width + i, unit(load<Double>(width + i), load<NarrowInt>(key + i)));
-  if (i == count) return;
-  Double w{};
-  NarrowInt at{};
-  __builtin_memcpy(&w, width + i, static_cast<unsigned>(count - i) * sizeof(double));
-  __builtin_memcpy(&at, key + i, static_cast<unsigned>(count - i) * sizeof(int32_t));
-  const Long last = unit(w, at);
-  __builtin_memcpy(width + i, &last, static_cast<unsigned>(count - i) * sizeof(double));
+  // Which points are undecided cannot be foreseen: they are looked for 64 at a time, not at each vector.
+  int64_t met = 0;
+  for (int64_t first = 0; first < count; first += 64) {
+    const int64_t end = count - first < 64 ? count : first + 64;
+    std::uint64_t open = 0;
+    int64_t i = first;
+    for (; i + half_lanes <= end; i += half_lanes)
+      open |= std::uint64_t{step(load<NarrowInt>(passing.what + i), load<NarrowInt>(passing.where + i), i)} << (i - first);
+    if (i < end) {
+      NarrowInt what{}, where{};
+      __builtin_memcpy(&what, passing.what + i, static_cast<unsigned>(end - i) * sizeof(int32_t));
+      __builtin_memcpy(&where, passing.where + i, static_cast<unsigned>(end - i) * sizeof(int32_t));
+      open |= std::uint64_t{step(what, where, i)} << (i - first);
+    }
+    for (; open; open &= open - 1) unit[first + __builtin_ctzll(open)] = undecided[met++];
+  }
+  return met;
+}
+
+int64_t settle(const Passing& passing, int64_t count, const Prices& prices, const std::uint64_t* undecided, int32_t* key,
+               std::uint64_t* unit) {
+  return prices.classes <= lanes ? settle_some<true>(passing, count, prices, undecided, key, unit)
+                                 : settle_some<false>(passing, count, prices, undecided, key, unit);
 }
 
 template <bool few>
@@ -266,17 +318,15 @@ int64_t units_of(const float* gain, const float* correctness, const int32_t* lab
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
     // A second piece pays no more than the first: where that pays less than the threshold nothing is taken.
     const int64_t some =
-        pass<few>(gain + first, correctness + first, label + first, nullptr, 1, here, all.least, all.classes, passed, nullptr);
+        pass<few, false>(gain + first, correctness + first, label + first, nullptr, 1, here, all.least, all.classes, passed, first,
+                         place + found);
     if (some < 0) return -1;
     for_labelled(passed.gain, passed.correctness, passed.label, some,
                  [&](const Terms& t, NarrowInt at, int64_t i, int) RAD_FAST_FORCED {
                    const Answers answers{of_class<few>(all.of.price, at), of_class<few>(all.of.threshold, at),
                                          of_class<few>(all.of.share, at)};
-                   const Halves both_halves = halves(probability(t, answers));
-                   // Past the last: zeros, of points left out.
-                   store(unit + found + i, (integer(both_halves.high) << 31) + integer(both_halves.low));
+                   store(unit + found + i, truncated_units(probability(t, answers)));  // past the last: zeros, of points left out
                  });
-    for (int64_t i = 0; i < some; ++i) place[found + i] = static_cast<int32_t>(first) + passed.place[i];
     __builtin_memcpy(of + found, passed.label, static_cast<std::uint64_t>(some) * sizeof(int32_t));
     found += some;
   }

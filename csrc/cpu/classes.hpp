@@ -24,29 +24,41 @@ struct LabelledPoints {
 // Tables by class, here and below, have room for 16 numbers at least.
 
 // Where each class's equilibrium is known to lie. The thresholds are rounded: the lower one to nearest, the upper one up, so
-// that a comparison in float32 errs on the side of what is undecided.
+// that a comparison in float32 errs on the side of what is undecided. `narrow`: no point that a box prices has a gain below
+// narrow_gain.
 struct ClassBoxes {
   const float *low, *high, *price_low, *price_high;
   std::int32_t classes;
+  bool narrow;
 };
+constexpr double narrow_gain = 0x1p-10;  // 2^14 widths of up to 2^48 units have a sum of 64 bits
 
-// Points that reach the lower threshold of their class: 1 / gain where they surely are priced, infinity where they surely are
-// saturated, 0 where they are undecided; their key; their place in the block.
+// Points that reach the lower threshold of their class, 8 bytes each. `what`: the gain, 2^-24, of those that surely are priced,
+// 0 of those that surely are saturated, undecided_point of the others. `where`: their place in the block, and their key above.
 struct Passing {
-  double* width;
-  std::int32_t* key;
-  std::uint16_t* place;
+  std::int32_t *what, *where;
+};
+constexpr std::int32_t undecided_point = 1 << 30;
+constexpr int place_bits = 14;
+static_assert(game_points == 1 << place_bits, "a place in a block has place_bits");
+constexpr std::int64_t most_keys = std::int64_t{1} << (31 - place_bits);
+
+// The prices of all keys, and of all classes: key / others is the class.
+struct Prices {
+  const double *of_key, *of_class;
+  std::int32_t classes, others;
 };
 
-// Of each class, of the priced points: an array a sum, which one instruction adds to. Fields as in Sums.
+// Sums over the priced points of each class that have not been added to Sums yet: two numbers a class, advantage and width, which
+// one instruction adds to. Where boxes are not narrow, the width's upper part is in `high`.
 struct PricedSums {
-  std::int64_t *advantage, *width_high, *width_low;
+  std::int64_t *pairs, *high;
 };
 
-// The undecided ones of them; `entry` is their place among those that pass.
+// The undecided ones of them.
 struct Undecided {
   float *gain, *correctness;
-  std::int32_t *label, *entry;
+  std::int32_t* label;
 };
 
 struct Counts {
@@ -70,11 +82,14 @@ struct ClassKernels {
   void (*probabilities)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,
                         const Equilibria& equilibria, double* out);
   // Adds what the boxes surely decide to the sums of the classes, and writes the points that pass; returns how many do, -1
-  // where a label is no class or another class not below `others`. For thresholds from 0 on: no point is full.
+  // where a label is no class or another class not below `others`. For thresholds from 0 on: no point is full. Keys are cut to
+  // what an entry has room for.
   Counts (*reduce)(const LabelledPoints& points, std::int32_t others, const ClassBoxes& boxes, const PricedSums& priced, Sums* sums,
                    const Passing& passing, const Undecided& undecided);
-  // Turns widths into probabilities in units of 2^-62, in place; `price`: of each key.
-  void (*settle)(double* width, const std::int32_t* key, std::int64_t count, const double* price);
+  // Keys and probabilities, in units of 2^-62, of points that pass; `undecided`: the probabilities of those that boxes left
+  // undecided. Returns how many of these there were. Outputs have room for `count` + 16 numbers.
+  std::int64_t (*settle)(const Passing& passing, std::int64_t count, const Prices& prices, const std::uint64_t* undecided,
+                         std::int32_t* key, std::uint64_t* unit);
   // The points that may be taken, by their place, their labels and their probabilities in units of 2^-62; returns how many
   // those are, or -1 where a label is no class.
   std::int64_t (*units)(const float* gain, const float* correctness, const std::int32_t* label, std::int64_t count,

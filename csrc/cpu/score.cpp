@@ -60,6 +60,7 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
   if (task.gain_of_label && with_student) learned = student_given;
   const int32_t* learner_label = with_student ? student_label : label;
   alignas(64) float stepped[lanes] = {};
+  const int64_t to = first - task.begin;
   for (int64_t i = 0; i < count; i += lanes) {
     const int some = static_cast<int>(count - i < lanes ? count - i : lanes);
     const Float m = load<Float>(margin + i);
@@ -85,20 +86,20 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
     }
     const Int wrong = (load<Int>(label + i) | load<Int>(learner_label + i)) < 0;  // -1 in either
     const Float nan = broadcast(__builtin_nanf(""));
-    store_some(task.gain + first + i, wrong ? nan : 1.0f - minimum(broadcast(1.0f), load<Float>(learned + i)), some);
-    store_some(task.probability_correct + first + i, wrong ? nan : c, some);
-    store_some(reinterpret_cast<float*>(task.label + first + i), (Float)(load<Int>(label + i) | wrong), some);
+    store_some(task.gain + to + i, wrong ? nan : 1.0f - minimum(broadcast(1.0f), load<Float>(learned + i)), some);
+    store_some(task.probability_correct + to + i, wrong ? nan : c, some);
+    store_some(reinterpret_cast<float*>(task.label + to + i), (Float)(load<Int>(label + i) | wrong), some);
     if (other) {  // where the student's label is not the teacher's, it is the likeliest other class
       const Int learned_label = load<Int>(learner_label + i);
       const Int likeliest = alike ? (load<Int>(label + i) == learned_label ? load<Int>(other + i) : learned_label) : learned_label;
       const Bytes bytes = __builtin_convertvector(likeliest & ~wrong, Bytes);
-      __builtin_memcpy(task.other + first + i, &bytes, static_cast<unsigned long>(some));
+      __builtin_memcpy(task.other + to + i, &bytes, static_cast<unsigned long>(some));
     }
   }
   if (!task.other || other) return;
-  likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + first);
+  likeliest_others(with_student ? task.student : task.teacher, first, count, alike ? label : nullptr, task.other + to);
   for (int64_t i = 0; i < count; ++i)
-    if (task.label[first + i] < 0) task.other[first + i] = 0;
+    if (task.label[to + i] < 0) task.other[to + i] = 0;
 }
 
 void appraise(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {

@@ -52,6 +52,7 @@ struct Appraisal {
   std::int32_t* label;
   bool gain_of_label;   // 1 - the student's probability of the label; else 1 - margin
   std::uint8_t* other;  // the likeliest other class; may be null, and is where there are more than 256 classes
+  std::int64_t begin;   // the row that these outputs begin with
 };
 
 struct ScoreKernels {

@@ -257,11 +257,11 @@ class Solver {
     Box box;
     double undecided, passing;
   };
-  // Read off a sample, which is this part of all points.
-  Around around(const Chunk& sample, double part) {
+  // Read off a sample, which is this part of all points; `widened`: so many times as many standard errors as usual.
+  Around around(const Chunk& sample, double part, double widened = 1.0) {
     const Units points = scratch_.points.at_least(sample.count);
     const std::int64_t count = widen(sample, points, 0);
-    const Box box = estimate(points, count, part, Known(), {0.0, 1.0, -1.0, 1.0}, steps_.deviations.front());
+    const Box box = estimate(points, count, part, Known(), {0.0, 1.0, -1.0, 1.0}, widened * steps_.deviations.front());
     const Bounds bounds = bounds_of(box);
     const auto passing = std::count_if(points.effective, points.effective + count,
                                        [&](std::int64_t effective) { return effective > bounds.bottom; });

@@ -24,6 +24,7 @@ class Scored:
         self.store: ScoreBlocks | ScoreFiles = ScoreBlocks() if files is None else files
         self.source: inputs.Source | None = None
         self.excluded = self.invalid = self.unanswered = 0
+        self.ahead: Any = None  # of game.one_pass, where these points were all and added up while they were scored
         self.chosen: npt.NDArray[np.int64] | None = None  # of each class, before this selection
         self.seen = NO_ROWS  # of the teacher's rows and the student's
         self.wrap: Callable[[npt.NDArray[Any]], Any] = inputs.same

@@ -24,6 +24,7 @@
 #include "cpu/dispatch.hpp"
 #include "cpu/evidence.hpp"
 #include "cpu/game.hpp"
+#include "cpu/one_pass.hpp"
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
 #include "cpu/search.hpp"
@@ -227,6 +228,61 @@ void appraise_as(DType dtype, std::int64_t rows, std::int64_t classes) {
   }
 }
 
+// Rows that are scored and played for in one pass, whose points are kept or not, against stages of their own.
+void play_at_once(std::int64_t rows, std::int64_t classes, const Steps& steps, const std::vector<double>& random) {
+  const std::vector<float> logits = some_logits<float>(rows * classes);
+  const std::int64_t others = 2 < classes && classes <= 256 ? classes : 1;
+  std::vector<float> gain(static_cast<std::size_t>(rows)), correctness(gain);
+  std::vector<std::int32_t> label(gain.size());
+  std::vector<std::uint8_t> other(gain.size());
+  Appraisal task{};
+  task.teacher = {logits.data(), DType::float32, rows, classes, classes};
+  task.correctness.model = CorrectnessModel::confidence;
+  const Appraisal bare = task;
+  task.gain = gain.data();
+  task.probability_correct = correctness.data();
+  task.label = label.data();
+  task.other = others > 1 ? other.data() : nullptr;
+  for (const Level& candidate : levels()) {
+    if (!candidate.supported) continue;
+    set_level(candidate.name);
+    std::vector<Invalid> teacher{{0, -1}}, student = teacher;
+    candidate.score->appraise(task, 0, rows, teacher[0], student[0]);
+    const LabelledPoints points{gain.data(), correctness.data(), label.data(), task.other, rows};
+    const LabelledPoints sample{gain.data(), correctness.data(), label.data(), nullptr, rows / 3};
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(classes)), expected(counts);
+    count_all(1, points, classes, 1, counts.data());
+    count_all(1, sample, classes, 1, expected.data());
+    std::vector<double> budgets(counts.size()), mistakes(counts.size()), before(counts.size());
+    for (std::size_t k = 0; k < counts.size(); ++k) {
+      expected[k] *= 3;
+      budgets[k] = 0.03 * static_cast<double>(std::min(counts[k], expected[k]));
+      mistakes[k] = 0.02 * static_cast<double>(counts[k]);
+      before[k] = budgets[k] * 1.01;
+    }
+    const ClassStakes stakes{classes, others, counts.data(), budgets.data(), mistakes.data()};
+    const ClassStakes guessed{classes, others, expected.data(), before.data(), mistakes.data()};
+    ByClass games({points}, stakes, steps, random.data(), 1);
+    if (!games.solve()) continue;
+    const auto indices_of = [](const std::vector<ByClass::Taken>& taken) {
+      std::vector<std::int64_t> indices;
+      for (const ByClass::Taken& some : taken)
+        for (const std::uint32_t place : some.places) indices.push_back(some.begin + place);
+      return indices;
+    };
+    const std::vector<std::int64_t> taken = indices_of(games.sample(std::uint64_t{1} << 61));
+    for (const int threads : {1, 3}) {
+      for (const Appraisal& asked : {task, bare}) {
+        OnePass once(rows, guessed, steps, random.data(), threads);
+        if (!once.expect(sample)) continue;
+        once.run(asked, others > 1, 4 * classes, teacher, student);
+        require(once.counts == counts, "one pass counts other points");
+        if (once.conclude(stakes)) require(indices_of(once.sample(std::uint64_t{1} << 61)) == taken, "one pass takes other points");
+      }
+    }
+  }
+}
+
 // Rows that lie `stride` apart, which may be negative, or 0.
 template <class T>
 void score_as(DType dtype, std::int64_t rows, std::int64_t classes, std::int64_t stride) {
@@ -268,6 +324,7 @@ int main(int count, char** arguments) {
   for (int game = 0; game < games / 4; ++game)
     for (const std::int64_t classes : {1, 2, 10, 16, 17, 300}) play_by_class(whole(classes, 60'000), classes, small, random);
   play_by_class(300'000, 10, usual, random);
+  for (const std::int64_t classes : {2, 10, 17, 300}) play_at_once(whole(20'000, 40'000), classes, small, random);
   for (const std::int64_t classes : {1, 7}) arrive(whole(1, 5'000), classes);
   add_up(whole(1, 5'000));
   for (const std::int64_t classes : {2, 3, 10, 31, 100, 113, 256, 700, 5'000}) {

@@ -1,0 +1,140 @@
+// The part of rad_fast._cpu that scores rows and plays the games by class on them in one pass.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "appraise.hpp"
+#include "arguments.hpp"
+#include "classes_arguments.hpp"
+#include "cpu/one_pass.hpp"
+#include "steps.hpp"
+
+namespace py = pybind11;
+
+namespace rad_fast {
+
+void bind_one_pass(py::module_& module);
+
+namespace {
+
+// An OnePass, and what it refers to.
+class Ahead {
+ public:
+  Ahead(const py::tuple& sample, std::int64_t size, const py::array& counts, const py::array& budgets, const py::array& mistakes,
+        std::int64_t others, const py::tuple& numbers, const py::array& random, int threads)
+      : counts_(counts),
+        budgets_(budgets),
+        mistakes_(mistakes),
+        random_(random),
+        steps_(steps_of(numbers, random)),
+        others_(others),
+        size_(size),
+        pass_(size, stakes_of(counts, budgets, mistakes, others), steps_, static_cast<const double*>(random_.data()), threads) {
+    require_positive("threads", threads);
+    if (others < 1 || others > 256) refuse("others", "1 to 256", std::to_string(others));
+    if (size < 1 || size > std::int64_t{1} << 32) refuse("size", "1 to 2^32", std::to_string(size));
+    if (sample.size() != 3) refuse("sample", "(gain, correctness, label)", std::to_string(sample.size()) + " items");
+    const LabelledPoints points = labelled_points(sample[0].cast<py::array>(), sample[1].cast<py::array>(), sample[2].cast<py::array>());
+    try {
+      py::gil_scoped_release release;
+      useful_ = pass_.expect(points);
+    } catch (const std::domain_error&) {
+      refuse("gain", "multiples of 2**-24 from 0 to 1", "others");
+    }
+  }
+
+  bool useful() const { return useful_; }
+
+  std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& student, int model, const py::tuple& parameters,
+                                   std::uintptr_t given_correctness, std::uintptr_t gain, std::uintptr_t correctness,
+                                   std::uintptr_t label, bool gain_of_label, std::uintptr_t other) {
+    if (!useful_ || scored_) refuse("appraise", "one call of a pass that is useful", "another");
+    if ((gain == 0) != (correctness == 0) || (gain == 0) != (label == 0)) refuse("gain, correctness and label", "all or none", "some");
+    if ((others_ > 1) != (other != 0) && gain != 0) refuse("other", "an address where there are others", std::to_string(other));
+    Appraisal task{};
+    task.teacher = logits_from("teacher", teacher, size_);
+    if (!student.is_none()) task.student = logits_from("student", student.cast<py::tuple>(), size_);
+    if (task.teacher.classes != counts_.size()) refuse("classes", std::to_string(counts_.size()), std::to_string(task.teacher.classes));
+    task.gain = pointer<float>(gain);
+    task.probability_correct = pointer<float>(correctness);
+    task.label = pointer<std::int32_t>(label);
+    task.gain_of_label = gain_of_label;
+    task.other = pointer<std::uint8_t>(other);
+    if (others_ > 1 && std::max(task.teacher.classes, task.student.classes) > 256)
+      refuse("others", "1 with more than 256 classes", std::to_string(others_));
+    Buffers tables;
+    task.correctness = correctness_of(model, parameters, student.is_none(), tables);
+    if (task.correctness.model == CorrectnessModel::given) {
+      require_address("given_correctness", given_correctness, size_);
+      task.correctness.given = pointer<const float>(given_correctness);
+    }
+    std::int64_t row_bytes = task.teacher.classes * element_bytes(task.teacher.dtype);
+    if (task.student.data) row_bytes += task.student.classes * element_bytes(task.student.dtype);
+    scored_ = true;
+    std::vector<Invalid> of_teacher, of_student;
+    {
+      py::gil_scoped_release release;
+      pass_.run(task, others_ > 1, row_bytes, of_teacher, of_student);
+    }
+    return {total(of_teacher), total(of_student)};
+  }
+
+  py::array_t<std::int64_t> counts() const {
+    py::array_t<std::int64_t> both({std::int64_t{2}, static_cast<std::int64_t>(counts_.size())});
+    std::copy(pass_.positive.begin(), pass_.positive.end(), std::copy(pass_.counts.begin(), pass_.counts.end(), both.mutable_data()));
+    return both;
+  }
+
+  Played conclude(const py::array& budgets, const py::array& mistakes, std::uint64_t running) {
+    if (!scored_ || concluded_) refuse("conclude", "one call after appraise", "another");
+    concluded_ = true;
+    const py::array counts = py::array_t<std::int64_t>(static_cast<py::ssize_t>(pass_.counts.size()), pass_.counts.data());
+    const ClassStakes stakes = stakes_of(counts, budgets, mistakes, others_);
+    std::vector<ByClass::Taken> taken;
+    bool solved = false;
+    {
+      py::gil_scoped_release release;
+      solved = pass_.conclude(stakes);
+      if (solved) taken = pass_.sample(running);
+    }
+    if (!solved) return std::nullopt;
+    return played(pass_.answers(), taken);
+  }
+
+ private:
+  py::array counts_, budgets_, mistakes_, random_;
+  Steps steps_;
+  std::int64_t others_, size_;
+  OnePass pass_;
+  bool useful_ = false, scored_ = false, concluded_ = false;
+};
+
+}  // namespace
+
+void bind_one_pass(py::module_& module) {
+  using namespace py::literals;
+  py::class_<Ahead>(module, "OnePass", py::module_local(),
+                    "Games by class on rows that are scored in the same pass.\n\n"
+                    "sample: (gain, correctness, label) of some of the `size` points, spread over all. counts (int64), budgets and\n"
+                    "mistakes (float64): what to expect of each class. steps and random: as in solve.")
+      .def(py::init<const py::tuple&, std::int64_t, const py::array&, const py::array&, const py::array&, std::int64_t, const py::tuple&,
+                    const py::array&, int>(),
+           "sample"_a, "size"_a, "counts"_a, "budgets"_a, "mistakes"_a, "others"_a, "steps"_a, "random"_a, "threads"_a)
+      .def("useful", &Ahead::useful, "Whether most points can be decided while they are scored; else nothing more can be asked.")
+      .def("appraise", &Ahead::appraise, "teacher"_a, "student"_a, "model"_a, "parameters"_a, "given_correctness_ptr"_a, "gain_ptr"_a,
+           "correctness_ptr"_a, "label_ptr"_a, "gain_of_label"_a, "other_ptr"_a,
+           "As the function appraise, for all points. Without addresses nothing is kept but what may be selected.")
+      .def("counts", &Ahead::counts, "As class_counts, of all points.")
+      .def("conclude", &Ahead::conclude, "budgets"_a, "mistakes"_a, "running"_a,
+           "(price, threshold, share, value, indices) as of play_by_class; None where an answer is not where it was expected.");
+}
+
+}  // namespace rad_fast

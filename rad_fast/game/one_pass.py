@@ -1,0 +1,111 @@
+"""A selection whose points are added up while they are scored, in one pass over logits in host memory.
+
+Some rows are scored first. They say about how many points each class has, hence about what its quota and its share of
+the mistakes will be, and where the equilibrium of its game will lie. Then all rows are scored, a tile at a time: what
+surely is taken, priced or left out is added up while it is in the cache. When all have been seen the true quotas are
+known, and the games are solved on what is left. An equilibrium that is not where it was expected is found by ``play``,
+as if nothing had been expected: the indices never depend on the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rad_fast import inputs
+from rad_fast.device.one_pass import OnePass, scored_in_place
+from rad_fast.kernels.reference.game import Equilibria, Int64s
+from rad_fast.kernels.reference.score import Invalid, Points, Rule, empty_points
+
+from .pool import drawn, spread
+from .quotas import Shares, class_counts, shares, shares_of_mistakes
+from .solver import steps
+
+# Rows of each class to score beforehand, at least; that they are no more than one of SPARED in all. The boxes that they
+# give are wider than those of more points, but every row of them is scored twice.
+ENOUGH, SPARED = 600, 16
+
+
+class Scoring(NamedTuple):
+    """What ``appraise`` is asked."""
+
+    teacher: Any
+    student: Any
+    rule: Rule
+    given: npt.NDArray[np.float32] | None
+
+    def at(self, places: Int64s) -> Scoring:
+        # Clipping changes no place: unlike raising it takes a tenth of the time.
+        teacher, student, given = (
+            None if values is None else np.take(values, places, axis=0, mode="clip")
+            for values in (self.teacher, self.student, self.given)
+        )
+        return Scoring(teacher, student, self.rule, given)
+
+
+class Ahead:
+    """What to expect of all points; ``score`` them, ask for their ``counts``, then ``play``."""
+
+    def __init__(self, once: OnePass, scoring: Scoring) -> None:
+        self.once, self.scoring = once, scoring
+        self.fill: Callable[[], object] | None = None  # scores in the usual way, where nothing was kept
+
+    def score(
+        self, points: Points, usual: Callable[[], tuple[Invalid, Invalid]], keep: bool
+    ) -> tuple[Invalid, Invalid]:
+        """Score all points, in the usual way where it must be known which ones are invalid."""
+        bad = self.once.appraise(*self.scoring, points if keep else None)
+        if keep:
+            return bad
+        if bad[0].rows or bad[1].rows:
+            return usual()
+        self.fill = usual
+        return bad
+
+    def counts(self) -> Int64s:
+        return self.once.counts()
+
+    def play(self, found: Shares, mistakes: float, running: int) -> tuple[Equilibria, Int64s] | None:
+        """Once: each class's equilibrium and the indices; None where the points have to be played for as usual."""
+        done = self.once.conclude(found.quotas, shares_of_mistakes(found, mistakes), running)
+        if done is None and self.fill is not None:
+            self.fill()
+        return done
+
+
+def begin(
+    scoring: Scoring,
+    quotas: Any,
+    chosen: Int64s | None,
+    labelled: int | None,
+    budget: Any,
+    mistakes: tuple[float, float],
+    others: int,
+    kernels: Any,
+) -> Ahead | None:
+    """What to expect, where one pass will do and pays. Arguments as of ``shares``; ``budget`` as it was given,
+    ``mistakes``: a count, and a number for each point."""
+    matrices = [scoring.teacher] if scoring.student is None else [scoring.teacher, scoring.student]
+    if quotas is None or scoring.rule.agreement is not None or not scored_in_place(kernels, *matrices):
+        return None
+    (rows, classes), how = scoring.teacher.shape, steps()
+    count = min(how.sample * classes, max(rows // (4 * SPARED), ENOUGH * classes))
+    if rows < how.direct or count * SPARED > rows:  # boxes would not pay, or not decide enough
+        return None
+    sample = empty_points(count)
+    kernels.appraise(*scoring.at(spread(count, rows)), sample)
+    expected = class_counts([sample], classes, kernels) * rows // count
+    if not expected[0].any():
+        return None
+    try:
+        wanted = inputs.budget(budget, int(expected[0].sum()), 0)
+    except ValueError:  # more than there may be: that is said when all have been seen
+        return None
+    before = np.zeros(classes, np.int64) if chosen is None else chosen
+    found = shares(quotas, expected, before, labelled, wanted)
+    stakes = expected[0], found.quotas, shares_of_mistakes(found, mistakes[0] + mistakes[1] * rows)
+    once = OnePass(kernels, sample, rows, stakes, others, how, drawn(max(how.sample, how.most_sampled)))
+    return Ahead(once, scoring) if once.useful() else None
