@@ -103,7 +103,7 @@ class Calibrator(Parameters):
     rule_ : the fitted rule, evaluated inside the scoring pass of ``select``.
     n_labelled_ : how many labelled points it was fitted on.
     error_ : the teacher's error rate on them.
-    class_counts_ : (C,) int64, how many of them are of each true class: weights for ``quotas``, where they are a sample.
+    class_counts_ : (C,) int64, how many of them are of each true class: weights for ``quotas`` if they are a sample.
     columns_ : the classes' names, where the logits were a table, else ().
     needs_student_, needs_agreement_ : whether ``predict`` and ``select`` need the student's logits, or ``agreement``.
 
