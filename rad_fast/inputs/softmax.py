@@ -18,6 +18,7 @@ import numpy.typing as npt
 from rad_fast.kernels.reference.score import LOOKED_AT, SUM_OFF
 
 from .arrays import Matrix
+from .points import warn
 
 ENOUGH = 8  # rows that are all probabilities: of two logits one row in some thousands is, by chance
 GIVE = "rad_fast.Probabilities(p)"  # the command line puts its option here
@@ -31,13 +32,15 @@ class Seen:
     """What was given as logits so far.
 
     Of the rows looked at: how many are probabilities, how many of these are fractions and not 0 and 1 alone (of a few
-    rows, those could be logits), whether others are none, and how many are percentages.
+    rows, those could be logits), whether others are none, and how many are percentages. ``votes``: of how many votes
+    the rows of the last chunk may be counts.
     """
 
     alike: int = 0
     fractions: int = 0
     others: bool = False
     percent: int = 0
+    votes: int = 0
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -56,7 +59,10 @@ class Seen:
         ------
         ValueError : its rows, or those of all chunks so far, are probabilities.
         """
-        return self.joined(matrix.name, looked_at(matrix.data, left_out))
+        chunk = looked_at(matrix.data, left_out)
+        if chunk.votes:
+            warn_votes(matrix.name, chunk.votes)
+        return self.joined(matrix.name, chunk)
 
     def joined(self, name: str, chunk: Seen) -> Seen:
         """The same, of rows that were looked at."""
@@ -83,7 +89,7 @@ def refuse_all_probabilities(name: str, every: Sequence[Seen]) -> None:
 
 def refuse_probabilities(matrix: Matrix) -> None:
     """Raise ValueError for a whole matrix of probabilities."""
-    refuse_all_probabilities(matrix.name, [looked_at(matrix.data, None)])
+    refuse_all_probabilities(matrix.name, [Seen().after(matrix, None)])
 
 
 def probabilities_given(name: str) -> ValueError:
@@ -97,6 +103,14 @@ def percentages_given(name: str) -> ValueError:
     return ValueError(
         f"{name}: expected logits, got percentages: the rows are in [0, 100] and sum to 100; give "
         "rad_fast.Probabilities(p / p.sum(axis=1, keepdims=True))"
+    )
+
+
+def warn_votes(name: str, votes: int) -> None:
+    warn(
+        f"{name}: the rows are whole numbers with the sum {votes}; if they count votes, they are no logits: give "
+        f"rad_fast.Probabilities(p / {votes})",
+        UserWarning,
     )
 
 
@@ -123,7 +137,8 @@ def looked_at(data: Any, left_out: npt.NDArray[np.bool_] | None) -> Seen:
         elif are_percentages(row, low, high, kept):
             percent += bool(((row > low) & (row < PERCENT)).any())  # 100 and 0 alone, or all alike, say nothing
         else:
-            return Seen(alike, fractions, True, percent)
+            votes = votes_of(data, left_out) if low >= 0.0 and high.is_integer() and not kept else 0
+            return Seen(alike, fractions, True, percent, votes)
     return Seen(alike, fractions, False, percent)
 
 
@@ -135,6 +150,21 @@ def are_percentages(row: npt.NDArray[np.float64], low: float, high: float, kept:
         off = max(off, min(MOST_ROUNDED, 0.5 * len(row)))
     least = PERCENT * KEPT if kept else PERCENT - off
     return bool(least <= row.sum() <= PERCENT + off)
+
+
+def votes_of(data: Any, left_out: npt.NDArray[np.bool_] | None) -> int:
+    """Of how many votes rows may be counts: whole numbers of one sum, often of several classes. 0: they are none."""
+    places = np.linspace(0, len(data) - 1, LOOKED_AT).astype(np.int64)
+    rows = [row_of(data, at) for at in np.unique(places).tolist() if left_out is None or not left_out[at]]
+    if len(rows) < ENOUGH:
+        return 0
+    some = np.array(rows)
+    sums = some.sum(axis=1)
+    whole = (some >= 0.0) & (some == np.floor(some)) & np.isfinite(some)
+    if not whole.all() or sums.min() != sums.max():
+        return 0
+    shared, distinct = np.count_nonzero(some, axis=1) > 1, len(np.unique(some, axis=0))
+    return int(sums[0]) if 2 * shared.sum() >= len(rows) and distinct > 2 and sums[0] > 1.0 else 0
 
 
 def row_of(data: Any, at: int) -> npt.NDArray[np.float64]:

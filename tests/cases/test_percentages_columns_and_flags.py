@@ -110,6 +110,54 @@ def test_the_numbers_of_what_was_seen_go_over_ray_in_one_order():
     assert inputs.looked_at(PERCENT["float64"], None) == inputs.Seen(percent=16)
 
 
+# ---------------------------------------------------------------------------------------------------------------- votes
+
+VOTES = RNG.multinomial(10, P).astype("f4")
+
+
+def test_counts_of_votes_are_said_to_be_no_logits():
+    words = r"the rows are whole numbers with the sum 10; if they count votes, .* give rad_fast.Probabilities\(p / 10\)"
+    with pytest.warns(UserWarning, match="^logits: " + words) as said:
+        rad_fast.select(VOTES, 9)
+    assert said[0].filename == __file__
+    with pytest.warns(UserWarning, match="^student_logits: " + words):
+        rad_fast.select(LOGITS, 9, student_logits=VOTES)
+    with pytest.warns(UserWarning, match="^teacher_logits: " + words):
+        rad_fast.Calibrator().fit(VOTES, TRUTH)
+    assert len(rad_fast.select(rad_fast.Probabilities(VOTES / 10), 9)) == 9
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        5 * np.eye(C)[TRUTH],  # of one class each
+        VOTES + RNG.integers(0, 2, (N, 1)),  # of several sums
+        VOTES - 1,
+        VOTES / 2,
+        np.tile(VOTES[:2], (60, 1)),
+        np.ones((N, C)),
+        VOTES[:7],
+        np.round(LOGITS),
+        np.where(VOTES > 3, np.inf, VOTES),
+        np.where(np.arange(N)[:, None] == 0, np.nan, VOTES),
+    ],
+    ids=[
+        "one-hot",
+        "several sums",
+        "below 0",
+        "halves",
+        "two rows alone",
+        "all alike",
+        "few",
+        "rounded logits",
+        "inf",
+        "NaN",
+    ],
+)
+def test_logits_are_never_taken_for_votes(logits):
+    assert inputs.looked_at(logits, None).votes == 0
+
+
 # -------------------------------------------------------------------------------------------------------------- columns
 
 NAMES = ["a", "b", "c", "d", "e"]
