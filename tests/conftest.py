@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+# For the processes that tests start, too, and before anything loads OpenMP or OpenBLAS: their threads sleep while they
+# wait. By default they spin, on cores that the other workers of the suite need. No result depends on it.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"
+os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib: a window cannot open on a test machine
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-
-os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib: a window cannot open on a test machine
 
 from rad_fast.device import backends
 
