@@ -24,9 +24,9 @@ from .pool import drawn, spread
 from .quotas import Shares, class_counts, shares, shares_of_mistakes
 from .solver import steps
 
-# Rows of each class to score beforehand, at least; that they are no more than one of SPARED in all. The boxes that they
-# give are wider than those of more points, but every row of them is scored twice.
-ENOUGH, SPARED = 600, 16
+# One row of so many is scored beforehand. That pays where these are enough for each class: boxes read off fewer are so
+# wide that what they leave undecided costs more than another pass over all points.
+SPARED, ENOUGH = 64, 1_200
 
 
 class Scoring(NamedTuple):
@@ -92,8 +92,8 @@ def begin(
     if quotas is None or scoring.rule.agreement is not None or not scored_in_place(kernels, *matrices):
         return None
     (rows, classes), how = scoring.teacher.shape, steps()
-    count = min(how.sample * classes, max(rows // (4 * SPARED), ENOUGH * classes))
-    if rows < how.direct or count * SPARED > rows:  # boxes would not pay, or not decide enough
+    count = min(how.sample * classes, rows // SPARED)
+    if rows < how.direct or count < ENOUGH * classes:
         return None
     sample = empty_points(count)
     kernels.appraise(*scoring.at(spread(count, rows)), sample)

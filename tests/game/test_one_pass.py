@@ -25,6 +25,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, small in {"SAMPLE": 1500, "DIRECT": 2000}.items():
         monkeypatch.setattr(solver, name, small)
     monkeypatch.setattr(one_pass, "SPARED", 1)
+    monkeypatch.setattr(one_pass, "ENOUGH", 600)
     play = one_pass.Ahead.play
 
     def noted(self: one_pass.Ahead, *arguments: object) -> object:
