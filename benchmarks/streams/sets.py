@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ class Two(NamedTuple):
     labelled: int
 
 
+@functools.lru_cache(maxsize=32)  # fitting them takes longer than a stream of their points
 def both(name: str, seed: int) -> Two | None:
     """Small and large model of a set; None where the set is not there."""
     return {"digits": digits, "banking77": banking77}[name](seed)

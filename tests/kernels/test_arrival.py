@@ -90,3 +90,37 @@ def test_the_compiled_function_copies_nothing_that_it_changes(rng):
     label, numbers = np.full(5, 7, np.int32), (counts, *np.zeros((2, 2)))
     with pytest.raises(ValueError, match="label: expected 0 to 1, got 7"):
         module.decide(given[0], given[1], label, *course(rng, 2), (0.1, 1.0, 1.0, 9.0, 9.0), *numbers)
+
+
+@pytest.mark.parametrize("kinds", [7, 1 << 24])
+@pytest.mark.parametrize("pace", [Pace(0.01, 1.0, 1.0, 30.0, math.inf), Pace(0.2, 1.0, 6.4, math.inf, 9_000.0)])
+@pytest.mark.parametrize("classes", [1, 5])
+def test_a_long_stream_in_cuts_is_decided_as_the_specification_decides_the_whole(
+    kernels, reference, rng, classes, pace, kinds
+):
+    """Few kinds of points lie on thresholds; a budget is used on the way, or the end comes near."""
+    gain, correctness = (((rng.integers(0, kinds, 6000) + 0.5) / kinds).astype(np.float32) for _ in range(2))
+    label = rng.integers(0, classes, 6000).astype(np.int32)
+    threshold = np.quantile((2 * correctness - 1) * gain, np.linspace(1.0, 0.6, LEVELS))
+    held = Course(
+        np.full(classes, 0.02), np.tile(threshold, (classes, 1)), rng.random((classes, LEVELS)), np.full(classes, 0.002)
+    )
+    start = Standing(np.array([100, 3, 60, MIDDLE]), rng.random(classes), np.zeros(classes))
+    ours, theirs = (Standing(*(values.copy() for values in start)) for _ in range(2))
+    parts = np.split(np.arange(6000), [1, 2, 13, 14, 140, 141, 1000, 1001, 4000])
+    taken = [kernels.decide(gain[at], correctness[at], label[at], held, pace, ours) for at in parts]
+    expected = reference.decide(gain, correctness, label, held, pace, theirs)
+    assert np.array_equal(np.concatenate(taken), expected)
+    assert expected.sum() > 20
+    for after, values in zip(ours, theirs, strict=True):
+        assert np.array_equal(after, values)
+
+
+def test_after_the_budget_is_used_only_the_points_are_counted(kernels, rng):
+    given, held = points(rng, 50, 2), course(rng, 2)
+    now = standing(rng, 2)
+    now.counts[1] = 9
+    before = [values.copy() for values in now]
+    assert not kernels.decide(*given, held, Pace(0.5, 1.0, 1.0, 9.0, math.inf), now).any()
+    assert now.counts[0] == 50
+    assert all(np.array_equal(*both) for both in zip(now[1:], before[1:], strict=True))

@@ -128,3 +128,25 @@ def test_a_solution_is_the_same_for_one_window_and_for_many_where_nothing_is_lac
     assert isinstance(one, Solution)
     assert many.quotas == pytest.approx(one.quotas, abs=1e-5)
     assert many.equilibria.threshold == pytest.approx(one.equilibria.threshold, abs=1e-4)
+
+
+@pytest.mark.parametrize("quotas", [None, "auto"])
+def test_every_backend_solves_and_decides_alike_through_a_change(kernels, quotas):
+    """Watched points, changes, and quotas that are shared out; in batches, and one by one where the game is solved."""
+    rows = np.concatenate([logits_of(4000), logits_of(1500, seed=1, scale=1.0), logits_of(2500, seed=2)])
+    settings = {"window": 501, "quotas": quotas, "slack": 2.0}  # odd: what is looked at lies across the ring's end
+    ours, theirs = StreamSelector(0.05, backend=kernels.name, **settings), StreamSelector(0.05, **settings)
+    for stream in (ours, theirs):
+        stream.watch(rows[:700])
+    taken = [ours.offer(part) for part in np.split(rows[700:], [1, 2, 700, 701, 5000])]
+    cuts = np.split(rows[700:], np.arange(97, 7300, 97))
+    expected = np.concatenate([theirs.offer(part) for part in cuts])
+    assert np.array_equal(np.concatenate(taken), expected)
+    before, after = ours.state_dict(), theirs.state_dict()
+    here, there = ours._decider.evidence, theirs._decider.evidence
+    assert np.array_equal(here.came, there.came)
+    assert np.array_equal(here.weights, there.weights)
+    assert here.sums == pytest.approx(there.sums, rel=1e-5)  # of scores that differ in their last bits
+    assert before["window"]["kept"] == after["window"]["kept"] == 8000
+    assert before["window"]["changes"] == after["window"]["changes"]
+    assert before["window"]["changes"][0] > 4000  # the change was seen
