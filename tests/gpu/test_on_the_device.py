@@ -14,6 +14,7 @@ from rad_fast.kernels.reference.sample import start  # noqa: E402
 from rad_fast.kernels.reference.score import Kind, Rule  # noqa: E402
 
 DEVICE = "cuda"
+MANY = 10_000_000  # points
 STEPS = Rule(Kind.STEPS, steps=(0.2, 0.5, 0.9), levels=(0.5, 0.6, 0.8, 0.95))
 
 
@@ -39,22 +40,23 @@ class Stages:
             self.steps = cuda.prepare(STEPS, arrays.described("logits", like))
 
 
-@pytest.mark.parametrize("classes", [10, 1000, 20000])
-def test_a_captured_selection_follows_its_input(backend: str, classes: int) -> None:
+@pytest.mark.parametrize(("classes", "with_steps"), [(10, True), (50257, False)])
+def test_a_captured_selection_follows_its_input(backend: str, classes: int, with_steps: bool) -> None:
     rows, budget = 20000 if classes < 5000 else 500, 100
     running = start(0, budget, rows)
-    z = torch.randn((rows, classes), device=DEVICE)
+    z = torch.randn((rows, classes), device=DEVICE, dtype=torch.bfloat16)
     stages = Stages(backend, z)
-    stages.select(z, budget, running, 10.0, rule=stages.steps)  # compiles
+    rule = stages.steps if with_steps else None
+    stages.select(z, budget, running, 10.0, rule=rule)  # compiles
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        chosen = stages.select(z, budget, running, 10.0, rule=stages.steps)
+        chosen = stages.select(z, budget, running, 10.0, rule=rule)
     for _ in range(3):
-        z.copy_(torch.randn((rows, classes), device=DEVICE) * 3)
+        z.copy_(torch.randn((rows, classes), device=DEVICE) * 3)  # rounded to the dtype of z
         graph.replay()
         account = stages.read(chosen)
-        want = stages.select(z, budget, running, 10.0, rule=stages.steps)
+        want = stages.select(z, budget, running, 10.0, rule=rule)
         assert stages.read(want) == account
         assert account.outcome == "solved"
         assert torch.equal(chosen.indices, want.indices)
@@ -63,11 +65,11 @@ def test_a_captured_selection_follows_its_input(backend: str, classes: int) -> N
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_nothing_waits_for_the_device() -> None:
     """Triton's kernels; torch knows of no waits but its own."""
-    z = torch.randn((50000, 100), device=DEVICE, dtype=torch.bfloat16)
-    stages = Stages("triton", z)
+    z = torch.randn((50000, 10), device=DEVICE, dtype=torch.bfloat16)
+    stages, given = Stages("triton", z), torch.zeros(50000, dtype=torch.int32, device=DEVICE)
     try:
         for _ in range(2):  # the first round compiles
-            stages.score(z)
+            stages.score(z, given)
             stages.appraise(z, z)
             stages.select(z, 100, start(0, 100, 50000), 0.0, 0.05)
             torch.cuda.set_sync_debug_mode("error")
@@ -81,8 +83,8 @@ def test_the_device_and_the_host_driven_solver_agree_on_ten_million_points(backe
     generator = torch.Generator(DEVICE).manual_seed(0)
     stages = Stages(backend, torch.zeros(1, device=DEVICE))
     for turn in range(8):
-        gain = torch.randint(0, 1 << 24, (10_000_000,), generator=generator, device=DEVICE).float() / (1 << 24)
-        correctness = torch.rand(10_000_000, generator=generator, device=DEVICE)
+        gain = torch.randint(0, 1 << 24, (MANY,), generator=generator, device=DEVICE).float() / (1 << 24)
+        correctness = torch.rand(MANY, generator=generator, device=DEVICE)
         if turn % 2:
             correctness = correctness * 0.5 + 0.5
         budget, mistakes = [(100_000, 500_000.0), (5_000_000, 10_000.0), (9_000_000, 1e6), (1000, 0.0)][turn // 2]

@@ -58,48 +58,25 @@ def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look, "LOOKED_AT", 2)
 
 
-PLANNED: set[str] = set()
-
-
 def pytest_sessionfinish() -> None:
-    """What a GPU would have compiled, a line each, where RAD_FAST_COUNT_KERNELS names a file."""
-    to = os.environ.get("RAD_FAST_COUNT_KERNELS")
-    if to:
-        Path(to).write_text("\n".join(sorted(PLANNED)))
+    if os.environ.get("RAD_FAST_COUNT_KERNELS"):
+        import planned
+
+        planned.write()
 
 
 @pytest.fixture(autouse=True)
 def _planned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notes what each interpreted launch would have been compiled for."""
+    """Notes what each interpreted launch would have been compiled for, where RAD_FAST_COUNT_KERNELS names a file."""
     if not os.environ.get("RAD_FAST_COUNT_KERNELS"):
         return
+    import planned
     from triton.runtime.interpreter import InterpretedFunction
 
     run = InterpretedFunction.run
 
     def noted(kernel: Any, *given: Any, **options: Any) -> Any:
-        launch = {name: value for name, value in options.items() if name not in ("grid", "warmup")}
-        PLANNED.add(compiled_for(kernel, given, launch))
+        planned.note(kernel, given, options)
         return run(kernel, *given, **options)
 
     monkeypatch.setattr(InterpretedFunction, "run", noted)
-
-
-def compiled_for(kernel: Any, given: tuple[Any, ...], launch: dict[str, Any]) -> str:
-    """Constants and options; of arguments the dtype and alignment, what is None, and of a whole number its type,
-    whether it is 1 and whether 16 divides it, unless the kernel says otherwise."""
-    import torch
-
-    plain, typed = kernel.kwargs.get("do_not_specialize") or (), kernel.fn.__annotations__
-    anywhere = kernel.kwargs.get("do_not_specialize_on_alignment") or ()
-
-    def kind(name: str, value: Any) -> object:
-        if isinstance(value, torch.Tensor):
-            return str(value.dtype), name not in anywhere and value.data_ptr() % 16 == 0
-        if isinstance(value, int):
-            size = typed.get(name) or ("i32" if -(2**31) <= value < 2**31 else "i64")
-            return size if name in plain else (size, value == 1, value % 16 == 0)
-        return type(value).__name__
-
-    kinds = [kind(name, value) for name, value in zip(kernel.arg_names, given, strict=False)]
-    return f"{kernel.__name__} {sorted(launch.items())} {kinds}"

@@ -34,21 +34,16 @@ def assert_scores(z: torch.Tensor, given: torch.Tensor | None = None) -> kernels
     return got
 
 
-FEW = {2: torch.float16, 10: torch.bfloat16, 100: torch.float32, 1000: torch.bfloat16, 4097: torch.float64}
-
-
-@pytest.mark.parametrize("classes", some([*range(1, 41), 63, 64, 65, 100, 1000, 4097], [*FEW]))
+@pytest.mark.parametrize("classes", some([*range(1, 41), 63, 64, 65, 100, 1000, 4097], [10]))
 def test_scores_equal_the_references(classes: int) -> None:
-    for seed, dtype in enumerate(DTYPES):
-        if not EVERY and dtype != FEW[classes]:
-            continue
+    for seed, dtype in enumerate(some(DTYPES, [torch.bfloat16])):  # of the other shapes tests/gpu has some
         z = logits(150 if classes < 2000 else 5, classes, dtype, seed)
         assert_scores(z, given_labels(z, seed))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", some(DTYPES, []))  # on a GPU tests/gpu has such rows
 def test_long_rows_are_streamed(dtype: torch.dtype) -> None:
-    for classes in some((16385, 32768), (16385,) if dtype == torch.bfloat16 else ()):
+    for classes in (16385, 32768):
         z = logits(4, classes, dtype)
         z[1, 3] = z[1, classes - 1] = 60  # a tie between the first block and the last
         z[2, :] = -float("inf")
@@ -57,7 +52,7 @@ def test_long_rows_are_streamed(dtype: torch.dtype) -> None:
         assert_scores(z, on_device([3, classes - 1, classes - 2, 5], torch.int32))
 
 
-@pytest.mark.parametrize("classes", some([2, 10, 100, 1000, 20000], [10, 1000, 16385]))
+@pytest.mark.parametrize("classes", some([2, 10, 100, 1000, 20000], [10]))
 @pytest.mark.parametrize("dtype", some(DTYPES, [torch.bfloat16]))
 def test_invalid_rows_are_found_wherever_the_number_is(classes: int, dtype: torch.dtype) -> None:
     bad = [float("nan"), float("inf")]
@@ -74,11 +69,12 @@ def test_invalid_rows_are_found_wherever_the_number_is(classes: int, dtype: torc
     assert_scores(z[:2])
 
 
-@pytest.mark.parametrize("classes", some([3, 100, 17000], [100]))
+@pytest.mark.parametrize("classes", some([3, 100, 17000], [10]))
 def test_a_row_with_one_finite_number_is_sure(classes: int) -> None:
-    z = torch.full((2, classes), -float("inf"), device=DEVICE)
+    dtype = some([torch.float32], [torch.bfloat16])[0]
+    z = torch.full((2, classes), -float("inf"), dtype=dtype, device=DEVICE)
     z[0, 1] = -3e38
-    z[1, classes - 1] = torch.finfo(torch.float32).min
+    z[1, classes - 1] = torch.finfo(dtype).min
     assert assert_scores(z).margin.tolist() == [1, 1]
 
 
@@ -93,14 +89,14 @@ def test_any_strides_are_read() -> None:
             wide.T[:, :33],
             wide[:1].expand(7, 130),
         )
-        for view in some(views, [views[1], views[3]]):
+        for view in some(views, [wide[1:21, :10].contiguous()]):  # on a GPU tests/gpu has the others
             assert_scores(view)
 
 
 def test_a_base_off_16_bytes_and_no_rows() -> None:
     flat = logits(1, 1001, torch.bfloat16)[0]
-    assert_scores(flat[1:].view(100, 10))
-    assert_scores(flat[1:].view(1, 1000))
+    for view in some([flat[1:].view(100, 10), flat[1:].view(1, 1000)], []):
+        assert_scores(view)
     none = kernels.score(torch.empty((0, 10), device=DEVICE))
     assert len(none.label) == 0
     assert kernels.findings(none.status) == Findings()
@@ -119,13 +115,14 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize("rule", some(RULES, [RULES[7]]), ids=lambda rule: f"{rule.kind.name} {rule.gain.name}".lower())
+@pytest.mark.parametrize("rule", some(RULES, [RULES[6]]), ids=lambda rule: f"{rule.kind.name} {rule.gain.name}".lower())
 @pytest.mark.parametrize("classes", some([10, 100, 16500], [10]))
 def test_points_equal_the_references(rule: Rule, classes: int) -> None:
     rows = 200 if classes < 1000 else 6
-    teacher, student = logits(rows, classes, torch.float32, 1), logits(rows, classes + 3, torch.bfloat16, 2, 1.0)
+    (of_teacher, of_student), more = some([(DTYPES[:2], 3)], [(DTYPES[1:2] * 2, 0)])[0]
+    teacher, student = logits(rows, classes, of_teacher, 1), logits(rows, classes + more, of_student, 2, 1.0)
     teacher[2, 1] = float("nan")
-    student[4, classes] = float("inf")
+    student[4, classes + more - 3] = float("inf")
     random = np.random.default_rng(0)
     given = on_device(random.random(rows).astype(np.float32)) if rule.kind == Kind.GIVEN else None
     exclude = on_device(random.random(rows) < 0.3)
@@ -158,9 +155,10 @@ def test_points_equal_the_references(rule: Rule, classes: int) -> None:
 
 
 def test_what_neighbours_agree_on_is_part_of_correctness() -> None:
-    teacher, student = logits(200, 10, torch.float32, 1), logits(200, 13, torch.bfloat16, 2, 1.0)
+    dtype, classes, gain = some([(torch.float32, 13, Gain.LABEL)], [(torch.bfloat16, 10, Gain.MARGIN)])[0]
+    teacher, student = logits(200, 10, dtype, 1), logits(200, classes, torch.bfloat16, 2, 1.0)
     share = np.random.default_rng(0).integers(0, 11, 200).astype(np.float32) / np.float32(10)
-    rule = Rule(Kind.LOGISTIC, weights=(0.3, 0.6, 0.2, -1.5), bounds=(0.3, 0.9), gain=Gain.LABEL, agreement=0.7)
+    rule = Rule(Kind.LOGISTIC, weights=(0.3, 0.6, 0.2, -1.5), bounds=(0.3, 0.9), gain=gain, agreement=0.7)
     for beside in some((None, student), (student,)):
         want = empty_points(200)
         reference.appraise(host(teacher), None if beside is None else host(beside), rule, share, want)
@@ -180,7 +178,8 @@ def test_the_likeliest_other_class_is_the_references(classes: int, whose: str) -
     teacher = logits(rows, classes, torch.bfloat16, 1, 1.0)  # of few bits: second places are shared, too
     student = None
     if whose != "own":
-        student = logits(rows, classes - (whose == "none but"), torch.float32, 2, 1.0).round()
+        dtype = some([torch.float32], [torch.bfloat16])[0]
+        student = logits(rows, classes - (whose == "none but"), dtype, 2, 1.0).round()
     for z in (teacher,) if student is None else (teacher, student):
         z[3] = -float("inf")
         z[3, 0] = 1  # all others are ruled out: the lowest of them is class 1
@@ -190,8 +189,9 @@ def test_the_likeliest_other_class_is_the_references(classes: int, whose: str) -
         z[12, 1] = float("nan")
     want = empty_points(rows, other=True)
     beside = None if student is None else host(student)
-    reference.appraise(host(teacher), beside, Rule(), None, want)
-    got = kernels.appraise(teacher, student, others=True)
+    rule = some([Rule()], [Rule(gain=Gain.LABEL)])[0]
+    reference.appraise(host(teacher), beside, rule, None, want)
+    got = kernels.appraise(teacher, student, rule, others=True)
     assert got.other is not None
     assert np.array_equal(host(got.other), want.other)
     assert np.array_equal(host(got.label), want.label)
