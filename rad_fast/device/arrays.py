@@ -232,11 +232,15 @@ def empty_like(like: CudaArray, shape: tuple[int, ...], dtype: str) -> Any:
 def new_vector(like: CudaArray, length: int, dtype: str) -> CudaArray:
     """A new array as ``empty_like`` makes it, and where it lies."""
     owner = empty_like(like, (length,), dtype)
-    if isinstance(owner, Memory):
-        at = owner.address
-    else:
-        at = owner.data_ptr() if hasattr(owner, "data_ptr") else owner.data.ptr
-    return CudaArray(at, dtype, (length,), (1,), like.device, like.stream, owner)
+    return CudaArray(address_in(owner), dtype, (length,), (1,), like.device, like.stream, owner)
+
+
+def address_in(new: Any) -> Address:
+    """Where an array of ``empty_like`` begins."""
+    if isinstance(new, Memory):
+        return new.address
+    at: Address = new.data_ptr() if hasattr(new, "data_ptr") else new.data.ptr
+    return at
 
 
 def copied_like(like: CudaArray, array: npt.NDArray[Any]) -> Any:

@@ -17,7 +17,18 @@ from rad_fast.kernels.reference.game import Box, Equilibrium, Sums
 from rad_fast.kernels.reference.score import LOOKED_AT, SUM_OFF, Findings, Invalid, Kind, Rule
 
 from . import arrays
-from .arrays import CudaArray, Memory, Room, described, empty_like, handed_back, kernels, new_vector, room_like
+from .arrays import (
+    CudaArray,
+    Memory,
+    Room,
+    address_in,
+    described,
+    empty_like,
+    handed_back,
+    kernels,
+    new_vector,
+    room_like,
+)
 from .packed import Packed, places
 
 SHRINKS = 0.7  # as rad_fast.game: a pass that leaves more undecided is not looked at
@@ -97,15 +108,15 @@ def select(
     rows = z.shape[0]
     at, module = places(rows), kernels()
     beside = scoring(z, student, rule, given, exclude, gains)
-    memory, workspace = new_vector(z, at.size, "uint8"), new_vector(z, max(at.solve, at.sample), "uint8")
-    indices = new_vector(z, budget, "int64")
-    account = memory.address
+    memory, workspace = empty_like(z, (at.size,), "uint8"), empty_like(z, (max(at.solve, at.sample),), "uint8")
+    indices = empty_like(z, (budget,), "int64")
+    account = address_in(memory)
     module.select(
         layout(z), beside.student, rows, beside.rule, beside.mask, account + at.gain, account + at.correctness,
-        account + at.label, account, budget, running, mistakes, mistakes_each, workspace.address, at.solve,
-        indices.address, LOOKED_AT, SUM_OFF, z.device, z.stream,
+        account + at.label, account, budget, running, mistakes, mistakes_each, address_in(workspace), at.solve,
+        address_in(indices), LOOKED_AT, SUM_OFF, z.device, z.stream,
     )  # fmt: skip
-    return Selected(handed_back(z, indices.owner), Packed(z, memory, rows))
+    return Selected(handed_back(z, indices), Packed(z, memory, rows))
 
 
 def read(selected: Selected) -> Account:

@@ -48,11 +48,11 @@ class Packed:
 
     other = None
 
-    def __init__(self, like: CudaArray, memory: CudaArray, points: int) -> None:
+    def __init__(self, like: CudaArray, memory: Any, points: int) -> None:
         self.points = points
-        self.memory = memory.owner
+        self.memory = memory
         self.library = arrays.library_of(like)  # not the logits: they would stay as long as their points
-        self.status = Room(memory.address, places(points).account, memory.device, memory.stream, memory.owner)
+        self.status = Room(arrays.address_in(memory), places(points).account, like.device, like.stream, memory)
 
     @property
     def gain(self) -> Any:

@@ -118,7 +118,7 @@ def seed(value: Any, random_state: Any = None) -> int:
                 f"{random_state!r}"
             )
         name, value = "random_state", random_state
-    if not is_number(value) or not isinstance(value, numbers.Integral):
+    if not is_number(value) or not is_whole(value):
         raise TypeError(f"{name}: expected an int of at least 0, got {value!r}")
     if value < 0:
         raise ValueError(f"{name}: expected an int of at least 0, got {value}")
