@@ -41,15 +41,15 @@ BY_CLASS = ("reduce_classes", "count_taken", "list_taken")
 # Instructions of a thread an element of a row, or a point, that the usual path may have: some 4% above what it has with
 # nvcc 13.0 for sm_90.
 BOUNDS: dict[str, float] = {
-    "10 float32": 31.9,
-    "10 bfloat16": 29.6,
+    "10 float32": 31.6,
+    "10 bfloat16": 28.6,
     "32 float32": 19.4,
     "32 bfloat16": 16.1,
     "100 float32": 25.0,
-    "100 bfloat16": 16.3,
+    "100 bfloat16": 15.0,
     "1000 float32": 18.6,
     "1000 bfloat16": 13.2,
-    "4096 float32": 34.4,
+    "4096 float32": 14.3,
     "4096 bfloat16": 10.7,
     "32768 float32": 18.3,
     "32768 bfloat16": 10.9,
@@ -181,9 +181,10 @@ def scoring_cuda(kernels: dict[str, Kernel], classes: int, dtype: str, aligned: 
         flight = resident(kernel.registers, threads, 0) * threads * held * 16
         per_element, name = sum(units.values()) * 32 / classes, f"score_warp<{group}, {held}>"
         return Row("cuda", f"{classes} {dtype}", name, kernel.registers, flight, per_element, Cost(units, nbytes))
-    kernel = named(kernels, "score_block", dtype)
-    units = block_units(kernel, chunks, elements, rare)
-    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 64
+    threads = 64 if chunks <= 2048 else 256
+    kernel = named(kernels, "score_block", dtype, threads)
+    units = block_units(kernel, chunks, elements, rare, threads)
+    flight = resident(kernel.registers, threads, kernel.shared) * threads * 64
     per_element = sum(units.values()) * 32 / classes
     return Row("cuda", f"{classes} {dtype}", "score_block", kernel.registers, flight, per_element, Cost(units, nbytes))
 
@@ -197,7 +198,8 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     loops = list(tree.all())
     mine = next(loop for loop in loops if loop.inner and loop.header != -1)
     path = mine.with_stores(3)
-    reads = ("LDS", 1 if wide else elements)
+    loads = 1 if wide else elements // 2 if row_bytes % (2 * size) == 0 else elements
+    reads = ("LDS", loads)
     maxima = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", 0), stores=("STG", 0))
     powers = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", elements))
     last = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 0), minima=("FMNMX", 3), wide=("LDS.128", 0))
@@ -219,29 +221,29 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     return times(row, 1 / 32), flight
 
 
-def block_units(kernel: Kernel, chunks: int, elements: int, rare: str) -> dict[str, float]:
+def block_units(kernel: Kernel, chunks: int, elements: int, rare: str, threads: int) -> dict[str, float]:
     tree = kernel.tree(rare=rare)
     loops = list(tree.all())
     step = loop_with(loops, powers=("MUFU.EX2", 4 * elements + 1))
     single = loop_with(loops, powers=("MUFU.EX2", elements + 1))
-    part = next(loop for loop in loops if step in loop.inner)
-    search = [
-        loop
-        for loop in loops
-        if loop is not part and loop.header != -1 and loop not in part.inner and loop.path.opcodes
-    ]
+    around = [
+        loop for loop in loops if step in loop.inner and loop.header != -1
+    ]  # of the parts of a row, if it has some
+    reading = [*around, *(inner for loop in around for inner in loop.inner), step, single]
+    search = [loop for loop in loops if loop.header != -1 and loop not in reading and loop.path.opcodes]
     parts = 8 if chunks >= 8192 else 1
     each = -(-chunks // parts)
-    steps, left = each // 1024, -(-(each % 1024) // 256)
+    steps, left = each // (4 * threads), -(-(each % (4 * threads)) // threads)
+    warps = threads / 32
     last = tree.with_stores(3)
     warp = added(
         times(step.path.units(), parts * steps),
         times(single.path.units(), parts * left),
-        times(part.path.units(), parts),
-        times(min(search, key=lambda loop: len(loop.path)).path.units(), 4 / 8),  # of one warp
-        times(last.units(), 0.6),  # all of it of the first warp, about half of the others
+        *(times(loop.path.units(), parts) for loop in around),
+        times(min(search, key=lambda loop: len(loop.path)).path.units(), 4 / warps),  # of one warp
+        times(last.units(), (1 + 0.55 * (warps - 1)) / warps),  # all of it of the first warp, about half of the others
     )
-    return times(warp, 8)
+    return times(warp, warps)
 
 
 # --------------------------------------------------------------------------------------------------- scoring, Triton's

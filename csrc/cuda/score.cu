@@ -9,7 +9,7 @@
 // Four ways through a row, by its length in chunks of 16 bytes alone (row.hpp, width_of):
 //   thread   up to 256 bytes: many rows are copied to shared memory at once, each thread has one (score_tile.cuh).
 //   warp     up to 8 KiB: 4, 8, 16 or 32 lanes a row, all of it in their registers (score_warp.cuh).
-//   block    a block a row, in one pass with a running maximum (score_block.cuh).
+//   block    a block a row, of few threads up to 32 KiB, in one pass with a running maximum (score_block.cuh).
 //   cluster  the same with 8 blocks a row (compute capability 9.0), where there are fewer rows than the device has room for.
 // A row's result depends on nothing else: not on its neighbours, its place in memory, or how many rows there are.
 //
@@ -70,7 +70,8 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
       if (held(32) <= 12) return in_registers(score_warp<T, 32, 12>, 32, WarpThreads<12>::value);
       return in_registers(score_warp<T, 32, 16>, 32, WarpThreads<16>::value);
     case Width::block:
-      return launch("score_block", score_block<T>, {task.rows, block_threads}, stream, task);
+      if (chunks <= short_chunks) return launch("score_block", score_block<T, short_threads>, {task.rows, short_threads}, stream, task);
+      return launch("score_block", score_block<T, block_threads>, {task.rows, block_threads}, stream, task);
     case Width::cluster:
       return launch("score_cluster", score_cluster<T>, {task.rows * long_parts, block_threads, long_parts}, stream, task);
   }

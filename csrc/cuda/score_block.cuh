@@ -1,4 +1,5 @@
-// Rows above 8 KiB: a block has a row, or from 128 KiB on a cluster of 8 blocks, and reads it once with a running maximum.
+// Rows above 8 KiB: a block has a row, or from 128 KiB on a cluster of 8 blocks, and reads it once with a running maximum. What
+// is done once a row every warp does, some 370 instructions: rows up to 32 KiB have blocks of two warps.
 //
 // A thread's sum is rescaled when its maximum rises. Where the maximum is, a thread notes by the step in which it saw it; once
 // the row's maximum is known, the threads that have it read that step again, some 64 bytes, for the label. A long row is
@@ -16,7 +17,6 @@
 namespace rad_fast {
 namespace cuda {
 
-constexpr int block_warps = block_threads / warp_lanes;
 constexpr int step_chunks = 4;  // of a thread at once
 
 template <class V>
@@ -82,7 +82,7 @@ struct Best {
 };
 
 // The block reads chunks first .. end - 1 of a row; a thread's own sum of them.
-template <class T>
+template <class T, int threads>
 __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task& task, const RowPlace& row, int first, int end,
                                                                       Best<typename Compared<T>::type>& best) {
   typedef typename Compared<T>::type V;
@@ -94,18 +94,18 @@ __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task
   };
   int j = first;
 #pragma unroll 1
-  for (; j + step_chunks * block_threads <= end; j += step_chunks * block_threads) {
+  for (; j + step_chunks * threads <= end; j += step_chunks * threads) {
     const int mine = j + static_cast<int>(threadIdx.x);
     Chunk<T> chunk[step_chunks];
-    load_chunks<T, step_chunks, true, Reach::inside>(task, row, mine, block_threads, end, chunk);
+    load_chunks<T, step_chunks, true, Reach::inside>(task, row, mine, threads, end, chunk);
     absorb<T, step_chunks>(seen, chunk);
     note(mine);
   }
 #pragma unroll 1
-  for (; j < end; j += block_threads) {
+  for (; j < end; j += threads) {
     const int mine = j + static_cast<int>(threadIdx.x);
     Chunk<T> chunk[1];
-    load_chunks<T, 1, true, Reach::any>(task, row, mine, block_threads, end, chunk);
+    load_chunks<T, 1, true, Reach::any>(task, row, mine, threads, end, chunk);
     absorb<T, 1>(seen, chunk);
     note(mine);
   }
@@ -121,17 +121,19 @@ struct Parts {
   }
 };
 
-template <class V>
+template <class V, int threads>
 struct BlockScratch {
-  TopTwo<V> top[long_parts][block_warps];
-  float sum[long_parts][block_warps];
-  V best[block_warps];
-  std::int32_t label[block_warps];
+  static constexpr int warps = threads / warp_lanes;
+  static constexpr int parts = threads == block_threads ? long_parts : 1;
+  TopTwo<V> top[parts][warps];
+  float sum[parts][warps];
+  V best[warps];
+  std::int32_t label[warps];
 };
 
 // A warp's sum of a part, left in shared memory.
-template <class V>
-__device__ __forceinline__ void leave(const Seen<V>& own, int part, BlockScratch<V>& scratch) {
+template <class V, int threads>
+__device__ __forceinline__ void leave(const Seen<V>& own, int part, BlockScratch<V, threads>& scratch) {
   const TopTwo<V> top = group_top(own.top, warp_lanes);
   const float sum = group_sum(own.sum * exp_difference(reference_of(own.top), reference_of(top)), warp_lanes);
   const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
@@ -142,24 +144,26 @@ __device__ __forceinline__ void leave(const Seen<V>& own, int part, BlockScratch
 }
 
 // All warps' sums of a part.
-template <class V>
-__device__ __forceinline__ Seen<V> gathered(int part, const BlockScratch<V>& scratch) {
+template <class V, int threads>
+__device__ __forceinline__ Seen<V> gathered(int part, const BlockScratch<V, threads>& scratch) {
+  constexpr int warps = threads / warp_lanes;
   Seen<V> all{scratch.top[part][0], 0.0f};
 #pragma unroll
-  for (int w = 1; w < block_warps; ++w) all.top = merged(all.top, scratch.top[part][w]);
+  for (int w = 1; w < warps; ++w) all.top = merged(all.top, scratch.top[part][w]);
 #pragma unroll
-  for (int w = 0; w < block_warps; ++w)
+  for (int w = 0; w < warps; ++w)
     all.sum += scratch.sum[part][w] * exp_difference(reference_of(scratch.top[part][w]), reference_of(all.top));
   return all;
 }
 
 // The first element equal to the largest of what the block has read; in thread 0. Two barriers; what was left is there after
 // the first.
-template <class T>
+template <class T, int threads>
 __device__ __forceinline__ std::int32_t find_label(const Task& task, const RowPlace& row, int end,
                                                    const Best<typename Compared<T>::type>& best,
-                                                   BlockScratch<typename Compared<T>::type>& scratch) {
+                                                   BlockScratch<typename Compared<T>::type, threads>& scratch) {
   typedef typename Compared<T>::type V;
+  constexpr int warps = threads / warp_lanes;
   constexpr int elements = Chunk<T>::elements;
   const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
   const V mine = group_top(TopTwo<V>{best.value, minus_infinity<V>()}, warp_lanes).first;
@@ -167,14 +171,14 @@ __device__ __forceinline__ std::int32_t find_label(const Task& task, const RowPl
   __syncthreads();
   V top = scratch.best[0];
 #pragma unroll
-  for (int w = 1; w < block_warps; ++w) top = maximum(top, scratch.best[w]);
+  for (int w = 1; w < warps; ++w) top = maximum(top, scratch.best[w]);
   std::int32_t label = no_label;
   if (best.value == top && best.chunk >= 0) {
 #pragma unroll 1
     for (int k = step_chunks - 1; k >= 0; --k) {
-      const int j = best.chunk + k * block_threads;
+      const int j = best.chunk + k * threads;
       Chunk<T> chunk[1];
-      load_chunks<T, 1, false, Reach::any>(task, row, j, block_threads, end, chunk);
+      load_chunks<T, 1, false, Reach::any>(task, row, j, threads, end, chunk);
 #pragma unroll
       for (int i = elements - 1; i >= 0; --i)
         if (chunk[0][i] == top) label = j * elements + i;
@@ -185,7 +189,7 @@ __device__ __forceinline__ std::int32_t find_label(const Task& task, const RowPl
   __syncthreads();
   if (threadIdx.x != 0) return label;
 #pragma unroll
-  for (int w = 0; w < block_warps; ++w) label = lesser(label, scratch.label[w]);
+  for (int w = 0; w < warps; ++w) label = lesser(label, scratch.label[w]);
   return label;
 }
 
@@ -198,20 +202,25 @@ __device__ __forceinline__ void write_seen(const Task& task, std::int64_t row, c
   write(task.out, row, Row{sum, static_cast<float>(seen.top.second - top), given_difference<T>(task, row, top), label, 0});
 }
 
-template <class T>
-__global__ void __launch_bounds__(block_threads, 3) score_block(const __grid_constant__ Task task) {
+template <class T, int threads>
+__global__ void __launch_bounds__(threads, 3 * block_threads / threads) score_block(const __grid_constant__ Task task) {
   typedef typename Compared<T>::type V;
-  __shared__ BlockScratch<V> scratch;
+  __shared__ BlockScratch<V, threads> scratch;
   const std::int64_t row = blockIdx.x;
   const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
   const Parts parts(task.chunks);
+  const int count = threads == short_threads ? 1 : parts.count;
   Best<V> best{minus_infinity<V>(), -1};
 #pragma unroll 1
-  for (int part = 0; part < parts.count; ++part) {
+  for (int part = 0; part < count; ++part) {
     const int end = lesser(task.chunks, (part + 1) * parts.chunks);
-    leave(read_part<T>(task, place, part * parts.chunks, end, best), part, scratch);
+    leave(read_part<T, threads>(task, place, part * parts.chunks, end, best), part, scratch);
   }
-  const std::int32_t label = find_label<T>(task, place, task.chunks, best, scratch);
+  const std::int32_t label = find_label<T, threads>(task, place, task.chunks, best, scratch);
+  if (threads == short_threads) {
+    if (threadIdx.x == 0) write_seen<T>(task, row, gathered(0, scratch), label);
+    return;
+  }
   if (threadIdx.x >= warp_lanes) return;
   const Seen<V> seen = gathered(lesser(static_cast<int>(threadIdx.x), parts.count - 1), scratch);
   Seen<V> joined = seen;
@@ -231,7 +240,7 @@ __global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused
     Seen<V> seen;
     std::int32_t label;
   };
-  __shared__ BlockScratch<V> scratch;
+  __shared__ BlockScratch<V, block_threads> scratch;
   __shared__ Left mine;
   const auto cluster = cooperative_groups::this_cluster();
   const int part = static_cast<int>(cluster.block_rank());
@@ -240,8 +249,8 @@ __global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused
   const Parts parts(task.chunks);
   const int end = lesser(task.chunks, (part + 1) * parts.chunks);
   Best<V> best{minus_infinity<V>(), -1};
-  leave(read_part<T>(task, place, lesser(task.chunks, part * parts.chunks), end, best), 0, scratch);
-  const std::int32_t label = find_label<T>(task, place, end, best, scratch);
+  leave(read_part<T, block_threads>(task, place, lesser(task.chunks, part * parts.chunks), end, best), 0, scratch);
+  const std::int32_t label = find_label<T, block_threads>(task, place, end, best, scratch);
   if (threadIdx.x == 0) mine = Left{gathered(0, scratch), label};
   cluster.sync();
   if (part == 0 && threadIdx.x == 0) {

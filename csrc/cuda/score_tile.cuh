@@ -80,15 +80,26 @@ __device__ __forceinline__ const char* fill_tile(const Task& task, const Tile& t
   return to;
 }
 
-template <class T, bool wide>
+// `bytes`: of which the address is a multiple, as much as one load takes.
+template <class T, int bytes>
 __device__ __forceinline__ Chunk<T> chunk_at(const char* at) {
   Chunk<T> chunk;
-  if (wide) {
+  if (bytes == 16) {
     const uint4 v = *reinterpret_cast<const uint4*>(at);
     chunk.word[0] = v.x;
     chunk.word[1] = v.y;
     chunk.word[2] = v.z;
     chunk.word[3] = v.w;
+  } else if (bytes == 8) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const uint2 v = reinterpret_cast<const uint2*>(at)[i];
+      chunk.word[2 * i] = v.x;
+      chunk.word[2 * i + 1] = v.y;
+    }
+  } else if (bytes == 4) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) chunk.word[i] = reinterpret_cast<const std::uint32_t*>(at)[i];
   } else {
 #pragma unroll
     for (int i = 0; i < Chunk<T>::elements; ++i) chunk.set(i, reinterpret_cast<const T*>(at)[i]);
@@ -97,7 +108,7 @@ __device__ __forceinline__ Chunk<T> chunk_at(const char* at) {
 }
 
 // What a row in shared memory comes to. The label is looked for from the end, so that the first of equals is what remains.
-template <class T, bool wide>
+template <class T, int bytes>
 __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row, const char* at) {
   typedef typename Compared<T>::type V;
   constexpr int elements = Chunk<T>::elements;
@@ -105,7 +116,7 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
   const T* tail = reinterpret_cast<const T*>(at) + whole * elements;
   Tops<T> tops;
 #pragma unroll 1
-  for (int j = 0; j < whole; ++j) tops.take(chunk_at<T, wide>(at + j * 16));
+  for (int j = 0; j < whole; ++j) tops.take(chunk_at<T, bytes>(at + j * 16));
   TopTwo<V> top = tops.result();
 #pragma unroll 1
   for (int i = 0; i < rest; ++i) include(top, widened(tail[i]));
@@ -119,7 +130,7 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
   }
 #pragma unroll 1
   for (int j = whole - 1; j >= 0; --j) {
-    const Chunk<T> chunk = chunk_at<T, wide>(at + j * 16);
+    const Chunk<T> chunk = chunk_at<T, bytes>(at + j * 16);
     sum += chunk_sum(chunk, top.first);
     std::int32_t here = -1;
 #pragma unroll
@@ -144,13 +155,16 @@ __global__ void __launch_bounds__(tile_threads) score_tile(const __grid_constant
   const int rows = static_cast<int>(lesser(std::int64_t{tile.rows}, task.rows - first));
   const char* begin = fill_tile<T>(task, tile, first, rows, memory);
   copied();
-  const bool wide = (reinterpret_cast<std::uintptr_t>(begin) | static_cast<unsigned>(tile.pitch)) % 16 == 0;
+  const std::uintptr_t places = reinterpret_cast<std::uintptr_t>(begin) | static_cast<unsigned>(tile.pitch);
+  constexpr int one = static_cast<int>(sizeof(T)), pair = 2 * one;
 #pragma unroll 1
   for (int mine = static_cast<int>(threadIdx.x); mine < rows; mine += tile_threads) {
-    if (wide)
-      score_in_tile<T, true>(task, first + mine, begin + mine * tile.pitch);
+    if (places % 16 == 0)
+      score_in_tile<T, 16>(task, first + mine, begin + mine * tile.pitch);
+    else if (pair < 16 && places % pair == 0)
+      score_in_tile<T, pair>(task, first + mine, begin + mine * tile.pitch);
     else
-      score_in_tile<T, false>(task, first + mine, begin + mine * tile.pitch);
+      score_in_tile<T, one>(task, first + mine, begin + mine * tile.pitch);
   }
 }
 

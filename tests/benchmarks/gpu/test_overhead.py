@@ -11,7 +11,7 @@ import rad_fast
 from benchmarks.gpu import overhead
 from rad_fast.device import arrays
 
-MOST_CALLS = 200  # of a selection of few points: 183 take 23 µs with Python 3.11
+MOST_CALLS = 200  # of a selection of few points: 180 take 22 µs with Python 3.11
 
 
 def test_a_whole_selection_is_timed_on_stubs(monkeypatch: pytest.MonkeyPatch) -> None:
