@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import contextlib
 import functools
 import gc
@@ -32,6 +33,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any, NamedTuple
 
 from cosmic_ray.commands import init
@@ -161,7 +163,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the sample; 0 unless given")
     arguments = parser.parse_args()
     os.chdir(ROOT)
-    sys.dont_write_bytecode = True  # a mutant has the size of its original, and may have its time
+    # Compiled once, and told by its content: a mutant has the size of its original, and may have its time.
+    sys.dont_write_bytecode = True
+    for folder in ("rad_fast", "kernels", "tests"):
+        compileall.compile_dir(folder, quiet=1, force=True, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a line that is changed is put back first
     for library in LIBRARIES:
         with contextlib.suppress(ImportError):
