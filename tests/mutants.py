@@ -190,7 +190,8 @@ def found(module: str, sample: int | None, seed: int) -> None:
             init(paths, db, {})
         left_out = {str(path): spans_left_out(path) for path in paths}
         drawn = [item for item in shuffled(db.work_items, seed) if not inside(item.mutations[0], left_out)]
-        drawn = [item for item in drawn if not of_length(item.mutations[0]) and not of_flags(item.mutations[0])]
+        same = (of_length, of_flags, of_marker)
+        drawn = [item for item in drawn if not any(kind(item.mutations[0]) for kind in same)]
         known = dict(db.results)
         usual = without_mutant(module, paths, session.with_suffix(".usual"))
         sys.stdout.write(slowest(module, usual))
@@ -299,6 +300,13 @@ def of_flags(mutation: MutationSpec) -> bool:
             if begin <= tuple(mutation.start_pos) < end:
                 return True
     return False
+
+
+def of_marker(mutation: MutationSpec) -> bool:
+    """Whether "*," before arguments that are given by name becomes "/,": whoever names them notices nothing."""
+    row, column = mutation.start_pos
+    line = mutation.module_path.read_text(encoding="utf-8").splitlines()[row - 1]
+    return mutation.operator_name.endswith("Mul_Div") and line[column:].startswith("*,")
 
 
 def statement(path: Path, line: int) -> range | None:
