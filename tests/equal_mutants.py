@@ -66,6 +66,9 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
         ): "every other device comes later by letters",
         ("@functools.lru_cache(maxsize=64)", ""): HOW,
     },
+    "rad_fast/inputs/logprobs.py": {
+        ("while len(places) < most:", "while len(places) != most:"): "there are never more, and one is added at a time",
+    },
     "rad_fast/storage/readers/ahead.py": {
         ("PAGE = 4096", ""): AT_ONCE,
     },
