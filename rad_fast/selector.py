@@ -315,9 +315,10 @@ class Selector(Parameters):
         """How many points of each class are here, and the quotas."""
         classes, group = source.classes, self._group
         sizes = class_counts(chunks, classes, self._kernels) if ahead is None else ahead.counts()
-        mine = sizes, self._state.chosen_of(classes)
-        counts, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
-        return mine[0][0], shares(self._quotas, counts, chosen, _labelled(source), budget)
+        counts, chosen = mine = sizes, self._state.chosen_of(classes)
+        if not isinstance(group, Alone):
+            counts, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
+        return sizes[0], shares(self._quotas, counts, chosen, _labelled(source), budget)
 
     def _selection(
         self,

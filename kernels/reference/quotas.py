@@ -21,6 +21,7 @@ import numpy.typing as npt
 QUOTA_BITS = 24
 PART_BITS = 52  # of what is shared out, of what the weights come to, and of what is lacked in all
 SURELY = 1.0 + 2.0**-40  # more than float64 errs by
+FEW = 32  # classes, of which a loop takes less time than arrays do
 LEAST_ALPHA, MOST_ALPHA = 0.05, 1000.0
 ALPHA_BITS = 24  # more of alpha than the weights need, fewer than its sums of logarithms are alike to everywhere
 
@@ -40,6 +41,8 @@ def quotas(weights: Float64s, points: Int64s, chosen: Int64s, budget: int, posit
     lacking = lacked(share, chosen, budget)
     filled, left = np.zeros(len(share), np.int64), budget << bits
     for most in (points,) if positive is None else (positive, points):
+        if left == 0:
+            break
         room = np.minimum(most, budget) << bits
         # Where those that lack have too few points, the rest goes by weight, and then to whoever has points left.
         for wanted in (lacking, share, points):
@@ -65,6 +68,12 @@ def lacked(share: Int64s, chosen: Int64s, budget: int) -> Int64s:
     """max(0, w_k (h + b) - h_k), in units of 2**-52 of h + b, or less."""
     after = int(chosen.sum()) + budget
     bits = PART_BITS - after.bit_length()
+    if len(share) <= FEW:
+        parts, had = share.tolist(), chosen.tolist()
+        total = sum(parts)
+        return np.array(
+            [max(0, (after << bits) * w // total - (h << bits)) for w, h in zip(parts, had, strict=True)], np.int64
+        )
     due, _ = divided(after << bits, share, int(share.sum()))
     return np.maximum(0, due - (chosen.astype(np.int64) << bits))
 
@@ -75,6 +84,8 @@ def poured(wanted: Int64s, room: Int64s, amount: int) -> Int64s:
     Each gets min(room, level * wanted). The level is that at which the ones not full take just what is left: it rises
     as long as some fill up. What whole units leave goes to the largest fractions, the first of equals.
     """
+    if len(room) <= FEW:
+        return np.array(poured_to_few(wanted.tolist(), room.tolist(), amount), np.int64)
     given = np.zeros(len(room), np.int64)
     able = np.flatnonzero((wanted > 0) & (room > 0))
     wanted, room = wanted[able], room[able]
@@ -90,6 +101,29 @@ def poured(wanted: Int64s, room: Int64s, amount: int) -> Int64s:
         given[able[full]] = room[full]
         amount -= int(room[full].sum())
         able, wanted, room = able[~full], wanted[~full], room[~full]
+    return given
+
+
+def poured_to_few(wanted: list[int], room: list[int], amount: int) -> list[int]:
+    """The same in Python's integers, which takes a quarter of the time for ten classes."""
+    given = [0] * len(room)
+    able = [k for k, most in enumerate(room) if most > 0 and wanted[k] > 0]
+    while able:
+        total = sum([wanted[k] for k in able])
+        due = [divmod(amount * wanted[k], total) for k in able]
+        full = [k for k, (whole, _) in zip(able, due, strict=True) if whole >= room[k]]
+        if not full:
+            for k, (whole, _) in zip(able, due, strict=True):
+                given[k] = whole
+                amount -= whole
+            by_fraction = sorted(range(len(able)), key=lambda at: -due[at][1])
+            for at in by_fraction[:amount]:
+                given[able[at]] += 1
+            break
+        for k in full:
+            given[k] = room[k]
+            amount -= room[k]
+        able = [k for k in able if given[k] < room[k]]
     return given
 
 

@@ -88,8 +88,10 @@ def begin(
 ) -> Ahead | None:
     """What to expect, where one pass will do and pays. Arguments as of ``shares``; ``budget`` as it was given,
     ``mistakes``: a count, and a number for each point."""
+    if quotas is None or len(scoring.teacher) // SPARED < ENOUGH:
+        return None
     matrices = [scoring.teacher] if scoring.student is None else [scoring.teacher, scoring.student]
-    if quotas is None or scoring.rule.agreement is not None or not scored_in_place(kernels, *matrices):
+    if scoring.rule.agreement is not None or not scored_in_place(kernels, *matrices):
         return None
     (rows, classes), how = scoring.teacher.shape, steps()
     count = min(how.sample * classes, rows // SPARED)

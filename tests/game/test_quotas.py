@@ -14,6 +14,7 @@ from scipy.special import gammaln
 from rad_fast.device.backends import Backend
 from rad_fast.game import solver
 from rad_fast.game.pool import ArrayPool
+from rad_fast.kernels.reference import quotas as specification
 from rad_fast.kernels.reference.game import NOTHING, Equilibria, class_counts
 from rad_fast.kernels.reference.quotas import (
     LEAST_ALPHA,
@@ -245,3 +246,26 @@ def test_the_sum_of_the_classes_games_is_the_linear_programs_optimum(reference: 
         assert q.max() <= 1
         got = np.bincount(game.label, q, minlength=len(game.quotas))
         np.testing.assert_allclose(got, game.quotas, atol=1e-9 * max(1.0, len(q)))
+
+
+@given(
+    classes=st.lists(
+        st.tuples(st.integers(0, 2**46), st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=32
+    ),
+    amount=st.integers(1, 2**50),
+)
+def test_few_classes_get_what_many_would(classes: list[tuple[int, int, int]], amount: int) -> None:
+    wanted, room, chosen = np.array(classes, np.int64).T
+    amount = min(amount, int(room.sum()) << 24)
+    few = (
+        specification.poured(wanted, room << 24, amount),
+        specification.lacked(wanted + 1, chosen, 1 + amount % 1000),
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(specification, "FEW", 0)
+        many = (
+            specification.poured(wanted, room << 24, amount),
+            specification.lacked(wanted + 1, chosen, 1 + amount % 1000),
+        )
+    for mine, theirs in zip(few, many, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
