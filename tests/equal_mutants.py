@@ -70,7 +70,10 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
         ("while len(places) < most:", "while len(places) != most:"): "there are never more, and one is added at a time",
     },
     "rad_fast/inputs/teachers.py": {
-        ('elif dtype == "float16":', 'elif dtype <= "float16":'): "of the four dtypes that come so far no other is before it",
+        (
+            'elif dtype == "float16":',
+            'elif dtype <= "float16":',
+        ): "of the four dtypes that come so far no other is before it",
     },
     "rad_fast/storage/readers/ahead.py": {
         ("PAGE = 4096", ""): AT_ONCE,

@@ -358,3 +358,96 @@ def test_a_split_is_asked_for_and_named(tmp_path):
     (tmp_path / "d" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
     with pytest.raises(ValueError, match=r"expected one split of the dataset, got train, test; give .*/SPLIT"):
         open_shards(tmp_path / "d")
+
+
+# --------------------------------------------------------------------------------------------------------------- shards
+
+
+def test_rows_are_counted_over_shards_and_taken_from_where_they_are(tmp_path):
+    for number, (begin, end) in enumerate(((0, 0), (0, 10), (10, 10), (10, 11), (11, 35), (35, 35))):
+        np.save(tmp_path / f"{number}.npy", Z[begin:end])
+    opened = open_shards(tmp_path)
+    assert (opened.rows, opened.ends, opened.row_bytes) == (35, [0, 10, 10, 11, 35, 35], 12)
+    for begin in range(36):
+        for end in {begin, begin + 1, 10, 11, 35} - {36}:
+            np.testing.assert_array_equal(opened.read(begin, end), Z[begin:end])
+    assert isinstance(opened.read(11, 30), np.memmap)  # of one shard nothing is copied
+    assert [each["rows"] for each in opened.described()] == [0, 10, 0, 1, 24, 0]
+
+
+def test_a_row_s_size_is_that_of_its_numbers(tmp_path):
+    for kind, size in (("f8", 8), ("f4", 4), ("f2", 2)):
+        np.save(tmp_path / f"{kind}.npy", Z.astype(kind))
+        assert open_shards(tmp_path / f"{kind}.npy").row_bytes == 3 * size
+    opened = open_shards(tmp_path / "f4.npy")
+    opened.dtype = "bfloat16"
+    assert opened.row_bytes == 6
+
+
+def test_a_shard_that_gives_fewer_rows_than_it_said_is_named(tmp_path):
+    for number in range(2):
+        np.save(tmp_path / f"{number}.npy", Z)
+    opened = open_shards(tmp_path)
+    short = opened.shards[1]
+    opened.shards[1] = type("Short", (), {"rows": 35, "read": lambda self, begin, end: short.read(begin, end - 1)})()
+    with pytest.raises(ValueError, match=r"1\.npy: expected 6 rows from row 4 on, got 5; is it complete\?"):
+        opened.read(39, 45)
+    np.testing.assert_array_equal(opened.read(3, 35), Z[3:])
+
+
+def test_shards_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "x.npy", Z)
+    names = [each["name"] for each in open_shards(tmp_path).described()]
+    assert names == [os.path.join("a", "x.npy"), os.path.join("b", "x.npy")]
+    np.save(tmp_path / "b" / "y.npy", Z)
+    assert [each["name"] for each in open_shards([tmp_path / "a" / "x.npy", tmp_path / "b" / "y.npy"]).described()] == [
+        *("x.npy", "y.npy")
+    ]
+
+
+@pytest.mark.parametrize("given", [3, None, [3], {"a": 1}, ["a", None]])
+def test_what_is_no_path_is_refused(given):
+    with pytest.raises(TypeError, match="given: expected a path, a folder, a pattern, or a list of them, got "):
+        open_shards(given)
+
+
+@pytest.mark.parametrize("parts", [[5, 5], [1, 0, 34], [35], [0, 35], [12, 12, 11]])
+def test_batches_in_one_file_are_read_across_their_borders(tmp_path, parts):
+    ends = np.cumsum(parts)
+    np.savez(
+        tmp_path / "x.npz",
+        **{f"part_{n}": Z[end - size : end] for n, (size, end) in enumerate(zip(parts, ends, strict=True))},
+    )
+    opened = open_shards(tmp_path / "x.npz")
+    assert opened.rows == ends[-1]
+    for begin in range(ends[-1] + 1):
+        for end in {begin, min(begin + 1, ends[-1]), min(begin + 7, ends[-1]), ends[-1]}:
+            np.testing.assert_array_equal(opened.read(begin, end), Z[begin:end])
+
+
+def test_classes_in_another_order_than_the_teacher_s_are_refused():
+    def model(names, paths=("a-1.npy", "a-2.npy"), rows=(3, 4)):
+        shards = [type("S", (), {"rows": each}) for each in rows]
+        return type("M", (), {"columns": names, "paths": [Path(path) for path in paths], "shards": shards})
+
+    pairing.check_paired(model(("a", "b")), model(("a", "b")), "student")
+    pairing.check_paired(model(("a", "b")), model(("c", "d"), ("b-1.npy", "b-2.npy")), "student")
+    pairing.check_paired(model(("a", "b")), model((), ("b-2.npy", "b-1.npy", "b-3.npy"), (3, 4, 5)), "student")
+    with pytest.raises(
+        ValueError, match="student: expected the columns 'a', 'b' in this order, as the teacher's, got 'b'"
+    ):
+        pairing.check_paired(model(("a", "b")), model(("b", "a")), "student")
+    with pytest.raises(
+        ValueError, match=r"student: expected shards in the order of the teacher's, b-2\.npy stands besi"
+    ):
+        pairing.check_paired(model(()), model((), ("b-2.npy", "b-1.npy")), "student")
+    with pytest.warns(UserWarning, match=r"b-2\.npy has 5 rows and a-2\.npy has 4; rows are paired by their number"):
+        pairing.check_paired(model(()), model((), ("b-1.npy", "b-2.npy"), (3, 5)), "student")
+    with pytest.warns(UserWarning, match=r"b-3\.npy stands beside a-2\.npy, and other shards have the same name"):
+        pairing.check_paired(model(()), model((), ("b-1.npy", "b-3.npy")), "student")
+    pairing.check_paired(
+        model(()), model((), ("b-3.npy", "b-4.npy")), "student"
+    )  # of no name in common nothing is said
+    pairing.check_paired(model((), ("a.npy",), (3,)), model((), ("b.npy",), (5,)), "student")
