@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,18 @@ from .backends import CODES, Array, Compiled, Float32s, address, in_place, joine
 
 
 def scored_in_place(kernels: Any, *matrices: Any) -> bool:
-    """Whether rows of these can be scored in one pass: logits that compiled kernels read where they are."""
+    """Whether rows of these can be scored in one pass: logits that compiled kernels read where they are, in memory."""
     return isinstance(kernels, Compiled) and all(
-        isinstance(logits, np.ndarray) and logits.dtype in CODES and in_place(logits) for logits in matrices
+        isinstance(logits, np.ndarray) and logits.dtype in CODES and in_place(logits) and not mapped(logits)
+        for logits in matrices
     )
+
+
+def mapped(array: Any) -> bool:
+    """Whether an array is a file's: looking at some rows beforehand may take as long as reading all of them."""
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, (np.memmap, mmap.mmap))
 
 
 class OnePass:

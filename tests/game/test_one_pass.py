@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,6 +164,17 @@ def test_backends_without_it_and_rows_that_are_not_in_place_take_the_stages(
     assert_same(rad_fast.select(np.asfortranarray(z), 300), expected, "of columns")
     rad_fast.select(z[:5000], 50, backend="reference")
     assert not RUNS
+
+
+def test_files_are_read_once(compiled: Compiled, tmp_path: Path) -> None:  # noqa: F811
+    z = logits(4, 14)
+    np.save(tmp_path / "z.npy", z)
+    expected = rad_fast.select(z, 300)
+    assert RUNS == [True]
+    file = np.load(tmp_path / "z.npy", mmap_mode="r")
+    for given in (file, np.asarray(file)[::1]):
+        assert_same(rad_fast.select(given, 300), expected, "of a file")
+    assert RUNS == [True]
 
 
 def test_a_pass_is_asked_in_its_order(compiled: Compiled) -> None:  # noqa: F811
