@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import rad_fast
-from rad_fast.device.backends import load
+from rad_fast.device.backends import Compiled, address, layout
 from rad_fast.kernels.reference.score import Rule, empty_points
 from rad_fast.stream import StreamSelector
 
@@ -67,36 +67,42 @@ def times() -> Iterator[str]:
 
 
 def measured(classes: int, quotas: str | None) -> list[float]:
-    """One column: scoring and offering the same batches in turn, now the one first, now the other."""
+    """One column: scoring and offering the same batches in turn, each of the calls as often the first."""
     rows = np.random.default_rng(0).normal(0, 5, (20_000, classes)).astype(np.float32)
-    kernels, points = load("cpp"), empty_points(1000)
+    kernels, points = Compiled(), empty_points(1000)
     parts = [rows[begin : begin + 1000] for begin in range(0, 20_000, 1000)] * 5
     stream = StreamSelector(0.01, quotas=quotas).watch(rows)
     one, of_one = timed(stream.offer, rows)
-    calls: list[Callable[[Any], object]] = [
-        lambda part: kernels.appraise(part, None, Rule(), None, points),
-        stream.offer,
+    at = [address(values) for values in points[:3]]
+    calls: list[tuple[Callable[[Any], object], list[Any]]] = [
+        (lambda part: kernels.module.appraise(part, None, 1000, 0, (), 0, *at, False, 0, 1), list(map(layout, parts))),
+        (lambda part: kernels.appraise(part, None, Rule(), None, points), parts),
+        (stream.offer, parts),
     ]
-    each: list[list[float]] = [[], []]
-    spent = np.zeros((TURNS, 2))
+    each: list[list[float]] = [[], [], []]
+    spent = np.zeros((TURNS, 3))
     for turn in range(TURNS):
-        for k in (turn % 2, 1 - turn % 2):
-            found, spent[turn, k] = timed(calls[k], parts)
+        for k in np.roll(range(3), turn).tolist():
+            found, spent[turn, k] = timed(*calls[k])
             each[k] += found
-    scored, batch = spent.mean(axis=0)
-    medians = [np.median(each[0]), np.median(each[1])]
-    return [np.median(one), np.quantile(one, 0.99), of_one, *medians, scored, batch, batch / scored]
+    kernel, scored, batch = spent.mean(axis=0)
+    medians = [float(np.median(times)) for times in each]
+    single = [float(np.median(one)), float(np.quantile(one, 0.99)), of_one]
+    return [*single, *medians, kernel, scored, batch, batch / scored, batch / kernel]
 
 
 TIMES = (
     "one point: median",
     "one point: 99 of 100 take less",
     "one point: mean processor time, with solving",
-    "scoring 1,000 points: median",
-    "1,000 points at a time: median",
-    "scoring 1,000 points: mean processor time",
-    "1,000 points at a time: mean processor time, with solving",
-    "the last, times the one before",
+    "1,000 points, the kernel that scores: median",
+    "1,000 points, the package's call that scores: median",
+    "1,000 points, offered: median",
+    "1,000 points, the kernel: mean processor time",
+    "1,000 points, the call: mean processor time",
+    "1,000 points, offered: mean processor time, with solving",
+    "offered, times the call",
+    "offered, times the kernel",
 )
 TURNS = 15
 
