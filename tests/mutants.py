@@ -41,7 +41,7 @@ from cosmic_ray.modules import find_modules
 from cosmic_ray.mutating import use_mutation
 from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
+from cosmic_ray.work_item import MutationSpec, WorkItem
 from equal_mutants import EQUAL
 from scipy.stats import binomtest
 
@@ -177,36 +177,49 @@ def main() -> None:
         found(module, arguments.sample, arguments.seed)
 
 
+class Tried(NamedTuple):
+    """A mutant that was tried: what was changed, whether it survived, and the test that noticed it."""
+
+    changed: list[tuple[str, str]]
+    survived: bool
+    said: str
+
+
 def found(module: str, sample: int | None, seed: int) -> None:
     """Try the mutants of a module that were not tried yet, and report."""
     paths = [path for path in find_modules([Path(module)]) if str(path) not in ELSEWHERE]
     tests = [Path(word.partition("::")[0]) for word in shlex.split(TESTS[module])]
     tests = [path for test in tests for path in (sorted(test.rglob("*.py")) if test.is_dir() else [test])]
-    content = zlib.crc32(b"".join(path.read_bytes() for path in [*paths, *tests]))  # with other tests all is tried anew
     FOLDER.mkdir(parents=True, exist_ok=True)
-    session = FOLDER / f"{module.replace('/', '-')}-{content:08x}.sqlite"
+    session = FOLDER / f"{module.replace('/', '-')}-{digest_of(paths)}.sqlite"  # to make them takes long: they are kept
     with use_db(str(session), WorkDB.Mode.create) as db:
         if db.num_work_items == 0:
             init(paths, db, {})
         left_out = {str(path): spans_left_out(path) for path in paths}
         drawn = [item for item in shuffled(db.work_items, seed) if not inside(item.mutations[0], left_out)]
-        same = (of_length, of_flags, of_marker)
-        drawn = [item for item in drawn if not any(kind(item.mutations[0]) for kind in same)]
-        known = dict(db.results)
-        usual = without_mutant(module, paths, session.with_suffix(".usual"))
-        sys.stdout.write(slowest(module, usual))
-        sys.stdout.flush()
-        killers: Counter[str] = Counter()
-        results: list[tuple[WorkItem, WorkResult]] = []
-        for item in drawn:
-            if len(results) == sample:
-                break
-            if item.job_id not in known:
-                known[item.job_id] = tried(item, module, usual, killers)
-                db.set_result(item.job_id, known[item.job_id])
-            if known[item.job_id].worker_outcome == WorkerOutcome.NORMAL:
-                results.append((item, known[item.job_id]))
-        report(module, seed, results, len(drawn))
+    same = (of_length, of_flags, of_marker)
+    drawn = [item for item in drawn if not any(kind(item.mutations[0]) for kind in same)]
+    kept = session.with_name(f"{session.stem}-{digest_of(tests)}.tried")  # with other tests all is tried anew
+    known: dict[str, Tried | None] = pickle.loads(kept.read_bytes()) if kept.exists() else {}
+    usual = without_mutant(module, paths, kept.with_suffix(".usual"))
+    sys.stdout.write(slowest(module, usual))
+    sys.stdout.flush()
+    killers: Counter[str] = Counter()
+    results: list[tuple[WorkItem, Tried]] = []
+    for item in drawn:
+        if len(results) == sample:
+            break
+        if item.job_id not in known:
+            known[item.job_id] = tried(item, module, usual, killers)
+            kept.write_bytes(pickle.dumps(known))
+        result = known[item.job_id]
+        if result is not None and not is_equal(str(item.mutations[0].module_path), result.changed):
+            results.append((item, result))
+    report(module, seed, results, len(drawn))
+
+
+def digest_of(paths: list[Path]) -> str:
+    return f"{zlib.crc32(b''.join(path.read_bytes() for path in paths)):08x}"
 
 
 def without_mutant(module: str, paths: list[Path], kept: Path) -> Ran:
@@ -304,9 +317,10 @@ def of_flags(mutation: MutationSpec) -> bool:
 
 def of_marker(mutation: MutationSpec) -> bool:
     """Whether "*," before arguments that are given by name becomes "/,": whoever names them notices nothing."""
+    if not mutation.operator_name.endswith("Mul_Div"):
+        return False
     row, column = mutation.start_pos
-    line = mutation.module_path.read_text(encoding="utf-8").splitlines()[row - 1]
-    return mutation.operator_name.endswith("Mul_Div") and line[column:].startswith("*,")
+    return mutation.module_path.read_text(encoding="utf-8").splitlines()[row - 1][column:].startswith("*,")
 
 
 def statement(path: Path, line: int) -> range | None:
@@ -328,28 +342,26 @@ def statement(path: Path, line: int) -> range | None:
     return found
 
 
-def tried(item: WorkItem, module: str, usual: Ran, killers: Counter[str]) -> WorkResult:
+def tried(item: WorkItem, module: str, usual: Ran, killers: Counter[str]) -> Tried | None:
+    """None: it is no mutant that a test would be needed for."""
     (mutation,) = item.mutations
     path = mutation.module_path
     lines = statement(path, mutation.start_pos[0])
     operator = get_operator(mutation.operator_name)(**mutation.operator_args)
     with use_mutation(path, operator, mutation.occurrence) as (before, after):
         if after is None or after == before or not is_python(after):
-            return WorkResult(WorkerOutcome.NO_TEST)
+            return None
         pairs = zip(before.splitlines(), after.splitlines(), strict=False)
         changed = [(old.strip(), new.strip()) for old, new in pairs if old != new]
         if is_equal(str(path), changed):
-            return WorkResult(WorkerOutcome.NO_TEST)
+            return None
         wanted = {test for test, seconds in usual.seconds.items() if seconds <= LONGEST}
         if lines is not None:
             wanted = {test for test in wanted if any((str(ROOT / path), line) in usual.lines[test] for line in lines)}
         ran = outcome(module, usual, killers, wanted, []) if wanted else usual
     if ran.failed:
         killers[ran.failed] += 1
-    result = TestOutcome.SURVIVED if ran.passed else TestOutcome.KILLED
-    diff = "\n".join(f"- {old}\n+ {new}" for old, new in changed)
-    said = ran.failed if wanted else "no test comes to this line"
-    return WorkResult(WorkerOutcome.NORMAL, output=said, diff=diff, test_outcome=result)
+    return Tried(changed, ran.passed, ran.failed if wanted else "no test comes to this line")
 
 
 def is_python(text: str) -> bool:
@@ -425,23 +437,21 @@ def waited_for(child: int) -> int:
             looked, had = time.monotonic(), has
 
 
-def report(module: str, seed: int, results: list[tuple[WorkItem, WorkResult]], made: int) -> None:
+def report(module: str, seed: int, results: list[tuple[WorkItem, Tried]], made: int) -> None:
     """How many were killed, and where the others are."""
-    outcomes = Counter(result.test_outcome for _, result in results)
     for item, result in results:
-        if result.test_outcome == TestOutcome.SURVIVED:
+        if result.survived:
             mutation = item.mutations[0]
+            lines = "".join(f"- {old}\n+ {new}\n" for old, new in result.changed)
             place = f"{mutation.module_path}:{mutation.start_pos[0]}"
-            sys.stdout.write(f"{place} survived: {mutation.operator_name} {result.output}\n{result.diff}\n")
-    killed = outcomes[TestOutcome.KILLED]
-    tried_in_all = killed + outcomes[TestOutcome.SURVIVED]
-    if not tried_in_all:
-        return
-    low, high = binomtest(killed, tried_in_all).proportion_ci(0.95)
-    sys.stdout.write(
-        f"{module}: {killed} of {tried_in_all} mutants killed (95% interval {low:.0%} to {high:.0%}), "
-        f"seed {seed}, {made} mutants in all\n"
-    )
+            sys.stdout.write(f"{place} survived: {mutation.operator_name} {result.said}\n{lines}")
+    killed = sum(not result.survived for _, result in results)
+    if results:
+        low, high = binomtest(killed, len(results)).proportion_ci(0.95)
+        sys.stdout.write(
+            f"{module}: {killed} of {len(results)} mutants killed (95% interval {low:.0%} to {high:.0%}), "
+            f"seed {seed}, {made} mutants in all\n"
+        )
     sys.stdout.flush()
 
 
