@@ -138,6 +138,36 @@ def test_one_point_of_any_layout_and_dtype_is_decided_like_a_batch(dtype):
         assert np.concatenate([stream.offer(batch) for batch in batches]).tolist() == whole.tolist()
 
 
+def unaligned(rows: np.ndarray) -> np.ndarray:
+    memory = np.zeros(rows.nbytes + 1, np.uint8)
+    moved = np.ndarray(rows.shape, rows.dtype, memory.data, 1)
+    moved[:] = rows
+    return moved
+
+
+@pytest.mark.parametrize("quotas", [None, "auto"])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        np.asfortranarray,
+        lambda rows: np.pad(rows, ((0, 0), (0, 6)))[:, :10],
+        lambda rows: rows[::-1].copy()[::-1],
+        lambda rows: np.repeat(np.repeat(rows, 2, axis=1), 2, axis=0)[::2, ::2],
+        lambda rows: rows.astype(">f4"),
+        unaligned,
+    ],
+    ids=["by column", "padded", "reversed", "strided", "big-endian", "unaligned"],
+)
+def test_a_batch_of_any_layout_is_decided_alike(quotas, layout):
+    """Read in place, or brought into another order first; after a batch in plain order."""
+    rows = logits_of(2500)
+    plain, other = (StreamSelector(0.05, window=320, quotas=quotas) for _ in range(2))
+    for stream in (plain, other):
+        stream.offer(rows[:700])
+    assert np.array_equal(other.offer(layout(rows[700:])), plain.offer(rows[700:]))
+    assert other.seen == 2500
+
+
 def test_torch_tensors_are_decided_alike_and_answered_in_kind():
     torch = pytest.importorskip("torch")
     rows = logits_of(400)
