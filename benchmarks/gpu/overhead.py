@@ -11,17 +11,27 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import rad_fast
 from rad_fast.device import arrays, cuda
 from rad_fast.kernels.reference.score import Rule
 
 POINTS, CLASSES, BUDGET, TURNS = 10_000, 10, 100, 3000
+EACH = np.full(CLASSES, POINTS // CLASSES)
+ANSWERS = [np.full(CLASSES, number) for number in (0.5, 0.1, 0.2, 3.0, 1.0, 0.0)]
+# What the device would have said, by its size: the points of each class, and each class's game.
+FOUND = {
+    120 + 24 * CLASSES: bytes(120) + np.tile(EACH, 3).tobytes(),
+    48 * CLASSES + 16: np.concatenate(ANSWERS).tobytes() + bytes(16),
+}
 
 
 class Stubbed:
     """The extension module's functions, as far as one game calls them; they do nothing, and find that it is solved."""
 
     findings_bytes, solution_bytes, drawn_bytes = 120, 64, 16
+    class_games_direct = 1 << 14
 
     def allocate(self, *_: int) -> int:
         return 1 << 20
@@ -29,15 +39,18 @@ class Stubbed:
     def nothing(self, *_: Any) -> None:
         return None
 
-    release = select = nothing
+    release = select = appraise = count_classes = copy_in = solve_by_class = sample_by_class = nothing
 
-    def workspace(self, _: int) -> int:
+    def workspace(self, *_: int) -> int:
         return 1 << 10
 
-    solve_workspace = sample_workspace = workspace
+    solve_workspace = sample_workspace = class_games_workspace = sample_by_class_workspace = workspace
 
     def copy_out(self, _: int, size: int, *__: int) -> bytes:
-        return bytes(size)
+        return FOUND.get(size) or bytes(size)
+
+    def drawn(self, _: bytes) -> tuple[int, int]:
+        return 0, BUDGET
 
     def findings(self, _: bytes) -> tuple[Any, ...]:
         return (0, 0), (0, 0), (0, 0), (0, 0), 0, (0, 0, 16), (0, 0, 0)
@@ -62,10 +75,11 @@ def measured() -> dict[str, float]:
     arrays.MODULE[:] = [Stubbed()]
     try:
         logits = arrays.Memory((POINTS, CLASSES), "float32")
-        selector, rule = rad_fast.Selector(BUDGET, quotas=None), Rule()
+        selector, by_class, rule = rad_fast.Selector(BUDGET, quotas=None), rad_fast.Selector(BUDGET), Rule()
         calls: dict[str, Callable[[], object]] = {
             "select": lambda: rad_fast.select(logits, BUDGET, quotas=None),
             "Selector.fit": lambda: selector.fit(logits),
+            "Selector.fit with quotas": lambda: by_class.fit(logits),
             "stages": lambda: cuda.read(cuda.select(logits, BUDGET, 5, 0.0, 0.02, None, rule)),
         }
         found = {name: microseconds(call) for name, call in calls.items()}

@@ -18,7 +18,7 @@ def test_a_whole_selection_is_timed_on_stubs(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(overhead, "TURNS", 3)
     before = list(arrays.MODULE)
     found = overhead.measured()
-    assert list(found) == ["select", "Selector.fit", "stages"]
+    assert list(found) == ["select", "Selector.fit", "Selector.fit with quotas", "stages"]
     assert min(found.values()) > 0
     assert before == arrays.MODULE
 
