@@ -177,7 +177,8 @@ def stages(points: int, classes: int, dtype: str, backend: str, device: str) -> 
     budget, mistakes = budget_of(points), MISTAKES * points
     running, turn = start(0, budget, points), inputs(points, classes, dtype, device)
     by = cuda.stages(backend)
-    gain, correctness = by.appraise(next(turn))[:2]
+    scored = by.appraise(next(turn))
+    gain, correctness = scored.gain, scored.correctness
     if not cuda.on_gpu(device):
         gain, correctness = (peers.torch().from_numpy(part) for part in (gain, correctness))
     solution = by.solve(gain, correctness, budget, mistakes)

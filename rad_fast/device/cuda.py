@@ -168,7 +168,7 @@ def appraise(
     *,
     others: bool = False,
     first_row: int = 0,
-) -> Points:
+) -> Points | Packed:
     """Gain, correctness and label of every point.
 
     ``given``: float32 correctness, for a rule of kind GIVEN, or agreement, for one that has learned from it. ``gains``:
@@ -180,24 +180,24 @@ def appraise(
     z = matrix("logits", teacher)
     beside = scoring(z, student, rule, given, exclude, gains)
     rows = z.shape[0]
+    points: Points | Packed
     if out is None:
-        gain, correctness, label = (new_vector(z, rows, dtype) for dtype in ("float32", "float32", "int32"))
-        other = new_vector(z, rows, "uint8") if others else None
-        status = new_account(z)
+        at = places(rows, others)
+        memory = empty_like(z, (at.size,), "uint8")
+        points, account = Packed(z, memory, rows, others), address_in(memory)
+        fields = (account + at.gain, account + at.correctness, account + at.label, account + at.other if others else 0)
     else:
+        points, account = out, out.status.address
         other = None if out.other is None else vector("out.other", out.other, "uint8", z)
         gain = vector("out.gain", out.gain, "float32", z)
         correctness = vector("out.correctness", out.correctness, "float32", z)
-        label, status = vector("out.label", out.label, "int32", z), out.status
+        label = vector("out.label", out.label, "int32", z)
+        fields = (gain.address, correctness.address, label.address, address(other))
     kernels().appraise(
-        layout(z), beside.student, rows, first_row, beside.rule, beside.mask, gain.address, correctness.address,
-        label.address, address(other), status.address, out is not None and first_row > 0, LOOKED_AT, SUM_OFF,
-        z.device, z.stream,
+        layout(z), beside.student, rows, first_row, beside.rule, beside.mask, *fields, account,
+        out is not None and first_row > 0, LOOKED_AT, SUM_OFF, z.device, z.stream,
     )  # fmt: skip
-    if out is not None:
-        return out
-    made = [None if place is None else handed_back(z, place.owner) for place in (gain, correctness, label, other)]
-    return Points(made[0], made[1], made[2], made[3], status)
+    return points
 
 
 class Beside(NamedTuple):

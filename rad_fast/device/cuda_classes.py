@@ -13,8 +13,9 @@ import numpy.typing as npt
 from rad_fast.kernels.reference.game import Equilibria
 from rad_fast.kernels.reference.score import Findings
 
-from .arrays import CudaArray, Room, empty_like, handed_back, kernels, new_vector, room_like
+from .arrays import CudaArray, Room, empty_like, handed_back, in_library, kernels, new_vector, room_like
 from .cuda import address, address_of, found_in, pair, vector
+from .packed import Packed
 
 Int64s = npt.NDArray[np.int64]
 GAME = np.dtype([("quota", "f8"), ("mistakes", "f8"), ("start", "i8"), ("count", "i8")])
@@ -71,7 +72,7 @@ def select_by_class(
         z.device, z.stream,
     )  # fmt: skip
     indices = scanned(of, z, account, running, budget, workspace, sample_needs)
-    return Drawn(handed_back(z, indices.owner), classes, account)
+    return Drawn(back(points, z, indices.owner), classes, account)
 
 
 def read_by_class(drawn: Drawn) -> tuple[Equilibria, npt.NDArray[np.bool_], int]:
@@ -88,7 +89,7 @@ def sample_by_class(points: Any, equilibria: Equilibria, others: int, running: i
     of, z = labelled(points, classes, others)
     size = module.sample_by_class_workspace(z.shape[0], classes)
     account = answers_on_device(z, equilibria)
-    return handed_back(z, scanned(of, z, account, running, budget, room_like(z, size), size).owner)
+    return back(points, z, scanned(of, z, account, running, budget, room_like(z, size), size).owner)
 
 
 def class_probabilities(points: Any, equilibria: Equilibria) -> Any:
@@ -98,15 +99,23 @@ def class_probabilities(points: Any, equilibria: Equilibria) -> Any:
     out, rates = empty_like(z, z.shape, "float64"), room_like(z, kernels().class_rates_bytes * classes)
     account = answers_on_device(z, equilibria)
     kernels().class_probabilities(of, account.address, rates.address, address_of(out), z.device, z.stream)
-    return handed_back(z, out)
+    return back(points, z, out)
 
 
 def labelled(points: Any, classes: int, others: int) -> tuple[tuple[int, ...], CudaArray]:
     """Points as the kernels take them, and the array of their gain."""
+    if isinstance(points, Packed) and (others == 1 or points.others):
+        at, z = points.addresses(), points.described()
+        return (*at[:3], 0 if others == 1 else at[3], z.shape[0], classes, others), z
     z, correctness = pair(points.gain, points.correctness)
     label = vector("label", points.label, "int32", z)
     other = None if others == 1 else vector("other", points.other, "uint8", z)
     return (z.address, correctness.address, label.address, address(other), z.shape[0], classes, others), z
+
+
+def back(points: Any, z: CudaArray, array: Any) -> Any:
+    """An array in the library that the points' logits came in."""
+    return in_library(points.library, array) if isinstance(points, Packed) else handed_back(z, array)
 
 
 def answers_on_device(z: CudaArray, equilibria: Equilibria) -> Room:

@@ -21,6 +21,7 @@ class Places(NamedTuple):
     gain: int
     correctness: int
     label: int
+    other: int
     size: int
     account: int
     solve: int
@@ -28,15 +29,17 @@ class Places(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def places(points: int) -> Places:
-    """Where things lie of so many points."""
+def places(points: int, others: bool = False) -> Places:
+    """Where things lie of so many points; ``others``: with each one's likeliest other class."""
     module = kernels()
     account = module.findings_bytes + module.solution_bytes + module.drawn_bytes
     gain = aligned(account)
     correctness = gain + aligned(4 * points)
     label = correctness + aligned(4 * points)
+    other = label + aligned(4 * points)
+    size = other + points if others else label + 4 * points
     needed = module.solve_workspace(points), module.sample_workspace(points)
-    return Places(gain, correctness, label, label + 4 * points, account, *needed)
+    return Places(gain, correctness, label, other, size, account, *needed)
 
 
 def aligned(size: int) -> int:
@@ -46,13 +49,22 @@ def aligned(size: int) -> int:
 class Packed:
     """The points of a selection, with the fields of ``cuda.Points``."""
 
-    other = None
-
-    def __init__(self, like: CudaArray, memory: Any, points: int) -> None:
-        self.points = points
+    def __init__(self, like: CudaArray, memory: Any, points: int, others: bool = False) -> None:
+        self.points, self.others = points, others
         self.memory = memory
         self.library = arrays.library_of(like)  # not the logits: they would stay as long as their points
         self.status = Room(arrays.address_in(memory), places(points).account, like.device, like.stream, memory)
+
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Of gain, correctness, label and other."""
+        at, first = places(self.points, self.others), self.status.address
+        other = first + at.other if self.others else 0
+        return first + at.gain, first + at.correctness, first + at.label, other
+
+    def described(self) -> CudaArray:
+        """Where the gain lies, in the library that the memory is of."""
+        first, room = self.addresses()[0], self.status
+        return CudaArray(first, "float32", (self.points,), (1,), room.device, room.stream, self.memory)
 
     @property
     def gain(self) -> Any:
@@ -65,6 +77,10 @@ class Packed:
     @property
     def label(self) -> Any:
         return self.field(places(self.points).label, "int32")
+
+    @property
+    def other(self) -> Any:
+        return self.field(places(self.points).other, "uint8") if self.others else None
 
     def field(self, begin: int, dtype: str) -> Any:
         return arrays.in_library(self.library, arrays.part_of(self.memory, begin, self.points, dtype))
