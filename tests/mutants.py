@@ -50,7 +50,7 @@ FOLDER = ROOT / "build" / "mutants"
 LIBRARIES = (
     "numpy", "scipy.optimize", "scipy.special", "scipy.stats", "pytest", "hypothesis", "torch", "torch.utils.data",
     "torch._dynamo", "tqdm.auto", "pandas", "pyarrow.parquet", "sklearn.linear_model", "sklearn.isotonic", "h5py",
-    "zarr", "numba",
+    "zarr", "numba", "datasets", "polars", "safetensors.numpy",
 )  # fmt: skip
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain"]  # nothing is rewritten: nobody reads it
 WAIT = 120, 0.2  # who has had so little processor time in so many seconds waits for ever
