@@ -34,6 +34,13 @@ def answer_probabilities(rows: int, kept: str) -> TeacherError:
     )
 
 
+def answer_percentages(rows: int, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: expected logits, got percentages: all {rows} rows of a batch are in [0, 100] and sum to 100; return "
+        f"rad_fast.Probabilities(p / p.sum(axis=1, keepdims=True)). {kept}"
+    )
+
+
 def answer_invalid(count: int, expected: int, first: int, where: str, kept: str) -> TeacherError:
     return TeacherError(
         f"teacher: {count} of {expected} rows have NaN, +inf or nothing finite, the first for point {first} of the "

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rad_fast.inputs import choice, is_number, labels, seed  # the same checks and words as for select()
+from rad_fast.inputs import choice, is_number, labels, percentages, percentages_given, seed  # as for select()
 from rad_fast.inputs.shown import are
 
-__all__ = ["choice", "is_number", "labels", "seed"]
+__all__ = ["choice", "is_number", "labels", "percentages", "seed"]
 
 SUM_TOLERANCE = 1e-3  # what rows of probabilities in float16 may miss 1 by
 
@@ -195,6 +195,8 @@ def fractions(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 def no_probabilities(name: str, values: npt.NDArray[np.float32]) -> None:
     """Raise where the rows are probabilities."""
+    if percentages(values):
+        raise percentages_given(name)
     if likely_probabilities(values):
         raise ValueError(
             f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give their logarithm, "
@@ -245,6 +247,8 @@ def is_vector(value: Any) -> bool:
 
 
 def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
+    if percentages(values):
+        raise percentages_given(name)
     if are_probabilities(values):
         raise ValueError(
             f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give "

@@ -164,6 +164,9 @@ class Asker:
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
             answers.withdraw_probabilities()
             raise errors.answer_probabilities(int((~bad).sum()), kept())
+        if not said.is_answer(answer) and inputs.percentages(logits[~bad]):
+            answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
+            raise errors.answer_percentages(int((~bad).sum()), kept())
         if not bad.all():
             answers.keep(part[~bad], logits[~bad])
         if labels_alone and bad.any():  # the teacher says that it has no answer: nothing is amiss

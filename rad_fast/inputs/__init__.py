@@ -68,7 +68,17 @@ from .points import (
     warn_flags,
     warn_unreliable,
 )
-from .softmax import ENOUGH, GIVE, Seen, looked_at, probabilities_given, refuse_all_probabilities, refuse_probabilities
+from .softmax import (
+    ENOUGH,
+    GIVE,
+    Seen,
+    looked_at,
+    percentages,
+    percentages_given,
+    probabilities_given,
+    refuse_all_probabilities,
+    refuse_probabilities,
+)
 from .teachers import Probabilities, TeacherLabels, TopKLogits, matrix
 from .unwritten import first_unwritten, warn_unwritten
 
@@ -127,6 +137,8 @@ __all__ = [
     "no_labelled_points",
     "none_valid",
     "not_pickled",
+    "percentages",
+    "percentages_given",
     "portable",
     "probabilities_given",
     "quotas",

@@ -92,6 +92,12 @@ def refuse_probabilities(matrix: Matrix) -> None:
     refuse_all_probabilities(matrix.name, [Seen().after(matrix, None)])
 
 
+def percentages(values: Any) -> bool:
+    """Whether rows, of two or more, are percentages."""
+    seen = looked_at(values, None)
+    return seen.percent > 1 and not seen.others
+
+
 def probabilities_given(name: str) -> ValueError:
     return ValueError(
         f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give "

@@ -69,6 +69,24 @@ def test_the_largest_of_each_row_and_streams():
         Cascade(None, None, 0.2).route(PERCENT["float32"])
 
 
+def test_of_teachers_and_soft_targets_in_training():
+    torch = pytest.importorskip("torch")
+    from rad_fast.distill import ActiveDistiller, soft_targets
+
+    with pytest.raises(ValueError, match="^logits: " + SAID):
+        soft_targets(PERCENT["whole numbers"])
+    x = torch.from_numpy(LOGITS).float()
+    with pytest.raises(ValueError, match="^pool_logits: " + SAID):
+        ActiveDistiller(
+            torch.nn.Linear(C, C),
+            None,
+            (x[:20], torch.from_numpy(TRUTH[:20])),
+            x[20:],
+            budget=5,
+            pool_logits=PERCENT["float32"][20:],
+        )
+
+
 def test_on_the_command_line(tmp_path, capsys):
     np.save(tmp_path / "p.npy", PERCENT["float32"])
     assert cli.main(["select", str(tmp_path / "p.npy"), "--budget", "9", "--out", str(tmp_path / "o.npy")]) == 1

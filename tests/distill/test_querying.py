@@ -220,6 +220,15 @@ def test_probabilities_are_refused_as_logits_and_taken_as_what_they_are(answers,
     np.testing.assert_allclose(answers.logits, torch.log(softmax(POINTS)).numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [2, 4, 20])
+def test_percentages_are_refused_as_logits(answers, batch):
+    message = rf"got percentages: all {batch} rows of a batch are in \[0, 100\].*keepdims=True\)\)\. 0 of 20 answers"
+    with pytest.raises(TeacherError, match=message):
+        asker(lambda inputs: 100 * softmax(inputs), batch=batch).ask(POINTS, np.arange(20), answers)
+    assert answers.journal.of("rejected")[0]["points"] == list(range(batch))
+    assert not answers.known.any()
+
+
 def test_probabilities_one_by_one_are_told_by_the_second_and_the_first_is_asked_for_again(answers):
     """As a teacher answers that is asked for one text at a time: one row alone may be logits."""
     asked = []
