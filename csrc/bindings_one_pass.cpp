@@ -55,7 +55,7 @@ class Ahead {
 
   std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& student, int model, const py::tuple& parameters,
                                    std::uintptr_t given_correctness, std::uintptr_t gain, std::uintptr_t correctness,
-                                   std::uintptr_t label, bool gain_of_label, std::uintptr_t other) {
+                                   std::uintptr_t label, bool gain_of_label, std::uintptr_t other, std::uintptr_t left_out) {
     if (!useful_ || scored_) refuse("appraise", "one call of a pass that is useful", "another");
     if ((gain == 0) != (correctness == 0) || (gain == 0) != (label == 0)) refuse("gain, correctness and label", "all or none", "some");
     if ((others_ > 1) != (other != 0) && gain != 0) refuse("other", "an address where there are others", std::to_string(other));
@@ -82,7 +82,7 @@ class Ahead {
     std::vector<Invalid> of_teacher, of_student;
     {
       py::gil_scoped_release release;
-      pass_.run(task, others_ > 1, row_bytes, of_teacher, of_student);
+      pass_.run(task, pointer<const bool>(left_out), others_ > 1, row_bytes, of_teacher, of_student);
     }
     return {total(of_teacher), total(of_student)};
   }
@@ -131,7 +131,9 @@ void bind_one_pass(py::module_& module) {
       .def("useful", &Ahead::useful, "Whether most points can be decided while they are scored; else nothing more can be asked.")
       .def("appraise", &Ahead::appraise, "teacher"_a, "student"_a, "model"_a, "parameters"_a, "given_correctness_ptr"_a, "gain_ptr"_a,
            "correctness_ptr"_a, "label_ptr"_a, "gain_of_label"_a, "other_ptr"_a,
-           "As the function appraise, for all points. Without addresses nothing is kept but what may be selected.")
+           "left_out_ptr"_a,
+           "As the function appraise, for all points. Without addresses nothing is kept but what may be selected. left_out_ptr:\n"
+           "a byte a point, 1 where it is left out: its gain becomes NaN. Or 0.")
       .def("counts", &Ahead::counts, "As class_counts, of all points.")
       .def("conclude", &Ahead::conclude, "budgets"_a, "mistakes"_a, "running"_a,
            "(price, threshold, share, value, indices) as of play_by_class; None where an answer is not where it was expected.");

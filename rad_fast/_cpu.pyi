@@ -232,8 +232,12 @@ class OnePass:
         label_ptr: int,
         gain_of_label: bool,
         other_ptr: int,
+        left_out_ptr: int,
     ) -> tuple[tuple[int, int], tuple[int, int]]:
-        """As the function appraise, for all points. Without addresses nothing is kept but what may be selected."""
+        """As the function appraise, for all points. Without addresses nothing is kept but what may be selected.
+
+        left_out_ptr: a byte a point, 1 where it is left out: its gain becomes NaN. Or 0.
+        """
 
     def counts(self) -> npt.NDArray[np.int64]:
         """As class_counts, of all points."""

@@ -220,9 +220,9 @@ class Selector(Parameters):
         def score() -> tuple[Invalid, Invalid]:
             return topk.appraise(self._kernels, teacher.data, of_student, rule, numbers, points, first)
 
-        if every and self._files is None and mask is None and gains is None and isinstance(self._group, Alone):
+        if every and self._files is None and gains is None and isinstance(self._group, Alone):
             stakes = (_labelled(source), self.budget, self._mistakes(source), others, self._kernels)
-            scoring = one_pass.Scoring(teacher.data, of_student, rule, numbers)
+            scoring = one_pass.Scoring(teacher.data, of_student, rule, numbers, mask, before)
             ahead = one_pass.begin(scoring, self._quotas, elsewhere, *stakes)
         bad = score() if ahead is None else ahead.score(points, score, keep=not self._indices_alone)
         if self.invalid == "raise":
@@ -230,7 +230,9 @@ class Selector(Parameters):
         if gains is not None:
             np.copyto(points.gain, gains, where=~np.isnan(points.gain))
         excluded = invalid = 0
-        if mask is not None or bad[0].rows or bad[1].rows:
+        if mask is not None and ahead is not None and not (bad[0].rows or bad[1].rows):
+            excluded = int(np.count_nonzero(mask))
+        elif mask is not None or bad[0].rows or bad[1].rows:
             spoilt = np.isnan(points.gain)
             if mask is not None:
                 excluded = int(np.count_nonzero(mask))
@@ -238,7 +240,9 @@ class Selector(Parameters):
                 if not self._state.store.whole:
                     points.gain[mask] = np.nan
             invalid = int(np.count_nonzero(spoilt))
-        if before is not None:
+        if before is not None and ahead is not None:
+            elsewhere = ahead.chosen
+        elif before is not None:
             label = points.label[before]
             elsewhere = np.bincount(label[label >= 0], minlength=teacher.classes)
         self._state.add(points, source, excluded, invalid, wrap or teacher.wrap, elsewhere)

@@ -6,6 +6,7 @@
 // costs time, and changes no index.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -28,8 +29,10 @@ class OnePass {
   // False where boxes read off this sample would decide too little.
   bool expect(const LabelledPoints& sample) { return games_.expect(sample, widened); }
 
-  // Scores all rows; where the task has no outputs, nothing is kept but what passes. The invalid rows of teacher and student.
-  void run(const Appraisal& task, bool with_other, std::int64_t row_bytes, std::vector<Invalid>& teacher, std::vector<Invalid>& student) {
+  // Scores all rows; where the task has no outputs, nothing is kept but what passes. `left_out`: of each row whether it is, or null.
+  // The invalid rows of teacher and student.
+  void run(const Appraisal& task, const bool* left_out, bool with_other, std::int64_t row_bytes, std::vector<Invalid>& teacher,
+           std::vector<Invalid>& student) {
     std::vector<PassingPart>& parts = games_.parts();
     teacher.assign(parts.size(), Invalid{0, -1});
     student = teacher;
@@ -48,6 +51,9 @@ class OnePass {
         const Appraisal mine = tiles.at(row);
         level().score->appraise(mine, row, some, teacher[at], student[at]);
         const std::int64_t from = row - mine.begin;
+        if (left_out)
+          for (std::int64_t i = 0; i < some; ++i)
+            if (left_out[row + i]) mine.gain[from + i] = NAN;
         const LabelledPoints block{mine.gain + from, mine.probability_correct + from, mine.label + from,
                                    mine.other ? mine.other + from : nullptr, some};
         level().classes->count(block.gain, block.correctness, block.label, some, static_cast<std::int32_t>(classes), table.data(),

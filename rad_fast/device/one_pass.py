@@ -53,9 +53,18 @@ class OnePass:
         return bool(self.compiled.useful())
 
     def appraise(
-        self, teacher: Array, student: Array | None, rule: Rule, given: Float32s | None, out: Points | None
+        self,
+        teacher: Array,
+        student: Array | None,
+        rule: Rule,
+        given: Float32s | None,
+        left_out: npt.NDArray[np.bool_] | None,
+        out: Points | None,
     ) -> tuple[Invalid, Invalid]:
-        """As a backend's ``appraise``, of all points. Without ``out`` nothing is kept but what may be selected."""
+        """As a backend's ``appraise``, of all points. Without ``out`` nothing is kept but what may be selected.
+
+        ``left_out``: which points get the gain NaN.
+        """
         of_teacher, of_student = self.compiled.appraise(
             layout(teacher),
             None if student is None else layout(student),
@@ -65,6 +74,7 @@ class OnePass:
             *((0, 0, 0) if out is None else (address(out.gain), address(out.correctness), address(out.label))),
             rule.gain == Gain.LABEL,
             0 if out is None else address(out.other),
+            address(left_out),
         )
         return joined(Invalid(), of_teacher, 0), joined(Invalid(), of_student, 0)
 

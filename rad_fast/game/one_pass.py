@@ -30,34 +30,42 @@ SPARED, ENOUGH = 64, 1_200
 
 
 class Scoring(NamedTuple):
-    """What ``appraise`` is asked."""
+    """What ``appraise`` is asked; which points are left out, and which of these because they were chosen before."""
 
     teacher: Any
     student: Any
     rule: Rule
     given: npt.NDArray[np.float32] | None
+    left_out: npt.NDArray[np.bool_] | None = None
+    before: npt.NDArray[np.bool_] | None = None
 
-    def at(self, places: Int64s) -> Scoring:
+    def at(self, places: Int64s, kernels: Any) -> Points:
+        """Some of the points."""
         # Clipping changes no place: unlike raising it takes a tenth of the time.
         teacher, student, given = (
             None if values is None else np.take(values, places, axis=0, mode="clip")
             for values in (self.teacher, self.student, self.given)
         )
-        return Scoring(teacher, student, self.rule, given)
+        points = empty_points(len(places))
+        kernels.appraise(teacher, student, self.rule, given, points)
+        return points
 
 
 class Ahead:
-    """What to expect of all points; ``score`` them, ask for their ``counts``, then ``play``."""
+    """What to expect of all points; ``score`` them, ask for their ``counts``, then ``play``.
 
-    def __init__(self, once: OnePass, scoring: Scoring) -> None:
-        self.once, self.scoring = once, scoring
+    ``chosen``: how many of each class were chosen before.
+    """
+
+    def __init__(self, once: OnePass, scoring: Scoring, chosen: Int64s) -> None:
+        self.once, self.scoring, self.chosen = once, scoring, chosen
         self.fill: Callable[[], object] | None = None  # scores in the usual way, where nothing was kept
 
     def score(
         self, points: Points, usual: Callable[[], tuple[Invalid, Invalid]], keep: bool
     ) -> tuple[Invalid, Invalid]:
         """Score all points, in the usual way where it must be known which ones are invalid."""
-        bad = self.once.appraise(*self.scoring, points if keep else None)
+        bad = self.once.appraise(*self.scoring[:5], points if keep else None)
         if keep:
             return bad
         if bad[0].rows or bad[1].rows:
@@ -97,8 +105,10 @@ def begin(
     count = min(how.sample * classes, rows // SPARED)
     if rows < how.direct or count < ENOUGH * classes:
         return None
-    sample = empty_points(count)
-    kernels.appraise(*scoring.at(spread(count, rows)), sample)
+    places = spread(count, rows)
+    sample = scoring.at(places, kernels)
+    if scoring.left_out is not None:
+        sample.gain[scoring.left_out[places]] = np.nan
     expected = class_counts([sample], classes, kernels) * rows // count
     if not expected[0].any():
         return None
@@ -107,7 +117,10 @@ def begin(
     except ValueError:  # more than there may be: that is said when all have been seen
         return None
     before = np.zeros(classes, np.int64) if chosen is None else chosen
+    if scoring.before is not None:
+        label = scoring.at(np.flatnonzero(scoring.before), kernels).label
+        before = np.bincount(label[label >= 0], minlength=classes)
     found = shares(quotas, expected, before, labelled, wanted)
-    stakes = expected[0], found.quotas, shares_of_mistakes(found, mistakes[0] + mistakes[1] * rows)
+    stakes = expected[0], found.quotas, shares_of_mistakes(found, mistakes[0] + mistakes[1] * expected[0].sum())
     once = OnePass(kernels, sample, rows, stakes, others, how, drawn(max(how.sample, how.most_sampled)))
-    return Ahead(once, scoring) if once.useful() else None
+    return Ahead(once, scoring, before) if once.useful() else None

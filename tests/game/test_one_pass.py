@@ -103,6 +103,28 @@ def test_counts_of_what_was_chosen_before(compiled: Compiled) -> None:  # noqa: 
     assert RUNS == [True, True]
 
 
+def test_points_that_are_left_out(compiled: Compiled) -> None:  # noqa: F811
+    z, rng = logits(5, 17), np.random.default_rng(18)
+    exclude, chosen = rng.random(N) < 0.3, rng.random(N) < 0.05
+    for of_points in ({"exclude": exclude}, {"chosen": chosen}, {"exclude": exclude, "chosen": chosen}):
+        expected = rad_fast.select(z, 500, backend="reference", **of_points)  # type: ignore[arg-type]
+        found = rad_fast.Selector(500, backend="cpp").fit(z, **of_points)  # type: ignore[arg-type]
+        assert not np.isin(found.indices, np.flatnonzero(exclude if "exclude" in of_points else chosen)).any()
+        assert np.isnan(found.gain[chosen if "chosen" in of_points else exclude]).all()
+        alone = rad_fast.select(z, 500, backend="cpp", **of_points)  # type: ignore[arg-type]
+        assert_same(alone, found.indices, "indices alone")
+        assert np.isin(alone, expected).mean() > 0.95  # scores differ by roundings
+    assert RUNS == [True] * 6
+    z[::9] = np.nan
+    assert_alike(0.02, z, {"invalid": "exclude"}, exclude=exclude)
+    with pytest.raises(ValueError, match="logits"):
+        rad_fast.select(z, 10, exclude=exclude)
+    assert_same(
+        rad_fast.select(z, 10, exclude=exclude | np.isnan(z[:, 0])),
+        rad_fast.Selector(10).fit(z, exclude=exclude | np.isnan(z[:, 0])).indices,
+    )
+
+
 @pytest.mark.parametrize("count", [2, 5])
 def test_threads_change_nothing(compiled: Compiled, count: int) -> None:  # noqa: F811
     z = logits(5, 8)
@@ -179,20 +201,18 @@ def test_files_are_read_once(compiled: Compiled, tmp_path: Path) -> None:  # noq
 
 def test_a_pass_is_asked_in_its_order(compiled: Compiled) -> None:  # noqa: F811
     z = logits(3, 15)
-    sample = rad_fast.kernels.reference.score.empty_points(1000)
-    scoring = one_pass.Scoring(z, None, one_pass.Rule(), None)
-    compiled.appraise(*scoring.at(np.arange(1000)), sample)
+    sample = one_pass.Scoring(z, None, one_pass.Rule(), None).at(np.arange(1000), compiled)
     stakes = np.full(3, N // 3), np.full(3, 100.0), np.full(3, 10.0)
     once = compiled.module.OnePass(sample[:3], N, *stakes, 3, solver.steps(), np.zeros(20_000), 1)
     with pytest.raises(ValueError, match="conclude: expected one call after appraise"):
         once.conclude(*stakes[1:], 0)
     with pytest.raises(ValueError, match="gain, correctness and label: expected all or none"):
-        once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 1, 0, 0, False, 0)
+        once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 1, 0, 0, False, 0, 0)
     with pytest.raises(ValueError, match="classes: expected 3"):
-        once.appraise((z.ctypes.data, 1, 2, 3), None, 0, (), 0, 0, 0, 0, False, 0)
-    once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0)
+        once.appraise((z.ctypes.data, 1, 2, 3), None, 0, (), 0, 0, 0, 0, False, 0, 0)
+    once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0, 0)
     assert once.counts()[0].sum() == N
     with pytest.raises(ValueError, match="appraise: expected one call"):
-        once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0)
+        once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0, 0)
     with pytest.raises(ValueError, match="budgets: expected from 0"):
         once.conclude(np.full(3, float(N)), stakes[2], 0)

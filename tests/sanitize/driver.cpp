@@ -275,7 +275,7 @@ void play_at_once(std::int64_t rows, std::int64_t classes, const Steps& steps, c
       for (const Appraisal& asked : {task, bare}) {
         OnePass once(rows, guessed, steps, random.data(), threads);
         if (!once.expect(sample)) continue;
-        once.run(asked, others > 1, 4 * classes, teacher, student);
+        once.run(asked, nullptr, others > 1, 4 * classes, teacher, student);
         require(once.counts == counts, "one pass counts other points");
         if (once.conclude(stakes)) require(indices_of(once.sample(std::uint64_t{1} << 61)) == taken, "one pass takes other points");
       }
