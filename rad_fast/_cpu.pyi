@@ -13,13 +13,7 @@ import numpy.typing as npt
 _Float32s = npt.NDArray[np.float32]
 _Int32s = npt.NDArray[np.int32]
 _Equilibria = tuple[npt.NDArray[np.float64], ...]
-_Played = tuple[
-    npt.NDArray[np.float64],
-    npt.NDArray[np.float64],
-    npt.NDArray[np.float64],
-    npt.NDArray[np.float64],
-    npt.NDArray[np.int64],
-]
+_Float64s = npt.NDArray[np.float64]
 _Logits = tuple[int, int, int, int]  # address, dtype, classes, row stride in elements
 
 def appraise(
@@ -244,7 +238,7 @@ class OnePass:
 
     def conclude(
         self, budgets: npt.NDArray[np.float64], mistakes: npt.NDArray[np.float64], running: int
-    ) -> _Played | None:
+    ) -> tuple[_Float64s, _Float64s, _Float64s, _Float64s, npt.NDArray[np.int64]] | None:
         """As play_by_class; None where an answer is not where it was expected."""
 
 def play_by_class(
@@ -257,7 +251,7 @@ def play_by_class(
     steps: tuple[Any, ...],
     random: npt.NDArray[np.float64],
     threads: int,
-) -> _Played | None:
+) -> tuple[_Float64s, _Float64s, _Float64s, _Float64s, npt.NDArray[np.int64]] | None:
     """A game a class, and the sample along keys: (price, threshold, share, value, indices).
 
     None where points are so alike that they had better be counted. counts, budgets, mistakes: of each class. running:

@@ -24,7 +24,7 @@ MODULES = {
 NEEDS = {name: [need for need in needs if importlib.util.find_spec(need) is None] for name, needs in MODULES.items()}
 MADE = ("__delattr__", "__eq__", "__setattr__")  # by dataclass, without types
 COMPILED = {
-    "_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp", "bindings_arrival.cpp"),
+    "_cpu": ("bindings_cpu.cpp", "bindings_classes.cpp", "bindings_one_pass.cpp", "bindings_arrival.cpp"),
     "_cuda": ("bindings_cuda.cpp", "bindings_cuda_classes.cpp"),
 }
 
@@ -123,9 +123,14 @@ def test_the_reference_of_the_command_line_has_every_option() -> None:
 @pytest.mark.parametrize("module", COMPILED)
 def test_a_stub_has_the_names_and_arguments_that_the_binding_defines(module: str) -> None:
     source = bound_in(module)
-    bound = {name: arguments for name, arguments, _ in bindings(source)}
+    bound = {name: arguments for name, arguments, _ in bindings(CLASS.sub("", source))}
     assert len(bound) >= 10
     assert {name: list(arguments) for name, arguments in stub(module)[0].items()} == bound
+    classes = {name: methods_bound(definition) for name, definition in CLASS.findall(source)}
+    assert {
+        name: {method: list(arguments) for method, arguments in methods.items()}
+        for name, methods in stub_classes(module).items()
+    } == classes
 
 
 @pytest.mark.parametrize("module", COMPILED)
@@ -139,9 +144,14 @@ def test_a_stub_agrees_with_the_module_as_it_is_compiled(module: str) -> None:
     compiled = pytest.importorskip(f"rad_fast.{module}", reason=f"rad_fast.{module} was not built here")
     functions, attributes = stub(module)
     here = {name for name in dir(compiled) if not name.startswith("__")}
-    assert here == functions.keys() | attributes
+    classes = stub_classes(module)
+    assert here == functions.keys() | attributes | classes.keys()
+    found = {name: getattr(compiled, name) for name in functions}
+    for name, methods in classes.items():
+        functions |= {f"{name}.{method}": arguments for method, arguments in methods.items()}
+        found |= {f"{name}.{method}": getattr(getattr(compiled, name), method) for method in methods}
     for name, arguments in functions.items():
-        signature = getattr(compiled, name).__doc__.splitlines()[0]
+        signature = found[name].__doc__.splitlines()[0].replace("self: rad_fast._cpu.", "self ")
         assert re.findall(r"(\w+): ", signature) == list(arguments), signature
         returned = signature.partition(" -> ")[2].replace("numpy.typing.", "").replace("object", "Any")
         assert returned.partition("[")[0] in inner(arguments.returns), signature
@@ -172,6 +182,37 @@ def stub(module: str) -> tuple[dict[str, Arguments], set[str]]:
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is None:
             attributes.add(node.target.id)
     return functions, attributes
+
+
+# A class of a binding: its name, and what is defined of it.
+CLASS = re.compile(r'py::class_<\w+>\(\w+, "(\w+)",(.*?)\);\n', re.DOTALL)
+
+
+def stub_classes(module: str) -> dict[str, dict[str, Arguments]]:
+    """The classes of a stub: their methods, with the arguments besides self."""
+    tree = ast.parse((ROOT / "rad_fast" / f"{module}.pyi").read_text(encoding="utf-8"))
+    classes: dict[str, dict[str, Arguments]] = {}
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        methods = classes[node.name] = {}
+        for method in node.body:
+            if isinstance(method, ast.FunctionDef):
+                arguments = Arguments({each.arg: typed(each.annotation) for each in method.args.args[1:]})
+                arguments.returns = typed(method.returns)
+                assert "" not in [*arguments.values(), arguments.returns], f"{method.name}: not fully typed"
+                methods[method.name] = arguments
+    return classes
+
+
+def methods_bound(definition: str) -> dict[str, list[str]]:
+    """Name and arguments of every method of a class in a binding's source."""
+    methods = {}
+    for part in re.split(r"\.def\(", definition)[1:]:
+        name = re.match(r'\s*"(\w+)"', part)
+        arguments = re.findall(r'"(\w+)"_a|py::arg\("(\w+)"\)', part)
+        methods["__init__" if name is None else name[1]] = [one or other for one, other in arguments]
+    return methods
 
 
 def typed(annotation: ast.expr | None) -> str:
