@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,8 @@ def summary_of_pytest(output: str) -> str:
     for text in reversed(output.splitlines()):
         if re.search(r"\d+ (passed|failed|skipped|deselected|error)", text):
             return text.strip("= ")
-    return "no test came to its end"
+    ended = Counter(re.findall(r"^(?=.*::).*\b(PASSED|FAILED|SKIPPED|ERROR)\b", output, re.MULTILINE))  # of -v
+    return ", ".join(f"{count} {word.lower()}" for word, count in ended.items()) or "no test came to its end"
 
 
 def summary_of_sanitizer(output: str) -> str:

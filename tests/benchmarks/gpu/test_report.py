@@ -67,6 +67,10 @@ def test_the_gpu_tests_are_all_found() -> None:
         ("..F\n==== 1 failed, 2 passed in 3.10s ====\n", "1 failed, 2 passed in 3.10s"),
         ("....\n2 passed, 1 skipped in 1.00s\nSegmentation fault\n", "2 passed, 1 skipped in 1.00s"),
         ("Traceback\nImportError\n", "no test came to its end"),
+        (
+            "t.py::a PASSED [ 3%]\n[gw1] [ 6%] FAILED t.py::b\n[gw0] [ 9%] PASSED t.py::c\nt.py::d ",
+            "2 passed, 1 failed",
+        ),
     ],
 )
 def test_pytests_last_word(output: str, said: str) -> None:
