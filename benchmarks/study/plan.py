@@ -26,12 +26,15 @@ DEFAULT = "rad"
 BASE = "labels' shares, shrunk"  # the default again, by the other implementation
 BEFORE = "rad-2026-11"  # the default before quotas
 FIRST = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd", BEFORE)
+BADGE = "badge"  # the strongest of those that ask the student alone
+MAIN = (*FIRST, BADGE)  # what runs with all teachers, beside the default
 OTHERS = ("balanced", "confident-learning", "conformal", "learnability", "learnability-top", "m-raru", "top-confidence",
-          "badge", "entropy", "least-confidence", "coreset", "pcoreset")  # fmt: skip
+          "entropy", "least-confidence", "coreset", "pcoreset")  # fmt: skip
 OWN = ("rad-average", "rad-raw", "rad-teacher", "rad-both", "proportional")
 ARMS = {
     "rivals": FIRST,
     "default": (DEFAULT, "rad-prior"),
+    "badge": (BADGE,),
     "others": OTHERS,
     "own": OWN,
     "old": (*FIRST, "cluster-margin", "unixkd", "coreset", "entropy", "badge"),
@@ -104,6 +107,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
             for size in range(len(MULTIPLES)):
                 yield Unit("rivals", *pair, seed, size)
                 yield Unit("default", *pair, seed, size)
+    yield from of("badge", there, 1.0)
     for seed in range(seeds):
         for setup in data.SETUPS.values():
             for at, quality in enumerate(data.QUALITIES if setup.is_there() else ()):
@@ -116,7 +120,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
     yield from of("others", eight, 1.0)
     yield from of("rivals,default", soft, 0.6, labels="soft")
     yield from of("parts", eight, 0.5)
-    yield from of("variants,going on", eight, 0.15)
+    yield from of("variants,going on", eight, 0.3)
     yield from of("losses", four, 0.4)
     yield from of("losses", soft, 0.4, labels="soft")
     for student in ("minilm-linear", "minilm-128"):
@@ -124,14 +128,14 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
     for seed in range(seeds // 4 if real.is_there("banking77") else 0):
         for kind in KINDS:
             yield Unit("subclasses", "banking77", kind, seed, 0, labels="soft", student="64 units")
-    yield from of("early", eight, 0.15)
-    yield from of("own", eight, 0.1)
+    yield from of("early", eight, 0.4)
+    yield from of("own", eight, 0.3)
 
 
 def quick(seeds: int = 2) -> Iterator[Unit]:
     """The digits, which come with scikit-learn, and one real teacher where it is there: under a minute."""
     for seed in range(seeds):
-        for block in ("old", "default", "others", "own", "losses", "early", "parts", "variants", "going on"):
+        for block in ("old", "default", "badge", "others", "own", "losses", "early", "parts", "variants", "going on"):
             yield Unit(block, "digits", data.QUALITIES[seed % 3], seed, 1 - seed % 2, ("hard", "soft")[seed % 2])
     if real.is_there("policy-en"):
         yield Unit("rivals", "policy-en", "gpt-4o", 0, 0)

@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 
 from benchmarks.streams.summary import SUMMARY
 
 from . import data, made, plan, real
+from .figure import SHORT_NAMES, draw, main_rivals
 from .losses import LOSSES, PLAIN
 from .runs import ROUNDS
 from .scores import OLD, REAL, Scores, Within, hard_tfidf, interval, of_sets, shown, table
@@ -19,19 +21,9 @@ from .variants import PLAIN as PLAIN_SELECT
 TEXT = Path(__file__).with_name("text.md")
 UNIFORM = ("uniform", PLAIN)
 MINE = (plan.DEFAULT, PLAIN)
-SHORT_NAMES = {"policy-en": "policy, English", "policy-da": "policy, Danish"}
 SEES_POOL = {*plan.FIRST[2:], *plan.OWN, plan.DEFAULT, "balanced", "confident-learning", "conformal", "learnability",
              "learnability-top"} - {"rad-average"}  # fmt: skip
 LEAST = -0.5  # of what a set may cost against uniform selection
-THREE = 3  # rivals in the table and the figure of the first page
-
-
-def main_rivals(s: Scores) -> list[str]:
-    """The strongest on the real sets, of those that ran everywhere."""
-    ran = [
-        name for name in s.strategies(hard_tfidf(REAL)) if name in plan.FIRST and name not in ("uniform", plan.BEFORE)
-    ]
-    return ran[:THREE]
 
 
 def by_set(s: Scores, names: list[str], sets: tuple[str, ...], chosen: Within) -> list[list[str]]:
@@ -86,7 +78,8 @@ def against(s: Scores) -> str:
 
 
 def by_budget(s: Scores) -> str:
-    names = list(dict.fromkeys([plan.DEFAULT, *main_rivals(s), plan.BEFORE, "margin"]))
+    """Of the strategies that ran with every budget."""
+    names = [plan.DEFAULT, *plan.FIRST[1:]]
     rows = []
     for name in names:
         parts = [lambda c, k=k: c.size == k and hard_tfidf(REAL)(c) for k in range(3)]  # type: ignore[misc]
@@ -95,24 +88,20 @@ def by_budget(s: Scores) -> str:
 
 
 def budgets_of(s: Scores) -> str:
-    """On how many seeds the strategies of the first table ran with every budget."""
+    """On how many seeds the main strategies ran with every budget."""
     chosen = hard_tfidf(REAL)
-    names = [name for name in (plan.DEFAULT, *plan.FIRST) if (name, PLAIN) in s.of]
+    names = [name for name in (*plan.ARMS["default"], *plan.FIRST) if (name, PLAIN) in s.of]
     common = set.intersection(*({c for c in s.of[name, PLAIN] if chosen(c)} for name in names)) if names else set()
     wanted = len(plan.MULTIPLES) * len({(c.source, c.teacher) for c in common})
     each = Counter(c.seed for c in common)
     whole = sum(count == wanted for count in each.values())
+    one = "one budget per seed and teacher, in rotation."
     if whole == 0:
-        return "Each seed and teacher ran with one of the three budgets, in rotation."
-    if whole == len(each):
-        return (
-            f"The strategies of the first table ran with all three budgets on each of the {whole} seeds. The other "
-            "strategies ran\n  with one budget per seed and teacher, in rotation."
-        )
-    return (
-        f"The strategies of the first table ran with all three budgets on {whole} of the {len(each)} seeds. On the "
-        "other seeds,\n  and for the other strategies, there was one budget per seed and teacher, in rotation."
-    )
+        return f"All strategies had {one}"
+    quoted = ", ".join(f"`{name}`" for name in names[:-1])
+    seeds = f"all {whole} seeds" if whole == len(each) else f"{whole} of the {len(each)} seeds"
+    said = f"{quoted} and `{names[-1]}` had all three budgets with {seeds}. The rest had {one}"
+    return fill(said, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def over_uniform_in(s: Scores, within: Within, names: Iterable[str]) -> list[str]:
@@ -149,16 +138,15 @@ def made_said(s: Scores) -> str:
     """Whether the default, or a plain call of select, loses to uniform selection anywhere."""
     low = []
     for name in MADE[:2]:
-        for at in ((x, f"{right:.2f}") for x in made.SETS for right in made.RIGHT):
-            here: Within = lambda c, at=at: (c.source, c.teacher.partition(",")[0]) == at  # type: ignore[misc]  # noqa: E731
+        for source, teacher in made.TEACHERS:
+            here: Within = lambda c, at=(source, teacher): (c.source, c.teacher) == at  # type: ignore[misc]  # noqa: E731
             found = s.differences((name, PLAIN), UNIFORM, here)
+            right, says = teacher.split(", ")
             if interval(found)[0] < LEAST:
-                low.append(f"`{name}` ({at[0]}, {float(at[1]):.0%} right: {shown(found)})")
+                low.append(f"`{name}` with {source} and {says}, {float(right):.0%} right ({shown(found)})")
     seeds = len(s.differences(MINE, UNIFORM, lambda c: c.source in made.SETS))
-    where = "Nowhere here does `rad` or `select` lose more than 0.5 to uniform selection."
-    return f"On {seeds} seeds. " + (
-        where if not low else "More than 0.5 below uniform selection: " + ", ".join(low) + "."
-    )
+    where = f"On {seeds} seeds. Of {len(made.TEACHERS)} teachers one by one, `rad` or `select` is over 0.5 below"
+    return fill(f"{where} uniform selection with {len(low) or 'none'}" + (f": {', '.join(low)}." if low else "."), 118)
 
 
 def other_students(s: Scores) -> str:
@@ -325,6 +313,7 @@ def reasons(s: Scores) -> dict[str, str]:
     spoken: Within = lambda c: c.teacher in ("qwen3-8b", "gemma3-4b", "mistral-7b") and chosen(c)  # noqa: E731
     poor: Within = lambda c: c.teacher == "gemma3-12b" and chosen(c)  # noqa: E731
     soft: Within = lambda c: c.labels == "soft" and c.source in REAL and c.student == "tfidf"  # noqa: E731
+    alone: Within = lambda c: c.source in made.SETS and c.teacher.endswith("labels")  # noqa: E731
     rad, best = plan.DEFAULT, (main_rivals(s) or ["balanced-greedy"])[0]
     all_real = over(rad, chosen)
     greedy, confident = "balanced-greedy", "balanced-top-confidence"
@@ -339,49 +328,13 @@ def reasons(s: Scores) -> dict[str, str]:
         "WHY_UNEVEN": f"{over(rad, uneven)}; `{greedy}` {over(greedy, uneven)}, "
         f"`{confident}` {over(confident, uneven)}",
         "WHY_SPOKEN": f"{over(rad, spoken)} this way",
-        "WHY_POOR": f"{over(rad, poor)} for teachers right on {poorest[0]:.0f}% and {poorest[1]:.0f}%",
+        "WHY_LABELS": f"{over(rad, alone)}; `select` without neighbours {over('select', alone)} (merged classes)",
+        "WHY_POOR": f"{over(rad, poor)} for teachers right on {poorest[0]:.0f}% and {poorest[1]:.0f}%; "
+        f"margin sampling {over('margin', poor)}",
         "WHY_EARLY": f"margin sampling {over('margin', chosen)}; on top of that, `badge` "
         f"{over('badge', chosen, 'margin')} and `rad-prior` {over('rad-prior', chosen, 'margin')}",
         "WHY_SOFT": f"with soft labels, {over(rad, soft)} over uniform selection with soft labels",
     }
-
-
-def figure(s: Scores, path: Path) -> None:
-    """Points over uniform by set and teacher: the default, with intervals, against the three best rivals."""
-    from matplotlib import pyplot
-
-    places: list[tuple[str, Within]] = []
-    for source, teacher in real.TEACHERS:
-        here: Within = lambda c, at=(source, teacher): (c.source, c.teacher) == at and hard_tfidf(REAL)(c)  # type: ignore[misc]  # noqa: E731
-        places.append((f"{SHORT_NAMES.get(source, source)}: {teacher}", here))
-    places += [(x, of_sets((x,))) for x in OLD]
-    places = [(name, here) for name, here in places if len(s.differences(MINE, UNIFORM, here))][::-1]
-    names = [plan.DEFAULT, *main_rivals(s)]
-    colours = ("#b5243c", "#1f5f8b", "#5a9bd4", "#8d99ae")
-    fig, ax = pyplot.subplots(figsize=(7.0, 0.33 * len(places) + 1.3), layout="constrained")
-    for name, colour, marker in zip(names, colours, "osD^", strict=False):
-        parts = [interval(s.differences((name, PLAIN), UNIFORM, here)) for _, here in places]
-        means = [mean for mean, _ in parts]
-        if name == plan.DEFAULT:
-            bars = [half for _, half in parts]
-            ax.errorbar(means, range(len(places)), xerr=bars, fmt="none", ecolor=colour, alpha=0.45, lw=2.2)
-        size, layer = (6, 4) if name == plan.DEFAULT else (5, 3)
-        ax.plot(means, range(len(places)), marker, color=colour, label=name, ms=size, zorder=layer)
-    ax.axvline(0.0, color="black", lw=0.8)
-    ax.set_yticks(range(len(places)), [name for name, _ in places])
-    ax.grid(axis="x", alpha=0.25)
-    ax.set_xlabel("points of student accuracy over uniform selection")
-    ax.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.4, 1.0 + 0.9 / max(len(places), 4)),
-        ncols=len(names),
-        frameon=False,
-        columnspacing=1.2,
-        handletextpad=0.2,
-    )
-    ax.spines[["top", "right"]].set_visible(False)
-    fig.savefig(path, dpi=140)
-    pyplot.close(fig)
 
 
 def write(results: Path, *, figure: Path, page: Path) -> None:
@@ -390,8 +343,9 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
     real_sets, old_sets = hard_tfidf(REAL), of_sets(OLD)
     n = s.conditions
     seeds = len({c.seed for c in s.of[UNIFORM]})
+    minutes = n["cpu minutes"]
     noted = [
-        f"Measured on {n['date']}: {seeds} seeds, {n['cpu minutes']:.0f} CPU minutes on {n['machine']}.",
+        f"Measured on {n['date']}: {seeds} seeds. {minutes:.0f} CPU minutes on {n['machine']}: half that on two cores.",
         f"With Python {n['python']}, NumPy {n['numpy']}, SciPy {n['scipy']}, torch {n['torch']}.",
     ]
     parts = {
@@ -423,6 +377,3 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
     print(first_table(s), verdict(s), sep="\n\n")
-
-
-draw = figure

@@ -36,17 +36,19 @@ def arms_done(done: Path) -> dict[str, set[Key]]:
 
 
 def forget(done: Path, strategies: list[str]) -> None:
-    """Leave the results of some strategies out of what is done: they have changed."""
+    """Leave the results of some strategies out of what is done, and their share of the CPU time: they have changed."""
     if not strategies or not done.exists():
         return
     units = [json.loads(line) for line in done.read_text().splitlines()]
     for unit in units:
-        unit["rows"] = [row for row in unit["rows"] if row[STRATEGY] not in strategies]
+        kept = [row for row in unit["rows"] if row[STRATEGY] not in strategies]
+        unit["cpu"] = round(unit["cpu"] * len(kept) / len(unit["rows"]), 2)
+        unit["rows"] = kept
     done.write_text("".join(json.dumps(unit) + "\n" for unit in units if unit["rows"]))
 
 
 def unpack(path: Path, done: Path) -> None:
-    """The file of what is done from the results: the CPU time of the whole, in equal shares."""
+    """The file of what is done from the results: the CPU time of the whole, an equal share for every row."""
     table, noted = read(path)
     units: dict[str, list[list[Any]]] = {}
     for values in zip(*(table[name].tolist() for name in COLUMNS), strict=True):
@@ -54,7 +56,7 @@ def unpack(path: Path, done: Path) -> None:
         key = "|".join(str(of[name]) for name in ("block", "set", "teacher", "seed", "size", "labels", "student"))
         units.setdefault(key, []).append(list(values))
     for key, rows in units.items():
-        keep(done, key, rows, 60 * noted["cpu minutes"] / len(units))
+        keep(done, key, rows, 60 * noted["cpu minutes"] * len(rows) / len(table["seed"]))
 
 
 def pack(done: Path, path: Path) -> None:

@@ -15,6 +15,7 @@ from rad_fast.distill.strategies import Strategy
 from rad_fast.distill.strategies.classes import in_turn
 from rad_fast.distill.strategies.neighbours import calibrated, shares
 from rad_fast.distill.strategies.scores import margins, softmax
+from rad_fast.kernels.reference.quotas import likeliest_alpha
 from rad_fast.kernels.reference.score import logit
 
 from .sorted_game import drawn, pivotal, probabilities, shared_out, shrunk
@@ -46,6 +47,12 @@ def of_both(seen: Seen) -> Float64s:
 
 def of_labels(seen: Seen) -> Float64s:
     return shrunk(seen.pool * (seen.held.sum() / seen.pool.sum()))
+
+
+def of_labels_shrunk_by_holdout(seen: Seen) -> Float64s:
+    """The labels' shares, shrunk as much as the hold-out's true classes ask for."""
+    alpha, sample = likeliest_alpha(seen.held), seen.pool * (seen.held.sum() / seen.pool.sum())
+    return (sample + alpha) / (sample.sum() + len(sample) * alpha)
 
 
 def of_mixture(seen: Seen) -> Float64s:
@@ -281,6 +288,7 @@ def greedy_with_neighbours(r: Round) -> Choice:
 DEFAULT = Variant()
 PARTS = (  # what decides defaults, on more seeds than the others
     "labels' shares, shrunk",
+    "labels' shares, shrunk as the hold-out",
     "hold-out's shares, shrunk",
     "square roots",
     "labelled points not counted",
@@ -295,6 +303,7 @@ VARIANTS: dict[str, Strategy] = {
     "balanced greedy with neighbours": greedy_with_neighbours,
     "calibration: both models, no neighbours": replace(DEFAULT, calibration="both"),
     "labels' shares, shrunk": DEFAULT,
+    "labels' shares, shrunk as the hold-out": replace(DEFAULT, weights=of_labels_shrunk_by_holdout),
     "hold-out's shares, shrunk": replace(DEFAULT, weights=of_holdout),
     "labels' and equal shares, mixed": replace(DEFAULT, weights=of_mixture),
     "square roots": replace(DEFAULT, weights=of_roots),

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="the study needs torch")
 pytest.importorskip("sklearn", reason="the study takes its digits from scikit-learn")
 pytest.importorskip("matplotlib", reason="the study draws a figure")
 
-from benchmarks.study import made, plan, real, results, sorted_game, work
+from benchmarks.study import figure, made, plan, real, results, scores, sorted_game, work
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,6 +77,9 @@ def test_results_go_on_arm_by_arm(tmp_path):
     for unit in units:
         lacking = plan.lacking(unit, results.arms_done(again)[unit.key])
         assert {strategy for strategy, _ in lacking} == {"margin", "llkd"}
+    kept = [json.loads(line) for line in again.read_text().splitlines()]
+    arms = len(plan.arms("old"))
+    assert sum(unit["cpu"] for unit in kept) == pytest.approx(6.0 * (arms - 2) / arms, abs=0.02)
     results.pack(again, tmp_path / "fewer.npz")
     (before, noted), (after, _) = results.read(packed), results.read(tmp_path / "fewer.npz")
     assert len(before["seed"]) - len(after["seed"]) == 4
@@ -104,6 +107,29 @@ def test_the_plan_covers_every_strategy_and_begins_with_the_real_sets():
     assert len(keys) == len(set(keys))
     if real.is_there("banking77"):
         assert next(plan.units(3)).source in ("banking77", "policy-en")
+
+
+@pytest.mark.skipif(not real.is_there("banking77"), reason="the real teachers' files are not in shared/data/real")
+@pytest.mark.parametrize("block", ["rivals", "default"])
+def test_the_main_strategies_have_every_budget_with_every_seed_and_teacher(block):
+    asked = [unit for unit in plan.units(2) if unit.block == block and (unit.labels, unit.student) == ("hard", "tfidf")]
+    sizes = {(unit.seed, unit.source, unit.teacher, unit.size) for unit in asked if unit.source in scores.REAL}
+    there = [pair for pair in real.TEACHERS if real.is_there(pair[0])]
+    assert sizes == {(seed, *pair, size) for seed in range(2) for pair in there for size in range(3)}
+
+
+def test_the_figure_has_the_means_and_the_sets_of_which_there_are_results(tmp_path):
+    units = [plan.Unit("old", "digits", "fair", seed, 0, "hard") for seed in range(2)]
+    done = tmp_path / "done.jsonl"
+    for unit in units:
+        cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, 10, unit.seed]
+        for name in ("uniform", plan.DEFAULT, "llkd"):
+            results.keep(done, unit.key, [[*cell, name, "plain", *np.arange(7.0)]], 1.0)
+    results.pack(done, tmp_path / "study.npz")
+    s = scores.Scores(tmp_path / "study.npz")
+    assert [name for name, _ in figure.places(s)] == ["mean of the older sets", "digits"]
+    figure.draw(s, tmp_path / "study.png")
+    assert (tmp_path / "study.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_game_by_sorting_is_the_packages_game():
