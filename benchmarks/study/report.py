@@ -14,7 +14,7 @@ from . import data, made, plan, real
 from .figure import SHORT_NAMES, draw, main_rivals
 from .losses import LOSSES, PLAIN
 from .runs import ROUNDS
-from .scores import OLD, REAL, Scores, Within, hard_tfidf, interval, of_sets, shown, table
+from .scores import FEWEST, OLD, REAL, Scores, Within, hard_tfidf, interval, of_sets, shown, table
 from .subclasses import KINDS, LELP, SIZES, SOFT
 from .variants import PLAIN as PLAIN_SELECT
 
@@ -184,7 +184,7 @@ def variants(s: Scores, wanted: Iterable[str], less: str | None = None) -> str:
         for row, name in zip(rows, [plan.DEFAULT, *names], strict=True):
             row.append("" if name == less else shown(s.differences((name, PLAIN), (less, PLAIN), common)))
     seeds = len(s.differences((names[0], PLAIN), UNIFORM, common))
-    return table(head, rows) + f"\n\nOn {seeds} seeds and eight teachers."
+    return table(head, rows) + f"\n\nOn {seeds} {'seed' if seeds == 1 else 'seeds'} and eight teachers."
 
 
 def losses(s: Scores) -> str:
@@ -297,8 +297,10 @@ def half(s: Scores) -> str:
     chosen = hard_tfidf(REAL)
     found = s.differences(("half the adversary", PLAIN), (plan.BASE, PLAIN), chosen)
     mean, width = interval(found)
+    if len(found) < FEWEST:
+        return ""
     said = f"With half the mistakes, the choice is worth {shown(found)} more ({len(found)} seeds)"
-    return said + (", which is no reason to change the default." if not mean - width > 0 else ".")
+    return said + (",\n  which is no reason to change the default." if not mean - width > 0 else ".")
 
 
 def reasons(s: Scores) -> dict[str, str]:
@@ -345,7 +347,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
     seeds = len({c.seed for c in s.of[UNIFORM]})
     minutes = n["cpu minutes"]
     noted = [
-        f"Measured on {n['date']}: {seeds} seeds. {minutes:.0f} CPU minutes on {n['machine']}: half that on two cores.",
+        f"{n['date']}: {seeds} seeds. About {minutes:.0f} CPU minutes on {n['machine']}, half that on two cores.",
         f"With Python {n['python']}, NumPy {n['numpy']}, SciPy {n['scipy']}, torch {n['torch']}.",
     ]
     parts = {
