@@ -75,7 +75,7 @@ def compiler() -> list[str]:
 def shared(compiler: list[str]) -> ModuleType:
     """The functions that host and device share, on the host."""
     source = ROOT / "tests" / "cuda" / "shared_functions.cpp"
-    command = [*compiler, "-O2", "-shared", str(source)]
+    command = [*compiler, "-O1", "-shared", str(source)]
     make = partial(run_to, command)
     return loaded("shared_functions", cached("shared_functions.so", command, source.read_text(), make=make))
 
