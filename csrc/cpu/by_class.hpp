@@ -20,8 +20,9 @@
 namespace rad_fast {
 
 // Where 13 of 24 bytes a point are there already: points left take 24 each while they are brought together, those kept for
-// the sample 8, those taken 4.
-constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 8.0, bytes_taken = 4.0;
+// the sample 8, with room for half as many more, those taken 4 and 8 for the index.
+constexpr double room_left = 11.0, bytes_left = 24.0, bytes_kept = 12.0, bytes_taken = 12.0;
+constexpr double room_expected = 8.0;  // where a sample alone says how many those will be
 constexpr std::int64_t least_sampled = 64;  // of a class, for a box to be read off them
 // One of so many points, or so many of a class, are sampled: more cost more than narrower boxes save.
 constexpr std::int64_t sampled_part = 32, enough_sampled = 1000;
@@ -129,6 +130,7 @@ class ByClass {
   // be handed to the parts, all of them, in blocks.
   bool expect(const LabelledPoints& sample, double widened) {
     if (sampled() == 0 || !boxes_from(sample, widened) || !keeps_) return false;
+    if (bytes_left * undecided_ + bytes_kept * passing_ + bytes_taken * budget_ / static_cast<double>(size_) > room_expected) return false;
     set_boxes();
     cut(0, size_, parts_of(threads_ > 1 ? 4 * threads_ : 1, size_, keys()));
     return true;
@@ -139,9 +141,12 @@ class ByClass {
   bool conclude(const ClassStakes& stakes) {
     const std::vector<std::int64_t> expected = open_;
     set(stakes);
-    if (open_ != expected) return false;
-    play_within_boxes();
-    return open_.empty();
+    const bool as_expected = open_ == expected;
+    if (as_expected) play_within_boxes();
+    if (as_expected && open_.empty()) return true;
+    parts_.clear();
+    Shelf::only().clear();
+    return false;
   }
 
   template <class Work>

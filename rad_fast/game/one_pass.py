@@ -79,6 +79,7 @@ class Ahead:
     def play(self, found: Shares, mistakes: float, running: int) -> tuple[Equilibria, Int64s] | None:
         """Once: each class's equilibrium and the indices; None where the points have to be played for as usual."""
         done = self.once.conclude(found.quotas, shares_of_mistakes(found, mistakes), running)
+        del self.once  # and what it holds
         if done is None and self.fill is not None:
             self.fill()
         return done
