@@ -221,6 +221,14 @@ def test_columns_of_nothing_but_text_are_no_classes_under_any_name(tmp_path):
         open_shards(tmp_path / "t.parquet")
 
 
+def test_lists_of_one_number_are_no_rows_of_logits(tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for kind in (pa.list_(pa.float32()), pa.list_(pa.float32(), 1)):
+        parquet.write_table(pa.table({"z": pa.array(Z[:, :1].tolist(), kind)}), tmp_path / "one.parquet")
+        with pytest.raises(ValueError, match="expected at least 2 columns, one per class, got lists of 1 in 'z'"):
+            open_shards(tmp_path / "one.parquet")
+
+
 def test_numbers_within_structs_are_found_by_their_path(tmp_path):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     inner = pa.array([{"deep": {"z": row.tolist()}, "label": 7} for row in Z])

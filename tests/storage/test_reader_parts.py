@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -425,6 +426,20 @@ def test_batches_in_one_file_are_read_across_their_borders(tmp_path, parts):
     for begin in range(ends[-1] + 1):
         for end in {begin, min(begin + 1, ends[-1]), min(begin + 7, ends[-1]), ends[-1]}:
             np.testing.assert_array_equal(opened.read(begin, end), Z[begin:end])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "got"),
+    [
+        (Z[:, :2], Z, "got float32 (35, 3) beside float32 (35, 2)"),
+        (Z, Z[:, :2], "got float32 (35, 2) beside float32 (35, 3)"),
+        (Z, Z.astype("f8"), "got float64 (35, 3) beside float32 (35, 3)"),
+    ],
+)
+def test_batches_of_other_widths_or_types_are_no_matrix(tmp_path, first, second, got):
+    np.savez(tmp_path / "x.npz", part_0=first, part_1=second)
+    with pytest.raises(ValueError, match="expected batches of one matrix, " + re.escape(got)):
+        open_shards(tmp_path / "x.npz")
 
 
 def test_classes_in_another_order_than_the_teacher_s_are_refused():
