@@ -6,6 +6,7 @@
 // costs time, and changes no index.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>

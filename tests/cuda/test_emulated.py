@@ -203,7 +203,7 @@ def test_chunks_share_their_counts() -> None:
         name: Memory((15,), dtype)
         for name, dtype in (("gain", "float32"), ("correctness", "float32"), ("label", "int32"))
     }
-    out = first._replace(**new)
+    out = cuda.Points(**new, other=None, status=first.status)
     assert cuda.findings(first.status).teacher == (0, -1)
     cuda.appraise(Memory.of(z[25:]), out=out, first_row=25)
     assert cuda.findings(first.status).teacher == (1, 33)
