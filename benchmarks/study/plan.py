@@ -120,7 +120,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
     yield from of("others", eight, 1.0)
     yield from of("rivals,default", soft, 0.6, labels="soft")
     yield from of("parts", eight, 0.5)
-    yield from of("variants,going on", eight, 0.15)
+    yield from of("variants,going on", eight, 0.3)
     yield from of("losses", four, 0.4)
     yield from of("losses", soft, 0.4, labels="soft")
     for student in ("minilm-linear", "minilm-128"):
@@ -128,8 +128,8 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
     for seed in range(seeds // 4 if real.is_there("banking77") else 0):
         for kind in KINDS:
             yield Unit("subclasses", "banking77", kind, seed, 0, labels="soft", student="64 units")
-    yield from of("early", eight, 0.15)
-    yield from of("own", eight, 0.15)
+    yield from of("early", eight, 0.3)
+    yield from of("own", eight, 0.3)
 
 
 def quick(seeds: int = 2) -> Iterator[Unit]:
