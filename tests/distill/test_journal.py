@@ -63,6 +63,7 @@ def test_records_are_numbered_kept_and_read_again(tmp_path: Path) -> None:
     assert len(made.id or "") == 16
     made.append("choice", points=[1, 2])
     assert made.size == path.stat().st_size
+    assert made.id == made.records[0]["id"]  # of the run, whatever came after
     made.release()
     made.release()  # as often as one likes
     again = Journal(path)

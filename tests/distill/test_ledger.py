@@ -192,6 +192,14 @@ def test_nor_is_one_of_another_run_or_another_shape(kept, tmp_path):
     assert kept.kept_student(trained(0), 2) is None  # there is none, and nothing to say
 
 
+@pytest.mark.parametrize("run", ["", "zz", None])
+def test_a_student_is_of_another_run_whichever_of_the_two_comes_first(kept, tmp_path, run):
+    path = tmp_path / "journal.student"
+    torch.save({**torch.load(path, weights_only=True), "run": run}, path)
+    with pytest.warns(UserWarning, match=r"student is not used \(it is of another run\)"):
+        assert kept.kept_student(trained(0), 2) is None
+
+
 def test_what_is_no_module_is_not_kept_and_neither_is_anything_without_a_journal(tmp_path):
     made = ledger(tmp_path / "journal")
     made.journal.release()

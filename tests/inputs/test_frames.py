@@ -11,6 +11,7 @@ import pytest
 
 import rad_fast
 from rad_fast.inputs.arrays import host_array
+from rad_fast.inputs.frames import said
 
 N, C = 60, 4
 
@@ -201,3 +202,9 @@ def test_a_number_that_is_missing_in_a_list_is_nan(logits: np.ndarray) -> None:
 def test_a_pandas_block_is_not_copied(logits: np.ndarray) -> None:
     frame = pytest.importorskip("pandas").DataFrame(logits)
     assert np.shares_memory(host_array("logits", frame)[0], frame.to_numpy(copy=False))
+
+
+def test_many_columns_are_named_in_part() -> None:
+    assert said(list("abcde")) == "columns 'a', 'b', 'c', 'd', 'e'"
+    assert said(list("abcdefgh")) == "columns 'a', 'b', 'c', 'd', 'e' and 3 more"
+    assert said(["a"]) == "column 'a'"

@@ -150,3 +150,10 @@ def test_answers_and_probabilities_show_how_many_there_are() -> None:
     )
     assert "3 classes, with confidence, 1 without" in repr(rad_fast.TeacherLabels(labels, confidence, n_classes=3))
     assert repr(rad_fast.Probabilities(np.full((1000, 4), 0.25))) == "Probabilities(1,000 points, 4 classes, float64)"
+
+
+def test_confidences_in_bfloat16_are_the_same_numbers() -> None:
+    torch = pytest.importorskip("torch")
+    values = np.array([0.5, 0.75, 0.99609375], np.float32)  # bfloat16 has them
+    kept = rad_fast.TeacherLabels(np.array([0, 1, 1]), torch.from_numpy(values).bfloat16(), n_classes=2)
+    np.testing.assert_array_equal(np.asarray(kept.confidence, np.float32), values)

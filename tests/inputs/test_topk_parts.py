@@ -65,3 +65,8 @@ def test_how_many_classes_there_can_be() -> None:
     for value in (2.0, True, "2", None):
         with pytest.raises(TypeError, match="n_classes: expected an int, the number of all classes, got"):
             teachers.checked_classes(value, 2)
+
+
+def test_what_is_kept_is_said():
+    few = TopKLogits(np.zeros((7, 2), np.float32), np.tile([0, 1], (7, 1)), 1234)
+    assert repr(few) == "TopKLogits(7 points, 2 of 1,234 classes, float32)"
