@@ -19,6 +19,13 @@ LOADED = 'held = torch.load(path, map_location="cpu", weights_only=True, mmap=Tr
 SIZE = "size = max(1, BATCH_BYTES // (self.classes * 8)) if self.classes else 1  # 1: to see how long a list is"
 DIGEST = "digest, size = hashlib.blake2b(digest_size=16), 0"
 GOLDEN = "SPREAD = 0x9E3779B97F4A7C15  # 2**64 / the golden ratio: its multiples fill a range evenly, without a period"
+HARD = 'targets = torch.from_numpy(logits.argmax(1)) if labels == "hard" else soft_targets(logits, temperature)'
+KINDS = "the other kinds that come here are on the other side of it by letters"
+WANTED = "wanted = points[~(answers.known[points] | answers.skipped[points])]"
+FURTHER = "return Bounds(max(min(low) - 1, limits.low), min(max(high) + 1, limits.high), min(bottom), max(top)).box()"
+SPREAD_OUT = "return math.sqrt(float(np.cumsum((values - mean) * (values - mean))[-1])) + 1.0"
+AHEAD = "self.grow(max(needed, self.capacity + min(self.capacity, MOST_AHEAD)))"
+ABOUT = 'about = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows,)}'
 
 EQUAL: dict[str, dict[tuple[str, str], str]] = {
     "rad_fast/calibration/calibrator.py": {
@@ -36,6 +43,16 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
         (RUN, RUN.replace("8", "7")): NAME,
         (OPENED, OPENED.replace(", 0)", ", 1)")): BEYOND,
         (OPENED, OPENED.replace(", 0)", ", -1)")): BEYOND,
+        ("except ImportError:  # a system without such locks", ""): BEYOND,
+    },
+    "rad_fast/distill/ledger.py": {
+        (HARD, HARD.replace("==", "<=")): "the other choice comes later by letters",
+    },
+    "rad_fast/distill/querying.py": {
+        ('if kind == "answers":', 'if kind <= "answers":'): KINDS,
+        ('elif kind == "skipped":', 'elif kind >= "skipped":'): KINDS,
+        (WANTED, WANTED.replace("|", "^")): "who is skipped is not asked again: no point is both",
+        (WANTED, WANTED.replace("|", "+")): "a sum of truth values is their or",
     },
     "rad_fast/game/pool.py": {
         (
@@ -49,11 +66,16 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
     },
     "rad_fast/game/search.py": {
         ("LOOKED_AT = 64  # points that a median is taken of", ""): STEPS,
+        ("if len(points.gain) <= enough > 0:", "if len(points.gain) < enough > 0:"): STEPS,
+        ("u = u if u < high else u - 1", "u = u if u != high else u - 1"): "no median of a range is above its end",
     },
     "rad_fast/game/solver.py": {
         ("SAMPLE = 4_000", ""): STEPS,
         ("DIRECT = 10_000", ""): STEPS,
         ("SPARED, MOST_SAMPLED = 5_000, 20_000", ""): STEPS,
+        (FURTHER, FURTHER.replace("min(low) - 1", "min(low) + 1")): STEPS,
+        (SPREAD_OUT, SPREAD_OUT.replace("1.0", "0.0")): STEPS,
+        (SPREAD_OUT, SPREAD_OUT.replace("1.0", "2.0")): STEPS,
         (
             "for y in (-slope, slope) if mistakes else (0,):  # without mistakes the price is 1, whatever the sample",
             "",
@@ -113,6 +135,10 @@ EQUAL: dict[str, dict[tuple[str, str], str]] = {
         ("SUMMED = 1 << 16  # items looked at together: they stay within the caches", ""): AT_ONCE,
         ("MOST_AHEAD = 16 << 20  # rows made room for at once, beyond those that are needed", ""): AT_ONCE,
         ("zeros = bytes(1 << 20)", ""): AT_ONCE,
+        (AHEAD, ""): AT_ONCE,
+        ("if needed > self.capacity:", "if needed != self.capacity:"): AT_ONCE,
+        (ABOUT, ABOUT.replace("False", "True")): "an array of one dimension is the same in either order",
+        ("self.rows = 0", ""): "overwritten before it is read",
         ("VERSION = 3  # of the manifest", ""): NAME,
     },
 }

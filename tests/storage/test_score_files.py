@@ -121,6 +121,18 @@ def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_scores_reach_the_disk_before_the_manifest_names_them(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(np.memmap, "flush", lambda field: done.append(field.dtype))
+    monkeypatch.setattr(workdir.Workdir, "write", lambda folder: done.append("manifest"))
+    folder = workdir.Workdir(tmp_path / "w", {"rows": 3})
+    folder.files.keep(scored(3))
+    done.clear()
+    folder.finished(3)
+    folder.files.unlock()
+    assert done == [*workdir.DTYPES.values(), "manifest"]
+
+
 def test_only_what_is_whole_is_kept_and_the_rest_is_scored_again(tmp_path):
     """Rows that came after the last finished chunk, and rows of a finished one that were changed."""
     job = {"rows": 9, "settings": {"seed": 1}}
