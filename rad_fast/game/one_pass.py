@@ -41,14 +41,21 @@ class Scoring(NamedTuple):
 
     def at(self, places: Int64s, kernels: Any) -> Points:
         """Some of the points."""
-        # Clipping changes no place: unlike raising it takes a tenth of the time.
         teacher, student, given = (
-            None if values is None else np.take(values, places, axis=0, mode="clip")
-            for values in (self.teacher, self.student, self.given)
+            None if values is None else rows_at(values, places) for values in (self.teacher, self.student, self.given)
         )
         points = empty_points(len(places))
         kernels.appraise(teacher, student, self.rule, given, points)
         return points
+
+
+def rows_at(values: npt.NDArray[Any], places: Int64s) -> npt.NDArray[Any]:
+    """Some of the rows, or of the numbers."""
+    if not values.flags.c_contiguous:
+        return values[places]  # NumPy's take would first copy all of them
+    # Clipping changes no place: unlike raising it takes a tenth of the time.
+    taken: npt.NDArray[Any] = np.take(values, places, axis=0, mode="clip")
+    return taken
 
 
 class Ahead:

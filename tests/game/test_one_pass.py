@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,3 +219,16 @@ def test_a_pass_is_asked_in_its_order(compiled: Compiled) -> None:  # noqa: F811
         once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0, 0)
     with pytest.raises(ValueError, match="budgets: expected from 0"):
         once.conclude(np.full(3, float(N)), stakes[2], 0)
+
+
+@pytest.mark.parametrize("z", [logits(4, 16)[::-1], logits(8, 17)[:, ::2], logits(4, 18)])
+def test_a_few_rows_are_looked_at_without_a_copy_of_all(z: np.ndarray) -> None:
+    places = np.arange(0, N, 400)
+    tracemalloc.start()
+    try:
+        taken = one_pass.rows_at(z, places)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(taken, z[places])
+    assert peak < z.nbytes / 10
