@@ -42,7 +42,7 @@ inline std::int64_t element_bytes(DType dtype) {
 }
 
 inline Logits make_logits(const char* argument, std::uintptr_t address, int dtype, std::int64_t rows, std::int64_t classes,
-                   std::int64_t row_stride) {
+                          std::int64_t row_stride) {
   if (dtype < 0 || dtype > 3) {
     refuse(std::string(argument) + " dtype", "0 (float64), 1 (float32), 2 (float16) or 3 (bfloat16)", std::to_string(dtype));
   }
@@ -121,11 +121,36 @@ inline Correctness correctness_of(int model, const py::tuple& parameters, bool a
   return c;
 }
 
+// A pass as the bindings are asked for it; where its outputs go is theirs to check.
+inline Appraisal appraisal_of(const py::tuple& teacher, const py::object& student, std::int64_t rows, int model,
+                              const py::tuple& parameters, std::uintptr_t given_correctness, std::uintptr_t gain,
+                              std::uintptr_t correctness, std::uintptr_t label, bool gain_of_label, std::uintptr_t other,
+                              Buffers& tables) {
+  Appraisal task{};
+  task.teacher = logits_from("teacher", teacher, rows);
+  if (!student.is_none()) task.student = logits_from("student", student.cast<py::tuple>(), rows);
+  task.gain = pointer<float>(gain);
+  task.probability_correct = pointer<float>(correctness);
+  task.label = pointer<std::int32_t>(label);
+  task.gain_of_label = gain_of_label;
+  task.other = pointer<std::uint8_t>(other);
+  task.correctness = correctness_of(model, parameters, student.is_none(), tables);
+  if (task.correctness.model == CorrectnessModel::given) {
+    require_address("given_correctness", given_correctness, rows);
+    task.correctness.given = pointer<const float>(given_correctness);
+  }
+  return task;
+}
+
+// A student that there is none of has no classes.
+inline std::int64_t bytes_of_row(const Appraisal& task) {
+  return task.teacher.classes * element_bytes(task.teacher.dtype) + task.student.classes * element_bytes(task.student.dtype);
+}
+
 // Which rows are invalid, of the teacher and of the student, by thread. The GIL is released meanwhile.
 inline std::pair<std::vector<Invalid>, std::vector<Invalid>> appraise_all(const Appraisal& task, std::int64_t rows, int threads) {
   const ScoreKernels& kernels = *level().score;
-  std::int64_t row_bytes = task.teacher.classes * element_bytes(task.teacher.dtype);
-  if (task.student.data) row_bytes += task.student.classes * element_bytes(task.student.dtype);
+  const std::int64_t row_bytes = bytes_of_row(task);
   // A thread that starts a block starts its streams anew, and what was prefetched past the last block's end was for another
   // thread: with blocks of 512 rows two threads take 1.3 times as long at C = 10. With 32768 they gain 5 to 8% at C = 2 and
   // nothing at C = 10.

@@ -77,27 +77,15 @@ std::pair<Count, Count> appraise(const py::tuple& teacher, const py::object& stu
                                  const py::tuple& parameters, std::uintptr_t given_correctness, std::uintptr_t gain,
                                  std::uintptr_t correctness, std::uintptr_t label, bool gain_of_label, std::uintptr_t other,
                                  int threads) {
-  Appraisal task{};
-  task.teacher = logits_from("teacher", teacher, rows);
-  if (!student.is_none()) task.student = logits_from("student", student.cast<py::tuple>(), rows);
+  Buffers tables;
+  const Appraisal task = appraisal_of(teacher, student, rows, model, parameters, given_correctness, gain, correctness, label,
+                                      gain_of_label, other, tables);
   require_positive("threads", threads);
   require_address("gain", gain, rows);
   require_address("correctness", correctness, rows);
   require_address("label", label, rows);
-  task.gain = pointer<float>(gain);
-  task.probability_correct = pointer<float>(correctness);
-  task.label = pointer<std::int32_t>(label);
-  task.gain_of_label = gain_of_label;
-  task.other = pointer<std::uint8_t>(other);
   if (task.other && std::max(task.teacher.classes, task.student.classes) > 256)
     refuse("other", "0 with more than 256 classes", "an address");
-
-  Buffers tables;
-  task.correctness = correctness_of(model, parameters, student.is_none(), tables);
-  if (task.correctness.model == CorrectnessModel::given) {
-    require_address("given_correctness", given_correctness, rows);
-    task.correctness.given = pointer<const float>(given_correctness);
-  }
   const auto [of_teacher, of_student] = appraise_all(task, rows, threads);
   return {total(of_teacher), total(of_student)};
 }

@@ -60,30 +60,17 @@ class Ahead {
     if (!useful_ || scored_) refuse("appraise", "one call of a pass that is useful", "another");
     if ((gain == 0) != (correctness == 0) || (gain == 0) != (label == 0)) refuse("gain, correctness and label", "all or none", "some");
     if ((others_ > 1) != (other != 0) && gain != 0) refuse("other", "an address where there are others", std::to_string(other));
-    Appraisal task{};
-    task.teacher = logits_from("teacher", teacher, size_);
-    if (!student.is_none()) task.student = logits_from("student", student.cast<py::tuple>(), size_);
+    Buffers tables;
+    const Appraisal task = appraisal_of(teacher, student, size_, model, parameters, given_correctness, gain, correctness, label,
+                                        gain_of_label, other, tables);
     if (task.teacher.classes != counts_.size()) refuse("classes", std::to_string(counts_.size()), std::to_string(task.teacher.classes));
-    task.gain = pointer<float>(gain);
-    task.probability_correct = pointer<float>(correctness);
-    task.label = pointer<std::int32_t>(label);
-    task.gain_of_label = gain_of_label;
-    task.other = pointer<std::uint8_t>(other);
     if (others_ > 1 && std::max(task.teacher.classes, task.student.classes) > 256)
       refuse("others", "1 with more than 256 classes", std::to_string(others_));
-    Buffers tables;
-    task.correctness = correctness_of(model, parameters, student.is_none(), tables);
-    if (task.correctness.model == CorrectnessModel::given) {
-      require_address("given_correctness", given_correctness, size_);
-      task.correctness.given = pointer<const float>(given_correctness);
-    }
-    std::int64_t row_bytes = task.teacher.classes * element_bytes(task.teacher.dtype);
-    if (task.student.data) row_bytes += task.student.classes * element_bytes(task.student.dtype);
     scored_ = true;
     std::vector<Invalid> of_teacher, of_student;
     {
       py::gil_scoped_release release;
-      pass_.run(task, pointer<const bool>(left_out), others_ > 1, row_bytes, of_teacher, of_student);
+      pass_.run(task, pointer<const bool>(left_out), others_ > 1, bytes_of_row(task), of_teacher, of_student);
     }
     return {total(of_teacher), total(of_student)};
   }

@@ -226,9 +226,7 @@ def block_units(kernel: Kernel, chunks: int, elements: int, rare: str, threads: 
     loops = list(tree.all())
     step = loop_with(loops, powers=("MUFU.EX2", 4 * elements + 1))
     single = loop_with(loops, powers=("MUFU.EX2", elements + 1))
-    around = [
-        loop for loop in loops if step in loop.inner and loop.header != -1
-    ]  # of the parts of a row, if it has some
+    around = [loop for loop in loops if step in loop.inner and loop.header != -1]  # parts of a row, if it has some
     reading = [*around, *(inner for loop in around for inner in loop.inner), step, single]
     search = [loop for loop in loops if loop.header != -1 and loop not in reading and loop.path.opcodes]
     parts = 8 if chunks >= 8192 else 1
