@@ -87,7 +87,7 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name}: expected a plain array, got a masked array, whose mask would be lost; "
-            "give the data, and the rows to leave out as exclude="
+            "give the data, and the rows to leave out as exclude= (to a stream: only the rows that count)"
         )
     if not isinstance(value, np.ndarray) and hasattr(value, "__cuda_array_interface__"):
         raise ValueError(f"{name}: expected an array in host memory, got one on a CUDA device; {NO_CUDA}")

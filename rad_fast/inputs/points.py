@@ -194,21 +194,21 @@ def same_source(before: Source | None, now: Source) -> None:
     if before is None:
         return
     if before.columns != now.columns:
-        refuse_other_order("logits", now.columns, before.columns, "in the chunks before")
+        refuse_other_order("logits", now.columns, before.columns, "in the calls before")
         now = now._replace(columns=before.columns)
     if before == now:
         return
     if before.classes != now.classes:
-        raise ValueError(f"logits: expected {before.classes} classes as in the chunks before, got {now.classes}")
+        raise ValueError(f"logits: expected {before.classes} classes as in the calls before, got {now.classes}")
     if before.student_classes != now.student_classes:
         raise ValueError(
-            f"student_logits: expected {before.student_classes or 'no'} classes as in the chunks before, "
+            f"student_logits: expected {before.student_classes or 'no'} classes as in the calls before, "
             f"got {now.student_classes or 'none'}"
         )
     if before.gain != now.gain:
         raise ValueError(f"gain: expected one {before.gain} as before, the same in every call; got one {now.gain}")
     raise ValueError(
-        f"correctness: expected {before.kind} as in the chunks before, the same in every call; got {now.kind}"
+        f"correctness: expected {before.kind} as in the calls before, the same in every call; got {now.kind}"
     )
 
 

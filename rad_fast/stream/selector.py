@@ -293,7 +293,8 @@ class StreamSelector:
         plain = gains is None and given is None and looked[0].others and (student is None or looked[1].others)
         if self._decider.scoring is None and plain and isinstance(self._kernels, Compiled):
             self._decider.score(scoring(rule, known.classes, known.student_classes))
-        self._source = known
+        if known.columns or self._source is None:
+            self._source = known
         return teacher, one, points
 
     def _mistakes_rate(self, given: float | None) -> float:
@@ -313,7 +314,7 @@ class StreamSelector:
             "offered": self.offered,
             "source": None
             if known is None
-            else (known.classes, known.student_classes, known.kind, known.accuracy, known.gain),
+            else (known.classes, known.student_classes, known.kind, known.accuracy, known.gain, known.columns),
             **self._decider.state(),
         }
 
@@ -328,7 +329,10 @@ class StreamSelector:
         inputs.whole_state(state, self.state_dict())
         known = state["source"]
         calibrator = self.correctness if hasattr(self.correctness, "predict") else None
-        self._source = None if known is None else Source(known[0], known[1], known[2], calibrator, known[3], known[4])
+        if known is not None:
+            classes, of_student, kind, accuracy, gain, columns = known
+            known = Source(classes, of_student, kind, calibrator, accuracy, gain, tuple(columns))
+        self._source = known
         self._decider.load(state)
         self._left_out = int(state["offered"]) - self.seen
 

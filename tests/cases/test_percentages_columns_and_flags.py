@@ -215,16 +215,20 @@ def test_a_calibrator_has_its_classes_in_one_order(library):
 
 def test_chunks_have_their_classes_in_one_order():
     table, other = tables("pandas")
-    words = "^logits: " + ORDER.replace("as .*", "as in the chunks before")
+    words = "^logits: " + ORDER.replace("as .*", "as in the calls before")
     selector = rad_fast.Selector(9).partial_fit(table[:50]).partial_fit(LOGITS[50:60])
     with pytest.raises(ValueError, match=words):
         selector.partial_fit(other[60:])
     found = selector.partial_fit(table[60:]).finalize()
     np.testing.assert_array_equal(found.indices, rad_fast.select(LOGITS, 9))
-    stream = StreamSelector(0.1)
+    stream = StreamSelector(0.1, backend="reference")
     stream.offer(table[:50])
-    with pytest.raises(ValueError, match=words):
-        stream.offer(other[50:])
+    stream.offer(LOGITS[50:60])
+    again = StreamSelector(0.1, backend="reference")
+    again.load_state_dict(stream.state_dict())
+    for each in (stream, again, pickle.loads(pickle.dumps(stream))):
+        with pytest.raises(ValueError, match=words):
+            each.offer(other[60:])
 
 
 def test_other_names_are_other_names():

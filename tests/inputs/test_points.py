@@ -243,10 +243,10 @@ def test_what_a_source_is_of() -> None:
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        (SOURCE._replace(classes=5), "logits: expected 4 classes as in the chunks before, got 5"),
-        (SOURCE._replace(student_classes=3), "student_logits: expected no classes as in the chunks before, got 3"),
+        (SOURCE._replace(classes=5), "logits: expected 4 classes as in the calls before, got 5"),
+        (SOURCE._replace(student_classes=3), "student_logits: expected no classes as in the calls before, got 3"),
         (SOURCE._replace(gain="of the label"), "expected one of the margin as before, the same in every call; got one"),
-        (SOURCE._replace(kind="an array"), "expected the teacher's confidence as in the chunks before, the same in ev"),
+        (SOURCE._replace(kind="an array"), "expected the teacher's confidence as in the calls before, the same in ev"),
         (SOURCE._replace(accuracy=0.5), "correctness: expected the teacher's confidence"),
     ],
 )
@@ -255,7 +255,7 @@ def test_chunks_of_one_selection_are_alike(now, words) -> None:
     inputs.same_source(now, now)
     assert words in refused(ValueError, inputs.same_source, SOURCE, now)
     had = refused(ValueError, inputs.same_source, SOURCE._replace(student_classes=3), SOURCE)
-    assert had == "student_logits: expected 3 classes as in the chunks before, got none"
+    assert had == "student_logits: expected 3 classes as in the calls before, got none"
 
 
 def test_invalid_rows_are_counted() -> None:
