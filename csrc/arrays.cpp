@@ -1,11 +1,19 @@
 // DLPack without its header: the structures by their layout, which the standard fixes (version 1.1; github.com/dmlc/dlpack).
 //
 // Python's own view of a capsule, through ctypes, took 13 microseconds an array, as long as a small kernel; this takes under one.
+//
+// The CUDA array interface is a dictionary (numba.readthedocs.io, "CUDA Array Interface (Version 3)"). rad_fast/inputs has the
+// messages about what is wrong in it.
 
 #include "arrays.hpp"
 
+#include "cuda/kernels.hpp"
+
+#include <algorithm>
 #include <atomic>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace py = pybind11;
@@ -63,14 +71,17 @@ struct Table {
 
 constexpr char legacy_name[] = "dltensor", versioned_name[] = "dltensor_versioned", table_name[] = "dlpack_exchange_api";
 constexpr std::uint32_t major_version = 1;
-constexpr std::int32_t cpu = 1;
+constexpr std::int32_t cpu = 1, on_cuda = 2;
+constexpr std::int64_t newest_interface = 3;
+constexpr std::uintptr_t legacy_stream = 1;
 
 struct Named {
   const char* name;
   std::uint8_t code, bits;
+  const char* typestr;  // as NumPy writes it on a machine that puts the lowest byte first
 };
-constexpr Named names[] = {{"int32", 0, 32},   {"int64", 0, 64},   {"uint8", 1, 8},     {"float16", 2, 16},
-                           {"float32", 2, 32}, {"float64", 2, 64}, {"bfloat16", 4, 16}, {"bool", 6, 8}};
+constexpr Named names[] = {{"int32", 0, 32, "<i4"},   {"int64", 0, 64, "<i8"},   {"uint8", 1, 8, "|u1"}, {"float16", 2, 16, "<f2"},
+                           {"float32", 2, 32, "<f4"}, {"float64", 2, 64, "<f8"}, {"bfloat16", 4, 16, ""}, {"bool", 6, 8, "|b1"}};
 
 std::string name_of(const DataType& dtype) {
   for (const Named& named : names)
@@ -149,6 +160,98 @@ py::tuple of_table(const py::object& table, const py::object& tensor) {
     throw py::error_already_set();
   return described(seen, py::int_(reinterpret_cast<std::uintptr_t>(stream)));
 }
+
+// ------------------------------------------------------------------------------------------------- CUDA array interface
+
+namespace {
+
+// An entry that is there and not None; null otherwise.
+py::handle entry(const py::dict& interface, const char* key) {
+  PyObject* found = PyDict_GetItemString(interface.ptr(), key);
+  return found == nullptr || found == Py_None ? py::handle() : py::handle(found);
+}
+
+std::optional<std::int64_t> whole_number(const py::handle& given) {
+  if (!given || PyIndex_Check(given.ptr()) == 0) return std::nullopt;
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
+  if (!number) throw py::error_already_set();
+  int overflow = 0;
+  const long long value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  if (overflow != 0) return std::nullopt;
+  return value;
+}
+
+// Whole numbers, each from `least` on.
+std::optional<std::vector<std::int64_t>> whole_numbers(const py::handle& given, std::int64_t least) {
+  if (!given || (!py::isinstance<py::tuple>(given) && !py::isinstance<py::list>(given))) return std::nullopt;
+  std::vector<std::int64_t> out;
+  for (const py::handle item : given) {
+    const auto number = whole_number(item);
+    if (!number || *number < least) return std::nullopt;
+    out.push_back(*number);
+  }
+  return out;
+}
+
+struct Element {
+  std::string dtype;
+  std::int64_t bytes;
+  bool native;
+};
+
+Element element_of(const std::string& typestr) {
+  for (const Named& named : names)
+    if (typestr == named.typestr) return {named.name, named.bits / 8, true};
+  const py::object dtype = py::module_::import("numpy").attr("dtype")(typestr);
+  return {dtype.attr("name").cast<std::string>(), dtype.attr("itemsize").cast<std::int64_t>(),
+          dtype.attr("isnative").cast<bool>()};
+}
+
+}  // namespace
+
+py::object of_interface(const py::dict& interface) {
+  const auto wrong = [](const char* what) { return py::str(what); };
+  const py::handle given_version = entry(interface, "version");
+  const auto version = given_version ? whole_number(given_version) : std::optional<std::int64_t>{0};
+  if (!version || *version < 0 || *version > newest_interface) return wrong("version");
+  if (entry(interface, "mask")) return wrong("mask");
+  const py::handle typestr = entry(interface, "typestr");
+  if (!typestr || !py::isinstance<py::str>(typestr)) return wrong("typestr");
+  const Element element = element_of(typestr.cast<std::string>());
+  if (!element.native) return wrong("byte order");
+  const auto shape = whole_numbers(entry(interface, "shape"), 0);
+  if (!shape) return wrong("shape");
+  py::object strides = py::none();
+  if (const py::handle given = entry(interface, "strides")) {
+    auto bytes = whole_numbers(given, std::numeric_limits<std::int64_t>::min());
+    if (!bytes || bytes->size() != shape->size()) return wrong("strides");
+    for (std::int64_t& stride : *bytes) {
+      if (stride % element.bytes != 0) return wrong("strides");
+      stride /= element.bytes;
+    }
+    strides = numbers(bytes->data(), static_cast<std::int32_t>(bytes->size()));
+  }
+  const py::handle data = entry(interface, "data");
+  if (!data || !py::isinstance<py::tuple>(data) || py::len(data) != 2) return wrong("data");
+  const auto both = py::reinterpret_borrow<py::tuple>(data);
+  const int read_only = PyObject_IsTrue(both[1].ptr());
+  if (read_only < 0) throw py::error_already_set();
+  const auto address = whole_number(both[0]);
+  const bool empty = std::find(shape->begin(), shape->end(), 0) != shape->end();
+  if (!address || *address < 0 || (*address == 0 && !empty)) return wrong("data");
+  std::uintptr_t stream = legacy_stream;
+  if (const py::handle given = entry(interface, "stream")) {
+    const auto number = whole_number(given);  // 0 is neither the legacy default nor the thread's: version 3 rules it out
+    if (!number || *number < 1) return wrong("stream");
+    stream = static_cast<std::uintptr_t>(*number);
+  }
+  const auto at = static_cast<std::uintptr_t>(*address);
+  const int device = at == 0 ? 0 : cuda::device_of(reinterpret_cast<const void*>(at));
+  return py::make_tuple(at, element.dtype, numbers(shape->data(), static_cast<std::int32_t>(shape->size())), strides, on_cuda,
+                        device, stream, read_only == 1);
+}
+
+// ------------------------------------------------------------------------------------------------------- memory of our own
 
 py::object capsule_of(const py::object& owner, std::uintptr_t address, const std::string& dtype, const py::tuple& shape,
                       int device_type, int device, bool versioned) {

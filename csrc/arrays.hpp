@@ -1,4 +1,4 @@
-// Device arrays of other libraries, by what they all speak: DLPack. See arrays.cpp.
+// Device arrays of other libraries, by what they all speak: DLPack, or the CUDA array interface. See arrays.cpp.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -15,6 +15,10 @@ pybind11::tuple of_capsule(const pybind11::object& capsule);
 
 // The same of a tensor, through its class's table of DLPack functions, and the stream that its library works on (0 on the CPU).
 pybind11::tuple of_table(const pybind11::object& table, const pybind11::object& tensor);
+
+// The same of what an array's __cuda_array_interface__ says, with its stream (the legacy default one where none is named), and
+// whether it may be read alone. A string where that cannot be meant: the entry that is wrong, or "byte order".
+pybind11::object of_interface(const pybind11::dict& interface);
 
 // A capsule for memory that `owner` keeps alive. `versioned`: of DLPack 1.
 pybind11::object capsule_of(const pybind11::object& owner, std::uintptr_t address, const std::string& dtype,

@@ -395,6 +395,9 @@ void bind_arrays(py::module_& module) {
              "consumed; dtype is \"code/bits\" for one without a name here.");
   module.def("of_table", &arrays::of_table, "table"_a, "tensor"_a,
              "The same of a tensor, by its class's __dlpack_c_exchange_api__, and its library's current stream.");
+  module.def("of_interface", &arrays::of_interface, "interface"_a,
+             "The same of a __cuda_array_interface__, with its stream, and whether it may be read alone; a string where that\n"
+             "cannot be meant: the entry that is wrong, or \"byte order\".");
   module.def("capsule_of", &arrays::capsule_of, "owner"_a, "address"_a, "dtype"_a, "shape"_a, "device_type"_a, "device"_a,
              "versioned"_a, "A DLPack capsule for memory that `owner` keeps.");
   module.def("held", &arrays::held, "How many capsules, or arrays made of them, still hold an owner.");

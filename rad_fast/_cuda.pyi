@@ -233,6 +233,7 @@ def copy_out(from_: int, bytes: int, device: int, stream: int) -> bytes:  # noqa
     """Copies device memory to the host, and waits for it."""
 
 _Seen = tuple[int, str, tuple[int, ...], tuple[int, ...] | None, int, int, int | None]
+_SeenApart = tuple[int, str, tuple[int, ...], tuple[int, ...] | None, int, int, int, bool]
 
 def of_capsule(capsule: object) -> _Seen:
     """(address, dtype, shape, strides or None, device type, device, None) of what a DLPack capsule holds, not consumed.
@@ -242,6 +243,12 @@ def of_capsule(capsule: object) -> _Seen:
 
 def of_table(table: object, tensor: object) -> _Seen:
     """The same of a tensor, by its class's __dlpack_c_exchange_api__, and its library's current stream."""
+
+def of_interface(interface: dict[str, object]) -> _SeenApart | str:
+    """The same of a __cuda_array_interface__, with its stream, and whether it may be read alone.
+
+    A string where that cannot be meant: the entry that is wrong, or "byte order".
+    """
 
 def capsule_of(
     owner: object,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rad_fast import inputs
 from rad_fast.inputs.arrays import CUDA, is_cuda
 
 Address = int
@@ -42,6 +43,7 @@ class CudaArray(NamedTuple):
     device: int
     stream: int
     owner: Any
+    read_only: bool = False
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return CUDA, self.device
@@ -75,6 +77,10 @@ def described(name: str, value: Any) -> CudaArray:
         strides = tuple(stride // value.itemsize for stride in value.strides)
         stream = cupy.cuda.get_current_stream(value.device.id).ptr
         return CudaArray(value.data.ptr, value.dtype.name, value.shape, strides, value.device.id, stream, value)
+    if not hasattr(value, "__dlpack_device__"):
+        interface = getattr(value, "__cuda_array_interface__", None)  # made anew at every look
+        if interface is not None:
+            return of_interface(name, value, interface)
     if not is_cuda(value):
         raise TypeError(f"{name}: expected an array in CUDA memory, got {type(value).__name__}")
     if hasattr(value, "__dlpack__") and hasattr(value, "__dlpack_device__"):
@@ -83,7 +89,7 @@ def described(name: str, value: Any) -> CudaArray:
         except (BufferError, NotImplementedError):
             if not hasattr(value, "__cuda_array_interface__"):
                 raise
-    return of_interface(name, value)
+    return of_interface(name, value, value.__cuda_array_interface__)
 
 
 def of_torch(name: str, tensor: Any, torch: Any) -> CudaArray:
@@ -104,21 +110,13 @@ def of_torch(name: str, tensor: Any, torch: Any) -> CudaArray:
     return CudaArray(tensor.data_ptr(), dtype, tuple(tensor.shape), tensor.stride(), device, stream, tensor)
 
 
-def of_interface(name: str, value: Any) -> CudaArray:
-    """The CUDA array interface, version 2 or 3; it names no device, so that CUDA is asked whose the address is."""
-    interface = value.__cuda_array_interface__
-    if interface.get("mask") is not None:
-        raise TypeError(f"{name}: expected a plain array, got one with a mask; give the rows to leave out as exclude=")
-    dtype, shape = np.dtype(interface["typestr"]), tuple(int(n) for n in interface["shape"])
-    if not dtype.isnative:
-        raise TypeError(f"{name}: expected numbers in this machine's byte order, got {interface['typestr']}")
-    given = interface.get("strides")
-    strides = strides_of(shape) if given is None else tuple(int(stride) // dtype.itemsize for stride in given)
-    if given is not None and any(int(stride) % dtype.itemsize for stride in given):
-        raise ValueError(f"{name}: expected strides of whole elements, got {tuple(given)} bytes")
-    address = int(interface["data"][0])
-    device = kernels().device_of(address) if address else 0
-    return CudaArray(address, dtype.name, shape, strides, device, interface.get("stream") or LEGACY_STREAM, value)
+def of_interface(name: str, value: Any, interface: dict[str, Any]) -> CudaArray:
+    """The CUDA array interface; it names no device, so that CUDA is asked whose the address is."""
+    found = kernels().of_interface(interface)
+    if isinstance(found, str):
+        raise inputs.unreadable(name, found, interface)
+    address, dtype, shape, strides, _, device, stream, read_only = found
+    return CudaArray(address, dtype, shape, strides or strides_of(shape), device, stream, value, read_only)
 
 
 # --------------------------------------------------------------------------------------------------------------- DLPack

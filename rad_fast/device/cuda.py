@@ -188,10 +188,10 @@ def appraise(
         fields = (account + at.gain, account + at.correctness, account + at.label, account + at.other if others else 0)
     else:
         points, account = out, out.status.address
-        other = None if out.other is None else vector("out.other", out.other, "uint8", z)
-        gain = vector("out.gain", out.gain, "float32", z)
-        correctness = vector("out.correctness", out.correctness, "float32", z)
-        label = vector("out.label", out.label, "int32", z)
+        other = None if out.other is None else writable("out.other", out.other, "uint8", z)
+        gain = writable("out.gain", out.gain, "float32", z)
+        correctness = writable("out.correctness", out.correctness, "float32", z)
+        label = writable("out.label", out.label, "int32", z)
         fields = (gain.address, correctness.address, label.address, address(other))
     kernels().appraise(
         layout(z), beside.student, rows, first_row, beside.rule, beside.mask, *fields, account,
@@ -438,6 +438,13 @@ def vector(name: str, value: Any, dtype: str, like: CudaArray) -> CudaArray:
         )
     if not array.contiguous:
         raise ValueError(f"{name}: expected a contiguous array, got strides of {array.strides} elements")
+    return array
+
+
+def writable(name: str, value: Any, dtype: str, like: CudaArray) -> CudaArray:
+    array = vector(name, value, dtype, like)
+    if array.read_only:
+        raise ValueError(f"{name}: expected an array that can be written to, got a read-only one")
     return array
 
 

@@ -43,6 +43,7 @@ from .arrays import (
     same,
     same_classes,
     same_rows,
+    unreadable,
 )
 from .classes import check_gain, chosen, gain_array, gain_of, quotas, quotas_of_classes, unanswered
 from .frames import refuse_other_order, refuse_reordered
@@ -157,6 +158,7 @@ __all__ = [
     "shared_selector",
     "source",
     "unanswered",
+    "unreadable",
     "unusable",
     "warn_few_labelled",
     "warn_flags",

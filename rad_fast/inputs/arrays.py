@@ -78,6 +78,35 @@ def is_cuda(value: Any) -> bool:
     return hasattr(value, "__cuda_array_interface__")
 
 
+def unreadable(name: str, what: str, interface: dict[str, Any]) -> Exception:
+    """The error for an array whose ``__cuda_array_interface__`` cannot be meant; ``what``: the entry that is wrong, or
+    "byte order", as the compiled kernels name it."""
+    got = interface.get(what)
+    dimensions = len(interface["shape"]) if what == "strides" else 0
+    errors: dict[str, Exception] = {
+        "version": ValueError(f"{name}: expected version 0 to 3 of the CUDA array interface, got {got!r}"),
+        "mask": TypeError(
+            f"{name}: expected a plain array, got one with a mask; give the rows to leave out as exclude="
+        ),
+        "typestr": TypeError(f"{name}: expected a typestr in its CUDA array interface, such as '<f4', got {got!r}"),
+        "byte order": TypeError(
+            f"{name}: expected numbers in this machine's byte order, got {interface.get('typestr')}"
+        ),
+        "shape": ValueError(f"{name}: expected a tuple of lengths as shape in its CUDA array interface, got {got!r}"),
+        "strides": ValueError(
+            f"{name}: expected strides of whole elements, one for each of {dimensions} dimensions, got {got} bytes"
+        ),
+        "data": ValueError(
+            f"{name}: expected (address, whether it is read-only) as data in its CUDA array interface, got {got!r}"
+        ),
+        "stream": ValueError(
+            f"{name}: expected None, 1 (the legacy default stream), 2 (the thread's) or a handle as stream in its CUDA "
+            f"array interface, got {got!r}; 0 could be either default, and is ruled out there"
+        ),
+    }
+    return errors[what]
+
+
 def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any]]:
     """The value as a NumPy array that shares its memory, its dtype's name, and how to hand arrays back."""
     if is_torch(value):

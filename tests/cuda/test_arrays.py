@@ -139,6 +139,73 @@ def test_cuda_array_interface_in() -> None:
         arrays.described("logits", interface(array, strides=(20, 3)))
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8", "i4", "i2", "u8", "u1", "b1", "c8", "V2"])
+def test_the_interface_has_every_dtype_of_numpy(dtype: str) -> None:
+    array = np.zeros((3, 2), dtype)
+    seen = arrays.described("logits", interface(array))
+    assert (seen.dtype, seen.shape, seen.strides) == (array.dtype.name, (3, 2), (2, 1))
+
+
+def test_the_interface_is_read_as_its_versions_have_it() -> None:
+    array = np.zeros((4, 5), np.float32)
+    for version in (0, 1, 2, 3, np.int64(3), None):
+        assert arrays.described("logits", interface(array, version=version)).shape == (4, 5)
+    numbers = interface(
+        array, shape=[np.int64(4), 5], strides=[20, np.int32(4)], data=(np.uint64(array.ctypes.data), 0)
+    )
+    seen = arrays.described("logits", numbers)
+    assert (seen.address, seen.shape, seen.strides, seen.read_only) == (array.ctypes.data, (4, 5), (5, 1), False)
+    assert arrays.described("logits", interface(array)).read_only
+    assert arrays.described("logits", interface(array[::-1], strides=array[::-1].strides)).strides == (-5, 1)
+    nothing = arrays.described("logits", interface(array, shape=(0, 5), data=(0, False)))
+    assert (nothing.address, nothing.device, nothing.shape) == (0, 0, (0, 5))
+    handle = 0x7F00_1234_5678_9ABC
+    assert arrays.described("logits", interface(array, stream=handle)).stream == handle
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), [
+    ({"version": 4}, ValueError, "expected version 0 to 3 of the CUDA array interface, got 4"),
+    ({"version": -1}, ValueError, "version 0 to 3"),
+    ({"version": "3"}, ValueError, "version 0 to 3"),
+    ({"stream": 0}, ValueError, r"expected None, 1 .*, 2 .* or a handle as stream.*, got 0; 0 could be either default"),
+    ({"stream": -2}, ValueError, "or a handle as stream"),
+    ({"stream": 1.0}, ValueError, "or a handle as stream"),
+    ({"shape": None}, ValueError, "expected a tuple of lengths as shape"),
+    ({"shape": (4, -5)}, ValueError, r"tuple of lengths as shape.*got \(4, -5\)"),
+    ({"shape": (4, 5.0)}, ValueError, "tuple of lengths as shape"),
+    ({"shape": (4, 2**70)}, ValueError, "tuple of lengths as shape"),
+    ({"shape": 4}, ValueError, "tuple of lengths as shape"),
+    ({"strides": (4,)}, ValueError, r"strides of whole elements, one for each of 2 dimensions, got \(4,\) bytes"),
+    ({"strides": 4}, ValueError, "strides of whole elements"),
+    ({"strides": (20.0, 4)}, ValueError, "strides of whole elements"),
+    ({"data": None}, ValueError, "expected \\(address, whether it is read-only\\) as data"),
+    ({"data": (0, False)}, ValueError, "as data in its CUDA array interface, got \\(0, False\\)"),
+    ({"data": (-8, False)}, ValueError, "as data"),
+    ({"data": (8,)}, ValueError, "as data"),
+    ({"typestr": None}, TypeError, "expected a typestr"),
+    ({"typestr": np.float32}, TypeError, "expected a typestr"),
+    ({"typestr": "<f3"}, TypeError, "not understood"),
+])  # fmt: skip
+def test_what_an_interface_cannot_mean_is_refused(changes: dict[str, object], error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        arrays.described("logits", interface(np.zeros((4, 5), np.float32), **changes))
+
+
+def test_nothing_is_written_to_a_read_only_array() -> None:
+    z = np.random.default_rng(0).normal(size=(20, 7)).astype(np.float32)
+    names = {"gain": np.float32, "correctness": np.float32, "label": np.int32}
+    made = {name: np.zeros(20, dtype) for name, dtype in names.items()}
+    status = cuda.new_account(arrays.described("logits", Memory.of(z)))
+    for wrong in names:
+        given = {name: interface(array, data=(array.ctypes.data, name == wrong)) for name, array in made.items()}
+        with pytest.raises(ValueError, match=f"out.{wrong}: expected an array that can be written to"):
+            cuda.appraise(Memory.of(z), out=cuda.Points(**given, other=None, status=status))
+        assert not made["gain"].any()
+    given = {name: interface(array, data=(array.ctypes.data, False)) for name, array in made.items()}
+    cuda.appraise(Memory.of(z), out=cuda.Points(**given, other=None, status=status))
+    np.testing.assert_array_equal(made["label"], z.argmax(axis=1))
+
+
 def test_cuda_array_interface_out() -> None:
     memory = Memory((3, 2), "int32")
     assert memory.__cuda_array_interface__ == {
