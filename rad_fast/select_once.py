@@ -84,9 +84,9 @@ def select(
         The start of the sample, under either name. The same scores and seed give the same indices.
     invalid : {"raise", "exclude"}
         What to do with rows that have NaN, +inf or nothing finite.
-    backend : {"auto", "cpp", "numba", "reference", "triton", "cuda"}
-        What computes: "triton" (torch and CuPy) and "cuda" (the compiled kernels, arrays of any library) for arrays in
-        CUDA memory, the others for arrays in host memory.
+    backend : {"auto", "cpp", "numba", "reference", "triton", "cuda", "triton+cuda"}
+        What computes: "triton" (torch and CuPy), "cuda" (the compiled kernels, arrays of any library) or "triton+cuda"
+        (scores by the first, the rest by the second) for arrays in CUDA memory, the others for arrays in host memory.
 
     Returns
     -------

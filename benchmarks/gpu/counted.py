@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.gpu import sass
+from benchmarks.gpu import sass, whole
 from benchmarks.gpu.model import GPUS, LATENCY, MOST, USUAL, Cost, Gpu, added, resident, times
 from benchmarks.gpu.sass import RATES, Kernel, Loop
 from benchmarks.pages import as_json
@@ -484,15 +484,15 @@ def main(arguments: list[str] | None = None) -> int:
     if given.check:
         return check(kernels)
     rows = scoring(given.arch, kernels, CLASSES, not given.no_triton)
-    rows.append(counting(kernels))
-    rows += [points_cost(kernels, name, share) for name in PASSES + BY_CLASS for share in WORKED]
-    text = f"{assumptions()}\n\n{table(rows)}\n\n{game_table(kernels)}\n\n{table_by_class(kernels)}\n"
+    rows += [counting(kernels), *(points_cost(kernels, name, share) for name in PASSES + BY_CLASS for share in WORKED)]
+    tables = (assumptions(), table(rows), game_table(kernels), table_by_class(kernels))
+    text = "\n\n".join((*tables, whole.table(rows, lambda *of: games(kernels, *of), WRITTEN))) + "\n"
     print(text)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "counted.md").write_text(text)
-        found = {"arch": given.arch, "rows": [row.data() for row in rows]}
-        (given.out / "counted.json").write_text(as_json(found) + "\n")
+        found = as_json({"arch": given.arch, "rows": [row.data() for row in rows]})
+        (given.out / "counted.json").write_text(found + "\n")
     return 0
 
 

@@ -48,6 +48,12 @@ def usable(device: str = "cuda") -> tuple[str, ...]:
     return tuple(found.name for found in (on_host.triton(), on_host.cuda()) if found.usable)
 
 
+def routes(device: str = "cuda") -> tuple[str, ...]:
+    """The same for whole selections: what takes its stages from two of them is among them."""
+    pair = on_host.both(on_host.triton(), on_host.cuda()) if on_gpu(device) else None
+    return (*usable(device), *([pair.name] if pair and pair.usable else []))
+
+
 def ours(backend: str) -> str:
     """What the contender is called that is this backend."""
     return f"{OURS} {backend}"
@@ -183,7 +189,7 @@ def selecting(
         return one(lambda x: (function(x), finish()), turn)
 
     contenders: dict[str, Work | None] = {
-        ours(backend): done(selected(backend, budget)) for backend in chosen(backends, device)
+        ours(backend): done(selected(backend, budget)) for backend in (routes(device) if backends is None else backends)
     }
     contenders[READ] = done(total)
     contenders[TORCH] = done(lambda x: peers.whole(x, budget, mistakes))
@@ -252,7 +258,7 @@ class Stages(NamedTuple):
 
 
 def stages(backend: str) -> Stages:
-    """The stages of "triton", "cuda" or one of the CPU backends."""
+    """The stages of "triton", "cuda", the pair of them or one of the CPU backends."""
     if backend == "triton":
         score, equilibrium, sample = (
             importlib.import_module(f"rad_fast.kernels.triton.{name}") for name in ("score", "equilibrium", "sample")
@@ -265,6 +271,8 @@ def stages(backend: str) -> Stages:
     if backend == "cuda":
         compiled: Any = importlib.import_module("rad_fast.device.cuda")
         return Stages(compiled.appraise, compiled.solve, compiled.sample)
+    if backend == "triton+cuda":
+        return stages("cuda")._replace(appraise=stages("triton").appraise)
     return host_stages(backend)
 
 

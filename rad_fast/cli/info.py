@@ -32,7 +32,7 @@ def run(_: argparse.Namespace) -> None:
     for number, finding in enumerate(backends.findings()):
         head = "" if number else "backends"
         state = "usable" if finding.usable else f"not usable: {finding.why}"
-        print(f"{head:9} {finding.name:10} {state}{', the default here' if finding.name == chosen else ''}")
+        print(f"{head:9} {finding.name:12} {state}{', the default here' if finding.name == chosen else ''}")
     print(f"threads   {backends.threads()} (RAD_FAST_THREADS sets another number)")
     print(f"SIMD      {simd()}")
     print(f"GPU       {gpu(torch)}")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs import choice, unusable
+from rad_fast.inputs import ON_DEVICE, choice, unusable
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Reached, Standing
 from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Float64s, Int32s, Int64s, Sums
 from rad_fast.kernels.reference.sample import UInt64s
@@ -26,8 +26,7 @@ Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
 
 CPU = ("cpp", "numba", "reference")
-DEVICE = ("triton", "cuda")
-NAMES = ("auto", *CPU, *DEVICE)
+NAMES = ("auto", *CPU, *ON_DEVICE)
 DTYPE_CODES = {"float64": 0, "float32": 1, "float16": 2, "uint16": 3}  # uint16: the bits of bfloat16
 CODES = {np.dtype(name): code for name, code in DTYPE_CODES.items()}  # a dtype's name is put together at every look
 SOLVED_BY_ONE = 1 << 14  # points: a game on fewer is over before a second thread is awake
@@ -310,7 +309,8 @@ def findings() -> list[Finding]:
             found.append(Finding(name, True, ""))
         except ImportError as error:
             found.append(Finding(name, False, str(error)))
-    return [*found, triton(), cuda()]
+    scores, game = triton(), cuda()
+    return [*found, scores, game, both(scores, game)]
 
 
 def triton() -> Finding:
@@ -336,6 +336,12 @@ def cuda() -> Finding:
     except RuntimeError as error:
         return Finding("cuda", False, str(error))
     return Finding("cuda", usable, "" if usable else "no CUDA device")
+
+
+def both(scores: Finding, game: Finding) -> Finding:
+    """Whether Triton's kernels can score for the compiled ones."""
+    why = "; ".join(dict.fromkeys(part.why for part in (scores, game) if not part.usable))
+    return Finding("triton+cuda", not why, why)
 
 
 LOADED: dict[str, Backend] = {}
@@ -370,7 +376,7 @@ def backend(name: Any) -> Backend:
     Where a backend for CUDA memory is asked for, points that are kept in host memory are served as by "auto".
     """
     choice("backend", name, NAMES)
-    if name != "auto" and name not in DEVICE:
+    if name != "auto" and name not in ON_DEVICE:
         try:
             return load(name)
         except ImportError as error:

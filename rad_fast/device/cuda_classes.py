@@ -33,14 +33,24 @@ class Drawn(NamedTuple):
 def tally(points: Any, classes: int, chosen: Any = None) -> tuple[Findings, Int64s, Int64s]:
     """What the scoring pass found, how many points of each class play and how many of these have a positive effective
     gain, (2, classes), and how many ``chosen`` has of each."""
+    found = counted(points, classes, chosen, points.status.address).bytes()
+    counts = counts_in(found, classes)
+    return found_in(found[: kernels().findings_bytes]), counts[:2], counts[2]
+
+
+def counted(points: Any, classes: int, chosen: Any, status: int) -> Room:
+    """Enqueue what ``tally`` counts, to lie behind what a scoring pass left at the address ``status``."""
     of, z = labelled(points, classes, 1)
     mask = None if chosen is None else vector("chosen", chosen, "bool", z)
     module = kernels()
     room = room_like(z, module.findings_bytes + 24 * classes)
-    module.count_classes(of, address(mask), points.status.address, room.address, z.device, z.stream)
-    found = room.bytes()
-    counts = np.frombuffer(found, np.int64, 3 * classes, module.findings_bytes).reshape(3, classes)
-    return found_in(found[: module.findings_bytes]), counts[:2], counts[2]
+    module.count_classes(of, address(mask), status, room.address, z.device, z.stream)
+    return room
+
+
+def counts_in(found: bytes, classes: int) -> Int64s:
+    """The three numbers of each class in what ``counted`` leaves, (3, classes)."""
+    return np.frombuffer(found, np.int64, 3 * classes, kernels().findings_bytes).reshape(3, classes)
 
 
 def select_by_class(

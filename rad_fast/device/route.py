@@ -1,8 +1,9 @@
 """Which kernels serve an array in CUDA memory, and what every set of them can do.
 
 There are two: Triton's (on_triton.py; torch and CuPy arrays) and the compiled ones (on_cuda.py; arrays of any library).
-Both have the same stages. Chunks (``partial_fit``) and process groups score on the device too, but keep the 13 bytes a
-point in host memory. A whole selection on the device is driven by rad_fast/game/on_device.py.
+Both have the same stages, and on_triton_cuda.py takes some of each. Chunks (``partial_fit``) and process groups score
+on the device too, but keep the 13 bytes a point in host memory. A whole selection on the device is driven by
+rad_fast/game/on_device.py.
 """
 
 from __future__ import annotations
@@ -43,15 +44,19 @@ def route(asked: str, logits: Any) -> Route:
         wanted = (asked,)
     reasons = []
     for name in wanted:
-        place = f"rad_fast.device.on_{name}"
         try:
-            module: Any = sys.modules.get(place) or importlib.import_module(place)
-            served: Route = module.Kernels()
+            served: Route = module_of(name).Kernels()
         except ImportError as error:
             reasons.append(f"{name}: {error}")
         else:
             return served
     raise inputs.no_kernels(type(logits), reasons, known)
+
+
+def module_of(name: str) -> Any:
+    """The module of a backend for arrays in CUDA memory, imported on first use."""
+    place = f"rad_fast.device.on_{name.replace('+', '_')}"
+    return sys.modules.get(place) or importlib.import_module(place)
 
 
 class Seen(NamedTuple):

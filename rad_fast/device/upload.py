@@ -31,7 +31,7 @@ def upload_for(backend: str) -> Upload | None:
     ------
     ValueError : the backend cannot be used here.
     """
-    if backend not in backends.DEVICE:
+    if backend not in inputs.ON_DEVICE:
         return None
     finding = next(found for found in backends.findings() if found.name == backend)
     if not finding.usable:

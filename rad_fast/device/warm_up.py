@@ -12,6 +12,7 @@ from rad_fast.kernels.reference.sample import others_of, start
 from rad_fast.kernels.reference.score import Rule
 
 from . import arrays
+from .route import module_of
 
 ROWS, OF_THE_FIRST = 512, 300  # made-up points, and those of the first of two classes: a large one and a small one
 BUDGET = ROWS // 8
@@ -33,8 +34,8 @@ def warm_up(classes: int, dtype: str = "float32", *, backend: str = "auto") -> s
     reasons = []
     for name in ("cuda", "triton") if backend == "auto" else (backend,):
         try:
+            stages = module_of(name).Kernels().stages
             logits = READY[name](classes, dtype)
-            stages = importlib.import_module(f"rad_fast.device.on_{name}").Kernels.stages
         except ImportError as error:
             reasons.append(f"{name}: {error}")
             continue
@@ -59,7 +60,6 @@ def selected(stages: Any, logits: Any, classes: int) -> Any:
 
 
 def compiled(classes: int, dtype: str) -> Any:
-    arrays.kernels()
     host = np.zeros((ROWS, classes), np.uint16 if dtype == "bfloat16" else np.dtype(dtype))
     host[:, 0] = 1  # a subnormal bfloat16, and a small number in the others
     host[OF_THE_FIRST:, 1] = 2
@@ -74,4 +74,4 @@ def triton(classes: int, dtype: str) -> Any:
     return logits
 
 
-READY = {"cuda": compiled, "triton": triton}
+READY = {"cuda": compiled, "triton": triton, "triton+cuda": triton}

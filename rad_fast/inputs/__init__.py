@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .arguments import (
     FEW_LABELLED,
+    ON_DEVICE,
     Share,
     accuracy,
     archive_path,
@@ -89,6 +90,7 @@ __all__ = [
     "FEW_LABELLED",
     "FLOATS",
     "GIVE",
+    "ON_DEVICE",
     "Array",
     "Matrix",
     "Probabilities",

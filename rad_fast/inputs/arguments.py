@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+ON_DEVICE = ("triton", "cuda", "triton+cuda")  # backends that serve arrays in CUDA memory
+
 
 def is_number(value: Any) -> bool:
     """Whether a value is one real number (and no truth value)."""
@@ -132,7 +134,7 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def host_backend(name: str) -> None:
-    if name in ("triton", "cuda"):
+    if name in ON_DEVICE:
         raise ValueError(
             f"backend: {name!r} serves arrays on a CUDA device, and the logits are in host memory; "
             "move them with .cuda(), or use 'auto'"
@@ -140,7 +142,7 @@ def host_backend(name: str) -> None:
 
 
 def device_backend(name: str) -> None:
-    if name not in ("auto", "triton", "cuda"):
+    if name not in ("auto", *ON_DEVICE):
         raise ValueError(
             f"backend: {name!r} serves arrays in host memory, and the logits are on a CUDA device; "
             "move them with .cpu() or .get(), or use 'auto'"

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 Budget = int | float | str  # a count, a fraction, or text such as "5%"
 InvalidRows = Literal["raise", "exclude"]
-BackendName = Literal["auto", "cpp", "numba", "reference", "triton", "cuda"]
+BackendName = Literal["auto", "cpp", "numba", "reference", "triton", "cuda", "triton+cuda"]
 
 
 class Given(NamedTuple):

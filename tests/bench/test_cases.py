@@ -160,9 +160,15 @@ def test_an_unknown_cache_is_taken_for_a_large_one(monkeypatch):
     assert cuda.four_caches("cuda") == cuda.UNKNOWN_BETWEEN
 
 
-def test_backends_of_a_device():
-    assert cuda.usable("cpu") == (backends.backend("auto").name,)
+def test_backends_of_a_device(monkeypatch):
+    assert cuda.routes("cpu") == cuda.usable("cpu") == (backends.backend("auto").name,)
     assert set(cuda.usable("cuda")) <= {"triton", "cuda"}
+    for present in (("triton",), ("cuda",), ("triton", "cuda")):
+        for name in ("triton", "cuda"):
+            why = "" if name in present else "absent"
+            monkeypatch.setattr(backends, name, lambda name=name, why=why: backends.Finding(name, not why, why))
+        assert cuda.usable("cuda") == present
+        assert cuda.routes("cuda") == (*present, *(["triton+cuda"] if len(present) == 2 else []))
 
 
 # ---------------------------------------------------------------------------------------------------------------- peers

@@ -11,7 +11,7 @@ import pytest
 # JAX would take three quarters of the memory for itself, which other tests, in other processes too, have to share.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-BACKENDS = ("triton", "cuda")  # by the names that rad_fast.select takes; a further one joins here
+BACKENDS = ("triton", "cuda", "triton+cuda")  # by the names that rad_fast.select takes; a further one joins here
 HERE = Path(__file__).parent
 
 

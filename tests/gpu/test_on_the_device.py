@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import rad_fast  # noqa: E402
+from rad_fast import inputs  # noqa: E402
 from rad_fast.kernels.reference.sample import start  # noqa: E402
 from rad_fast.kernels.reference.score import Kind, Rule  # noqa: E402
 
@@ -22,14 +23,23 @@ class Stages:
     """A backend's functions, and the rule of STEPS with its table on the device."""
 
     def __init__(self, backend: str, like: torch.Tensor) -> None:
-        if backend == "triton":
+        if backend == "triton+cuda":
+            from rad_fast.device import cuda, on_triton_cuda
+            from rad_fast.kernels.triton import score
+
+            self.appraise, self.score = score.appraise, score.score
+            self.select, self.read = on_triton_cuda.select, on_triton_cuda.read
+            self.solve, self.equilibrium = cuda.solve, cuda.equilibrium
+            self.pool: Any = cuda.DevicePool
+            self.steps: Any = score.prepare(STEPS, like.device)
+        elif backend == "triton":
             from rad_fast.kernels.triton import equilibrium, game, score, select
 
             self.appraise, self.score = score.appraise, score.score
             self.select, self.read = select.select, select.read
             self.solve, self.equilibrium = equilibrium.solve, equilibrium.read
-            self.pool: Any = game.DevicePool
-            self.steps: Any = score.prepare(STEPS, like.device)
+            self.pool = game.DevicePool
+            self.steps = score.prepare(STEPS, like.device)
         else:
             from rad_fast.device import arrays, cuda
 
@@ -99,7 +109,7 @@ def test_both_backends_select_the_same_from_the_same_points() -> None:
     """Their scores may differ in the last bit; given the same ones, equilibrium and indices do not."""
     from rad_fast.device import backends
 
-    if not all(found.usable for found in backends.findings() if found.name in backends.DEVICE):
+    if not all(found.usable for found in backends.findings() if found.name in inputs.ON_DEVICE):
         pytest.skip("one of the backends is not there")
     generator = torch.Generator(DEVICE).manual_seed(1)
     z = torch.randn((300_000, 10), generator=generator, device=DEVICE) * 3

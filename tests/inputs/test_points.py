@@ -317,7 +317,7 @@ def test_where_a_backend_serves() -> None:
         inputs.host_backend(name)
         if name != "auto":
             assert f"'{name}' serves arrays in host memory" in refused(ValueError, inputs.device_backend, name)
-    for name in ("auto", "triton", "cuda"):
+    for name in ("auto", "triton", "cuda", "triton+cuda"):
         inputs.device_backend(name)
         if name != "auto":
             assert f"'{name}' serves arrays on a CUDA device" in refused(ValueError, inputs.host_backend, name)

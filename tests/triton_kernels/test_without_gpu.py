@@ -19,7 +19,7 @@ import pytest
 HERE = Path(__file__).parent
 MOST_KERNELS = 40  # that the suite of a GPU has Triton compile
 CAPABILITIES = (80, 90, 100)
-STAGES = ("score", "game", "sample", "classes", "public")
+STAGES = ("score", "game", "sample", "classes", "public", "pair")
 PASSING = ("passed", "skipped")
 
 # find_spec of a submodule: a folder that happens to be called triton is not Triton.

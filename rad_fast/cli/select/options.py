@@ -10,7 +10,7 @@ from typing import Any
 
 from rad_fast.cli.messages import UsageError
 from rad_fast.device import backends
-from rad_fast.inputs import GIVE, Share
+from rad_fast.inputs import GIVE, ON_DEVICE, Share
 from rad_fast.report.table import SUFFIXES
 
 
@@ -164,7 +164,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "--backend",
         choices=backends.NAMES,
         default="auto",
-        help="which kernels (auto: the fastest in host memory; triton and cuda: on a GPU)",
+        help="which kernels (auto: the fastest in host memory; triton, cuda and triton+cuda: on a GPU)",
     )
     sub.add_argument(
         "--invalid", choices=("raise", "exclude"), default="raise", help="what to do with rows of NaN or +inf"
@@ -244,13 +244,13 @@ def check_combinations(arguments: argparse.Namespace) -> None:
     elif arguments.teacher_confidence is not None or arguments.labelled_confidence is not None:
         given = "teacher" if arguments.teacher_confidence is not None else "labelled"
         raise UsageError(f"--{given}-confidence: expected together with --teacher-labels")
-    if arguments.probabilities and (arguments.top_k is not None or arguments.backend in backends.DEVICE):
+    if arguments.probabilities and (arguments.top_k is not None or arguments.backend in ON_DEVICE):
         raise UsageError("--probabilities: expected without --top-k, and with a --backend in host memory")
     if arguments.student_probabilities and arguments.student is None:
         raise UsageError("--student-probabilities: expected together with --student")
     if arguments.logsumexp is not None and arguments.top_k is None:
         raise UsageError("--logsumexp: expected together with --top-k and --classes")
-    if arguments.top_k is not None and arguments.backend in backends.DEVICE:
+    if arguments.top_k is not None and arguments.backend in ON_DEVICE:
         raise UsageError("--top-k: expected with a --backend in host memory")
     if arguments.labelled_student is not None and (arguments.labels is None or arguments.student is None):
         raise UsageError("--labelled-student: expected together with --labelled-logits, --labels and --student")
@@ -267,7 +267,7 @@ def check_combinations(arguments: argparse.Namespace) -> None:
 
 
 def check_labels(arguments: argparse.Namespace) -> None:
-    if arguments.top_k is not None or arguments.probabilities or arguments.backend in backends.DEVICE:
+    if arguments.top_k is not None or arguments.probabilities or arguments.backend in ON_DEVICE:
         raise UsageError(
             "--teacher-labels: expected without --top-k and --probabilities, and with a --backend in host memory"
         )

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.device.backends import DEVICE
 from rad_fast.device.upload import Upload
+from rad_fast.inputs import ON_DEVICE
 from rad_fast.inputs.teachers import Probabilities, TeacherLabels, TopKLogits
 from rad_fast.selector import Selector
 from rad_fast.storage.readers import Shards, fingerprint
@@ -137,7 +137,7 @@ def job_of(
     named = [(f"{name}, file {number} {path.name}", path) for name in files for number, path in enumerate(files[name])]
     return {
         "rad_fast": version("rad_fast"),
-        "backend": selector.backend if selector.backend in DEVICE else selector._kernels.name,
+        "backend": selector.backend if selector.backend in ON_DEVICE else selector._kernels.name,
         "rows": teacher.rows,
         "classes": teacher.classes,
         "dtype": teacher.dtype,

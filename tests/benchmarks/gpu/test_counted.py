@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import counted, sass
+from benchmarks.gpu import counted, sass, whole
 from benchmarks.gpu.model import GPUS, Cost, resident
 from benchmarks.gpu.sass import Instruction
 
@@ -59,6 +59,28 @@ def test_blocks_that_fit_a_multiprocessor() -> None:
     assert resident(64, 256, 0) == 4
     assert resident(128, 256, 0) == 2
     assert resident(32, 128, 100 << 10) == 2
+
+
+def test_a_whole_selection_is_its_scores_and_the_compiled_game() -> None:
+    light, heavy = Cost({"alu": 0.1}, 52.0), Cost({"alu": 100.0}, 52.0)
+
+    def line(backend: str, what: str, cost: Cost) -> counted.Row:
+        return counted.Row(backend, what, "kernel", 32, 0, 1.0, cost)
+
+    rows = [
+        line("cuda", "10 float32", heavy),
+        line("triton", "10 float32", light),
+        line("cuda", "20 float32", light),
+        line("triton", "20 float32", light),
+        line("cuda", "reduce_points", light),
+    ]
+    table = whole.table(rows, lambda gpu, points: {"passes": 1e-3, "sample": points * 1e-11}, 12).splitlines()
+    assert table[0].startswith("| classes, dtype | points | cuda, H100 | triton+cuda, H100 | cuda, H200 |")
+    mixed, same = (line.split(" | ")[1:] for line in table[2:])
+    slow, fast = (1e3 * cost.seconds(GPUS[0], 1e8) + 2.0 for cost in (heavy, light))
+    assert mixed[:3] == ["100,000,000", f"{slow:.2f}", f"**{fast:.2f}**"]
+    assert same[1:3] == [f"{fast:.2f}"] * 2
+    assert "Triton's kernels were not counted" in whole.table(rows[:1], lambda *_: {}, 12)
 
 
 @pytest.mark.slow  # where it is the first that wants the CUDA build

@@ -1,0 +1,84 @@
+"""torch and CuPy arrays in CUDA memory: scored by Triton's kernels, game and sample by the compiled ones.
+
+For short rows, which Triton scores with fewer instructions (benchmarks/FACTS.md). Exactly what the parts give: the
+compiled game and sample of Triton's points. What each has counted comes to the host in one copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from rad_fast.kernels.reference.game import Equilibrium
+from rad_fast.kernels.reference.score import Findings
+from rad_fast.kernels.triton import score
+
+from . import arrays, cuda, cuda_classes, on_triton
+from .arrays import Room
+from .cuda_classes import Int64s
+from .route import Stages
+
+
+class Selected(NamedTuple):
+    """A selection on the device, not waited for (see ``read``)."""
+
+    indices: torch.Tensor  # int64, ascending; meaningless unless the outcome is "solved"
+    points: score.Points
+    solution: cuda.Solution
+
+
+def select(
+    teacher: torch.Tensor, budget: int, running: int, mistakes: float, mistakes_each: float = 0.0, *scoring: Any
+) -> Selected:
+    """Enqueue a selection; ``scoring``: what ``appraise`` takes beside the teacher."""
+    points = score.appraise(teacher, *scoring)
+    solution = cuda.solve(points.gain, points.correctness, budget, mistakes, mistakes_each)
+    indices = cuda.sample(points.gain, points.correctness, solution, running, budget)
+    return Selected(indices, points, solution)
+
+
+def read(selected: Selected) -> cuda.Account:
+    """Waits for the device, once."""
+    findings, account = both(selected.points.status, selected.solution.room)
+    four, status, _, valid = arrays.kernels().solution(cuda.solution_of(account))
+    return cuda.Account(findings, valid, status, Equilibrium(*four) if status == "solved" else None)
+
+
+def tally(points: score.Points, classes: int, chosen: torch.Tensor | None = None) -> tuple[Findings, Int64s, Int64s]:
+    """As ``cuda_classes.tally``. Waits."""
+    room = cuda_classes.counted(points, classes, chosen, points.status.data_ptr())
+    findings, found = both(points.status, room)
+    counts = cuda_classes.counts_in(found, classes)
+    return findings, counts[:2], counts[2]
+
+
+def both(status: torch.Tensor, room: Room) -> tuple[Findings, bytes]:
+    """What Triton's scoring has counted, and what the compiled kernels left in ``room``. Waits for the device, once."""
+    found = torch.cat([status.view(torch.uint8), room.owner]).cpu().numpy().tobytes()
+    numbers = np.frombuffer(found, np.int64, len(status)).tolist()
+    return score.findings_of(numbers), found[status.nbytes :]
+
+
+class Kernels(on_triton.Kernels):
+    """Triton's scores, the compiled game and sample."""
+
+    name = "triton+cuda"
+    stages = Stages(
+        score.appraise,
+        score.findings,
+        select,
+        read,
+        cuda.DevicePool,
+        cuda.sample,
+        cuda.probabilities,
+        tally,
+        cuda_classes.select_by_class,
+        cuda_classes.read_by_class,
+        cuda_classes.sample_by_class,
+        cuda_classes.class_probabilities,
+    )
+
+    def __init__(self) -> None:
+        arrays.kernels()  # raises where they were not built
