@@ -82,9 +82,11 @@ Rule rule_of(const py::tuple& description, std::int64_t rows, bool with_student)
   return rule;
 }
 
+}  // namespace
+
 void appraise_rows(const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row,
                    const py::tuple& rule, Address exclude, Address gain, Address correctness, Address label, Address other,
-                   Address findings, bool add, int look, double off, int device, Address stream) {
+                   Address findings, bool add, std::int64_t behind, int look, double off, int device, Address stream) {
   require_count("rows", rows);
   require_count("first_row", first_row);
   const Logits of_teacher = logits_of("teacher", teacher, rows);
@@ -95,12 +97,15 @@ void appraise_rows(const py::tuple& teacher, const py::object& student, std::int
   require("correctness", correctness, rows);
   require("label", label, rows);
   require("findings", findings, 1);
+  if (look < 0 || look > most_looks) refuse("look", "0 to " + std::to_string(most_looks) + " rows", std::to_string(look));
   if (other != 0 && (both ? of_student : of_teacher).classes > 256)
     refuse("other", "0 where there are more than 256 classes", "an address");
   appraise(where(device, stream), of_teacher, of_student, rows, first_row, rule_of(rule, rows, both),
            pointer<const std::uint8_t>(exclude), pointer<float>(gain), pointer<float>(correctness),
-           pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add, look, off);
+           pointer<std::int32_t>(label), pointer<std::uint8_t>(other), pointer<Findings>(findings), add, behind, look, off);
 }
+
+namespace {
 
 void bind_score(py::module_& module) {
   using namespace py::literals;
@@ -127,7 +132,14 @@ void bind_score(py::module_& module) {
       "2 float16, 3 bfloat16. given (int32) and probability (float32) are both addresses or both 0. Invalid rows get NaN and\n"
       "label -1, and are counted in `findings`.");
   module.def(
-      "appraise", &appraise_rows, "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
+      "appraise",
+      [](const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row, const py::tuple& rule,
+         Address exclude, Address gain, Address correctness, Address label, Address other, Address findings, bool add, int look,
+         double off, int device, Address stream) {
+        appraise_rows(teacher, student, rows, first_row, rule, exclude, gain, correctness, label, other, findings, add, 0, look,
+                      off, device, stream);
+      },
+      "teacher"_a, "student"_a, "rows"_a, "first_row"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a,
       "other"_a, "findings"_a, "add"_a, "look"_a, "off"_a, "device"_a, "stream"_a,
       "Gain, correctness, the teacher's label and (where `other` is not 0) the likeliest other class of every point.\n\n"
       "rule: (kind, constant, given, thresholds, levels, steps, weights, bounds, gain, gains, agreement) with addresses of\n"
@@ -145,6 +157,11 @@ void bind_score(py::module_& module) {
           return py::make_tuple(wrong.count, wrong.count ? static_cast<std::int64_t>(~wrong.first) : std::int64_t{-1});
         };
         const auto rows = [](const Looked& seen) { return py::make_tuple(seen.alike, seen.fractions, seen.others); };
+        for (const Verdict row : found.first_look) {
+          found.teacher_rows.alike += row == Verdict::alike || row == Verdict::fractions;
+          found.teacher_rows.fractions += row == Verdict::fractions;
+          found.teacher_rows.others += row == Verdict::other;
+        }
         return py::make_tuple(pair(found.teacher), pair(found.student), pair(found.given), pair(found.gain), found.invalid,
                               rows(found.teacher_rows), rows(found.student_rows));
       },
@@ -313,7 +330,7 @@ void bind_select(py::module_& module) {
          double off, int device, Address stream) {
         require("indices", indices, budget);
         require("account", account, 1);
-        appraise_rows(teacher, student, rows, 0, rule, exclude, gain, correctness, label, 0, account, false, look, off, device,
+        appraise_rows(teacher, student, rows, 0, rule, exclude, gain, correctness, label, 0, account, false, 0, look, off, device,
                       stream);
         const Address solution = account + sizeof(Findings), drawn = solution + sizeof(Solution);
         solve_points(gain, correctness, rows, budget, mistakes, mistakes_each, workspace, workspace_bytes, solution, device,

@@ -43,6 +43,11 @@ inline Where where(int device, Address stream) {
   return {device, pointer<void>(stream)};
 }
 
+// `appraise` of kernels.hpp, its arguments checked; teacher, student and rule as bindings_cuda.cpp describes them.
+void appraise_rows(const py::tuple& teacher, const py::object& student, std::int64_t rows, std::int64_t first_row,
+                   const py::tuple& rule, Address exclude, Address gain, Address correctness, Address label, Address other,
+                   Address findings, bool add, std::int64_t behind, int look, double off, int device, Address stream);
+
 void bind_classes(py::module_& module);  // bindings_cuda_classes.cpp
 
 }  // namespace cuda

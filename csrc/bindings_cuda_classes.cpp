@@ -1,6 +1,14 @@
 // rad_fast._cuda, a game a class: counts, equilibria, the sample along the keys. See bindings_cuda.cpp.
 
+#include <pybind11/numpy.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
 #include "bindings_cuda.hpp"
+#include "cuda/workspace.cuh"
 
 namespace rad_fast {
 namespace cuda {
@@ -24,6 +32,79 @@ Labelled labelled_of(const py::tuple& given) {
           points, classes, others};
 }
 
+typedef py::array_t<std::int64_t, py::array::c_style> Counts;
+typedef py::array_t<double, py::array::c_style> Numbers;
+
+constexpr std::int64_t answer_fields = 6;  // price, threshold, share, value, status, points that the last step solved
+
+// The workspace of `select_by_class`: what the host reads of it lies first, what it writes after that.
+struct Room {
+  double* answers;
+  char* given;  // games, a 0 a class, the large classes
+  void* rest;
+  std::size_t rest_bytes;
+};
+
+std::int64_t most_large(std::int64_t points, std::int64_t classes) {
+  return std::min(classes, points / (class_games_direct() + 1));
+}
+
+std::size_t lay_out(Room& room, void* workspace, std::int64_t points, std::int64_t classes) {
+  Pieces pieces(workspace);
+  const std::int64_t large = most_large(points, classes);
+  room.answers = pieces.take<double>(answer_fields * classes + static_cast<std::int64_t>(sizeof(Drawn) / sizeof(double)));
+  room.given = pieces.take<char>(classes * static_cast<std::int64_t>(sizeof(ClassGame) + sizeof(Counter)) +
+                                 large * static_cast<std::int64_t>(sizeof(std::int32_t)));
+  room.rest_bytes = std::max(class_games_workspace(points, classes, large), sample_by_class_workspace(points, classes));
+  room.rest = pieces.take<char>(static_cast<std::int64_t>(room.rest_bytes));
+  return pieces.used();
+}
+
+// Each class's game on `counts` points with its quota and mistakes, and the sample along the keys.
+void select_by_class(const py::tuple& points, const Counts& counts, const Numbers& quotas, const Numbers& mistakes,
+                     std::uint64_t running, Address indices, std::int64_t capacity, Address workspace,
+                     std::size_t workspace_bytes, int device, Address stream) {
+  const Labelled of = labelled_of(points);
+  if (of.points < 1) refuse("points", "at least 1", "0");
+  const std::int64_t classes = of.classes;
+  for (const py::array& given : {py::array(counts), py::array(quotas), py::array(mistakes)})
+    if (given.ndim() != 1 || given.size() != classes)
+      refuse("counts, quotas and mistakes", std::to_string(classes) + " numbers each", std::to_string(given.size()));
+  require("workspace", workspace, 1);
+  require_aligned("workspace", workspace, 16);
+  require_count("capacity", capacity);
+  require("indices", indices, capacity);
+  Room room{};
+  if (lay_out(room, pointer<void>(workspace), of.points, classes) > workspace_bytes)
+    refuse("workspace", "the bytes of select_by_class_workspace", std::to_string(workspace_bytes));
+  const auto all = static_cast<std::size_t>(classes);
+  std::vector<ClassGame> games(all);
+  std::vector<std::int32_t> large;
+  std::int64_t start = 0, least = 0;
+  for (std::int64_t k = 0; k < classes; ++k) {
+    const std::int64_t count = counts.data()[k];
+    const double quota = quotas.data()[k];
+    if (count < 0 || count > of.points - start) refuse("counts", "no more than the points in all", std::to_string(count));
+    // More mistakes than points change nothing: the price is 0 then.
+    games[static_cast<std::size_t>(k)] = {quota, std::min(mistakes.data()[k], 2.0 * static_cast<double>(count) + 2.0), start, count};
+    start += count;
+    if (count <= class_games_direct() || quota == 0.0) continue;
+    least = large.empty() ? count : std::min(least, count);
+    large.push_back(static_cast<std::int32_t>(k));
+  }
+  const std::size_t of_games = all * sizeof(ClassGame), zeros = all * sizeof(Counter), of_large = large.size() * sizeof(std::int32_t);
+  std::vector<char> given(of_games + zeros + of_large);
+  std::memcpy(given.data(), games.data(), of_games);
+  if (of_large > 0) std::memcpy(given.data() + of_games + zeros, large.data(), of_large);
+  const Where here = where(device, stream);
+  copy_in(here, room.given, given.data(), given.size());
+  solve_by_class(here, of, reinterpret_cast<const ClassGame*>(room.given), reinterpret_cast<Counter*>(room.given + of_games),
+                 reinterpret_cast<const std::int32_t*>(room.given + of_games + zeros), static_cast<std::int64_t>(large.size()),
+                 least, room.rest, room.rest_bytes, room.answers);
+  sample_by_class(here, of, room.answers, running, pointer<std::int64_t>(indices), capacity, room.rest, room.rest_bytes,
+                  reinterpret_cast<Drawn*>(room.answers + answer_fields * classes));
+}
+
 }  // namespace
 
 void bind_classes(py::module_& module) {
@@ -32,37 +113,73 @@ void bind_classes(py::module_& module) {
       "count_classes",
       [](const py::tuple& points, Address chosen, Address findings, Address tally, int device, Address stream) {
         const Labelled of = labelled_of(points);
-        require("findings", findings, 1);
         require("tally", tally, 1);
         count_classes(where(device, stream), of, pointer<const std::uint8_t>(chosen), pointer<const Findings>(findings),
                       pointer<Findings>(tally));
       },
       "points"_a, "chosen"_a, "findings"_a, "tally"_a, "device"_a, "stream"_a,
-      "To `tally`: the findings, then how many points of each class play, how many of these have a positive effective gain,\n"
+      "To `tally`: the findings (0: none), then how many points of each class play, how many of these have a positive effective gain,\n"
       "and how many of each class have a byte in `chosen` (0: none); int64.");
-  module.attr("class_games_direct") = class_games_direct();
-  module.def("class_games_workspace", &class_games_workspace, "points"_a, "classes"_a, "large"_a,
-             "Bytes of device memory that `solve_by_class` needs.");
   module.def(
-      "solve_by_class",
-      [](const py::tuple& points, Address games, Address large, std::int64_t large_count, std::int64_t least, Address workspace,
-         std::size_t workspace_bytes, Address answers, int device, Address stream) {
-        const Labelled of = labelled_of(points);
-        require("games", games, 1);
-        require_count("large_count", large_count);
-        require("large", large, large_count);
-        require("workspace", workspace, 1);
-        require_aligned("workspace", workspace, 16);
-        require("answers", answers, 1);
-        solve_by_class(where(device, stream), of, pointer<const ClassGame>(games), pointer<const std::int32_t>(large),
-                       large_count, least, pointer<void>(workspace), workspace_bytes, pointer<double>(answers));
+      "appraise_classes",
+      [](const py::tuple& teacher, const py::object& student, std::int64_t rows, const py::tuple& rule, Address exclude,
+         Address gain, Address correctness, Address label, Address other, Address chosen, std::int64_t classes, Address tally,
+         int look, double off, int device, Address stream) {
+        const Labelled of = labelled_of(py::make_tuple(gain, correctness, label, 0, rows, classes, 1));
+        appraise_rows(teacher, student, rows, 0, rule, exclude, gain, correctness, label, other, tally, false, 3 * classes, look,
+                      off, device, stream);
+        auto* const findings = pointer<Findings>(tally);
+        count_classes(where(device, stream), of, pointer<const std::uint8_t>(chosen), findings, findings);
       },
-      "points"_a, "games"_a, "large"_a, "large_count"_a, "least"_a, "workspace"_a, "workspace_bytes"_a, "answers"_a, "device"_a,
-      "stream"_a,
-      "Each class's equilibrium: price, threshold, share, value, 1 where it is settled, and how many points the last step\n"
-      "solved; classes float64 each.\n\n"
-      "games: (quota, mistakes: float64; start, count: int64) a class. large: int32, the classes of more than\n"
-      "class_games_direct points that have a quota, the smallest of which has `least`.");
+      "teacher"_a, "student"_a, "rows"_a, "rule"_a, "exclude"_a, "gain"_a, "correctness"_a, "label"_a, "other"_a, "chosen"_a,
+      "classes"_a, "tally"_a, "look"_a, "off"_a, "device"_a, "stream"_a, "`appraise` and `count_classes` in one call.");
+  module.def(
+      "class_counts",
+      [](const std::string& account, std::int64_t classes) {
+        const auto numbers = static_cast<std::size_t>(3 * classes) * sizeof(std::int64_t);
+        if (classes < 1 || account.size() != sizeof(Findings) + numbers)
+          refuse("account", std::to_string(sizeof(Findings) + numbers), std::to_string(account.size()));
+        Counts counts({std::int64_t{2}, classes}), chosen(static_cast<py::ssize_t>(classes));
+        const char* from = account.data() + sizeof(Findings);
+        std::memcpy(counts.mutable_data(), from, numbers / 3 * 2);
+        std::memcpy(chosen.mutable_data(), from + numbers / 3 * 2, numbers / 3);
+        return py::make_tuple(counts, chosen, std::accumulate(counts.data(), counts.data() + classes, std::int64_t{0}));
+      },
+      "account"_a, "classes"_a,
+      "(2, classes) int64 of points that play and of those with a positive effective gain, as `count_classes` wrote them behind\n"
+      "the findings; how many of each class were chosen before; how many play in all.");
+  module.attr("class_games_direct") = class_games_direct();
+  module.def(
+      "select_by_class_workspace",
+      [](std::int64_t points, std::int64_t classes) {
+        Room room{};
+        return lay_out(room, nullptr, points, classes);
+      },
+      "points"_a, "classes"_a, "Bytes of device memory that `select_by_class` needs.");
+  module.def("select_by_class", &select_by_class, "points"_a, "counts"_a, "quotas"_a, "mistakes"_a, "running"_a, "indices"_a,
+             "capacity"_a, "workspace"_a, "workspace_bytes"_a, "device"_a, "stream"_a,
+             "Each class's game, on `counts` (int64) points with its quota and mistakes (float64), and the sample along the keys as\n"
+             "in `sample_by_class`. To the workspace: what `class_answers` reads.");
+  module.def(
+      "class_answers",
+      [](const std::string& account, std::int64_t classes) {
+        const std::size_t numbers = static_cast<std::size_t>(answer_fields * classes) * sizeof(double);
+        if (classes < 1 || account.size() != numbers + sizeof(Drawn))
+          refuse("account", std::to_string(numbers + sizeof(Drawn)), std::to_string(account.size()));
+        Numbers answers({std::int64_t{4}, classes});
+        std::memcpy(answers.mutable_data(), account.data(), 4 * static_cast<std::size_t>(classes) * sizeof(double));
+        py::array_t<bool> settled(static_cast<py::ssize_t>(classes));
+        for (std::int64_t k = 0; k < classes; ++k) {
+          double status;
+          std::memcpy(&status, account.data() + static_cast<std::size_t>(4 * classes + k) * sizeof(double), sizeof status);
+          settled.mutable_data()[k] = status == static_cast<double>(static_cast<std::int64_t>(Status::solved));
+        }
+        Drawn drawn;
+        std::memcpy(&drawn, account.data() + numbers, sizeof drawn);
+        return py::make_tuple(answers, settled, drawn.count);
+      },
+      "account"_a, "classes"_a,
+      "(4, classes) float64 of price, threshold, share and value; which classes are settled; how many indices were passed.");
   module.def("sample_by_class_workspace", &sample_by_class_workspace, "points"_a, "classes"_a,
              "Bytes of device memory that `sample_by_class` needs.");
   module.def(

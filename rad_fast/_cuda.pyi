@@ -4,6 +4,8 @@ Work is queued on `stream` (a cudaStream_t as an int) of `device`; only copy_out
 ValueError names the argument, what was expected and what came; RuntimeError is CUDA's, "no CUDA device" among them.
 """
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import Buffer
 
 architectures: str
@@ -172,22 +174,52 @@ def count_classes(points: _Labelled, chosen: int, findings: int, tally: int, dev
 
 class_games_direct: int
 
-def class_games_workspace(points: int, classes: int, large: int) -> int:
-    """Bytes of device memory that `solve_by_class` needs."""
-
-def solve_by_class(
-    points: _Labelled,
-    games: int,
-    large: int,
-    large_count: int,
-    least: int,
-    workspace: int,
-    workspace_bytes: int,
-    answers: int,
+def appraise_classes(
+    teacher: _Logits,
+    student: _Logits | None,
+    rows: int,
+    rule: _Rule,
+    exclude: int,
+    gain: int,
+    correctness: int,
+    label: int,
+    other: int,
+    chosen: int,
+    classes: int,
+    tally: int,
+    look: int,
+    off: float,
     device: int,
     stream: int,
 ) -> None:
-    """Each class's price, threshold, share, value, 1 where it is settled, points of the last step; float64."""
+    """`appraise` and `count_classes` in one call."""
+
+def class_counts(account: bytes, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+    """What `count_classes` wrote: (2, classes) of points that play and of those with a positive effective gain.
+
+    Then how many of each class were chosen before, and how many play in all.
+    """
+
+def select_by_class_workspace(points: int, classes: int) -> int:
+    """Bytes of device memory that `select_by_class` needs."""
+
+def select_by_class(
+    points: _Labelled,
+    counts: npt.NDArray[np.int64],
+    quotas: npt.NDArray[np.float64],
+    mistakes: npt.NDArray[np.float64],
+    running: int,
+    indices: int,
+    capacity: int,
+    workspace: int,
+    workspace_bytes: int,
+    device: int,
+    stream: int,
+) -> None:
+    """Each class's game, and the sample as in `sample_by_class`. To the workspace: what `class_answers` reads."""
+
+def class_answers(account: bytes, classes: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
+    """(4, classes) of price, threshold, share, value; which classes are settled; how many indices were passed."""
 
 def sample_by_class_workspace(points: int, classes: int) -> int:
     """Bytes of device memory that `sample_by_class` needs."""

@@ -18,20 +18,15 @@ from rad_fast.device import arrays, cuda
 from rad_fast.kernels.reference.score import Rule
 
 POINTS, CLASSES, BUDGET, TURNS = 10_000, 10, 100, 3000
-EACH = np.full(CLASSES, POINTS // CLASSES)
-ANSWERS = [np.full(CLASSES, number) for number in (0.5, 0.1, 0.2, 3.0, 1.0, 0.0)]
-# What the device would have said, by its size: the points of each class, and each class's game.
-FOUND = {
-    120 + 24 * CLASSES: bytes(120) + np.tile(EACH, 3).tobytes(),
-    48 * CLASSES + 16: np.concatenate(ANSWERS).tobytes() + bytes(16),
-}
+# What the device would have said: the points of each class, and each class's game.
+COUNTS = np.full((2, CLASSES), POINTS // CLASSES)
+ANSWERS = np.repeat([[0.5], [0.1], [0.2], [3.0]], CLASSES, axis=1)
 
 
 class Stubbed:
     """The extension module's functions, as far as one game calls them; they do nothing, and find that it is solved."""
 
-    findings_bytes, solution_bytes, drawn_bytes = 120, 64, 16
-    class_games_direct = 1 << 14
+    findings_bytes, solution_bytes, drawn_bytes = 136, 56, 16
 
     def allocate(self, *_: int) -> int:
         return 1 << 20
@@ -39,18 +34,21 @@ class Stubbed:
     def nothing(self, *_: Any) -> None:
         return None
 
-    release = select = appraise = count_classes = copy_in = solve_by_class = sample_by_class = nothing
+    release = select = appraise_classes = select_by_class = nothing
 
     def workspace(self, *_: int) -> int:
         return 1 << 10
 
-    solve_workspace = sample_workspace = class_games_workspace = sample_by_class_workspace = workspace
+    solve_workspace = sample_workspace = select_by_class_workspace = workspace
 
     def copy_out(self, _: int, size: int, *__: int) -> bytes:
-        return FOUND.get(size) or bytes(size)
+        return bytes(size)
 
-    def drawn(self, _: bytes) -> tuple[int, int]:
-        return 0, BUDGET
+    def class_counts(self, _: bytes, classes: int) -> tuple[Any, ...]:
+        return COUNTS.copy(), np.zeros(classes, np.int64), POINTS
+
+    def class_answers(self, _: bytes, classes: int) -> tuple[Any, ...]:
+        return ANSWERS.copy(), np.ones(classes, bool), BUDGET
 
     def findings(self, _: bytes) -> tuple[Any, ...]:
         return (0, 0), (0, 0), (0, 0), (0, 0), 0, (0, 0, 16), (0, 0, 0)

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(count_threads) count_points(const Labelled poi
                                                               const Findings* findings, bool locally, Findings* out) {
   auto* const counts = reinterpret_cast<Counter*>(out + 1);
   static_assert(sizeof(Findings) / sizeof(Counter) <= count_threads, "a number a thread");
-  if (blockIdx.x == 0 && threadIdx.x < sizeof(Findings) / sizeof(Counter))
+  if (findings != nullptr && findings != out && blockIdx.x == 0 && threadIdx.x < sizeof(Findings) / sizeof(Counter))
     reinterpret_cast<Counter*>(out)[threadIdx.x] = reinterpret_cast<const Counter*>(findings)[threadIdx.x];
   RAD_FAST_DYNAMIC_SHARED(memory);
   auto* const mine = reinterpret_cast<unsigned*>(memory);
@@ -260,9 +260,9 @@ std::size_t lay_out(Games& s, void* workspace) {
   s.copies = greater(std::int64_t{1}, lesser(most_copies, most_sums / most));
   s.region = pieces.take<Point>(s.points.points);
   s.cuts = s.large_count == 0 ? nullptr : pieces.take<ClassCuts>(s.points.classes);
-  s.held = pieces.take<Counter>(s.points.classes);
   s.corner = pieces.take<Bounds>(s.large_count * corners);
-  s.sums = pieces.take<Sums>(s.large_count * s.copies);
+  // As many for any number of large classes: of fewer there are more copies.
+  s.sums = pieces.take<Sums>(s.large_count == 0 ? 0 : greater(s.large_count, most_sums));
   return pieces.used();
 }
 
@@ -277,8 +277,10 @@ void count_classes(const Where& where, const Labelled& points, const std::uint8_
   const DeviceGuard guard(where.device);
   const auto stream = static_cast<cudaStream_t>(where.stream);
   const std::int64_t numbers = points.classes * (chosen == nullptr ? 2 : 3);
-  RAD_FAST_CHECK(
-      cudaMemsetAsync(tally, 0, sizeof *tally + static_cast<std::size_t>(3 * points.classes) * sizeof(Counter), stream));
+  if (tally != findings) {
+    const std::size_t bytes = sizeof *tally + static_cast<std::size_t>(3 * points.classes) * sizeof(Counter);
+    RAD_FAST_CHECK(cudaMemsetAsync(tally, 0, bytes, stream));
+  }
   const bool locally = points.classes <= counted_locally;
   const std::size_t shared = locally ? static_cast<std::size_t>(numbers) * sizeof(unsigned) : 0;
   const std::int64_t blocks = resident((points.points + 4095) / 4096, where.device, 8);
@@ -297,21 +299,21 @@ std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std
 
 std::int64_t class_games_direct() { return direct_points; }
 
-void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, const std::int32_t* large,
-                    std::int64_t large_count, std::int64_t least, void* workspace, std::size_t workspace_bytes,
+void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, Counter* held,
+                    const std::int32_t* large, std::int64_t large_count, std::int64_t least, void* workspace, std::size_t workspace_bytes,
                     double* answers) {
   const DeviceGuard guard(where.device);
   const auto stream = static_cast<cudaStream_t>(where.stream);
   Games s{};
   s.points = points;
   s.game = games;
+  s.held = held;
   s.large = large;
   s.large_count = large_count;
   s.answers = answers;
   s.stride = greater(std::int64_t{8}, 4 * least / wanted_sample);
   if (lay_out(s, workspace) > workspace_bytes) throw std::invalid_argument("workspace: smaller than class_games_workspace(...)");
   const auto class_blocks = [](std::int64_t classes) { return (classes + pass_threads - 1) / pass_threads; };
-  RAD_FAST_CHECK(cudaMemsetAsync(s.held, 0, static_cast<std::size_t>(points.classes) * sizeof *s.held, stream));
   if (large_count > 0) {
     RAD_FAST_CHECK(cudaMemsetAsync(s.sums, 0, static_cast<std::size_t>(large_count * s.copies) * sizeof *s.sums, stream));
     const std::int64_t blocks = resident((points.points / s.stride + pass_threads - 1) / pass_threads, where.device, 8);

@@ -30,10 +30,15 @@ struct Logits {
   std::int64_t row_stride, column_stride;  // in elements, of any sign
 };
 
+constexpr int most_looks = 16;  // rows of a matrix, LOOKED_AT of kernels/reference/score.py
+
 // Of the rows that were looked at: those that are probabilities, those of them that are not 0 and 1 alone, and others.
 struct Looked {
   Counter alike, fractions, others;
 };
+
+// What a look says of one row.
+enum class Verdict : std::uint8_t { nothing = 0, other = 1, alike = 2, fractions = 3 };  // fractions: alike, too
 
 // How many rows are wrong, and the bitwise complement of the first one's number (0: none, so that memory of zeros is a
 // start, and the maximum is the first).
@@ -46,6 +51,8 @@ struct Findings {
   Wrong teacher, student, given, gain;  // rows without a distribution; given correctness and gain outside [0, 1]
   Counter invalid;                      // rows of which the teacher's or the student's has no distribution
   Looked teacher_rows, student_rows;
+  // Of the look that clears these, whose blocks cannot add to what another of them clears: each has a byte of its own.
+  Verdict first_look[most_looks];
 };
 
 // Margin, confidence, label and, with `given`, the probability of those labels. given and probability may be null.
@@ -53,11 +60,12 @@ void score(const Where& where, const Logits& logits, std::int64_t rows, std::int
            float* margin, float* confidence, std::int32_t* label, float* probability, Findings* findings);
 
 // Gain, correctness, label and, of up to 256 classes, the likeliest class but the label. student.data, `other` and exclude, one
-// byte a row, may be null. add: to what `findings` holds. look: how many rows are looked at for probabilities, whose sum may be
-// `off` from 1.
+// byte a row, may be null. add: to what `findings` holds; else it is cleared, and `behind` counters behind it. look: how many rows
+// are looked at for probabilities, whose sum may be `off` from 1, at most most_looks.
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
               const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
-              std::uint8_t* other, Findings* findings, bool add, int look, double off);
+              std::uint8_t* other, Findings* findings, bool add, std::int64_t behind, int look,
+              double off);
 
 // ----------------------------------------------------------------------------------------------------------------- game
 
@@ -116,18 +124,20 @@ struct ClassGame {
 };
 
 // To `tally`: the findings; how many points of each class play, how many of these have a positive effective gain, and how many
-// have a byte in `chosen` (which may be null).
+// have a byte in `chosen`. `chosen` and `findings` may be null. `tally` may be the findings themselves, with counters behind them
+// that are 0.
 void count_classes(const Where& where, const Labelled& points, const std::uint8_t* chosen, const Findings* findings,
                    Findings* tally);
 
 std::int64_t class_games_direct();  // a class of more points is `large`
-std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std::int64_t large);
+std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std::int64_t large);  // no less with more `large`
 // The equilibrium of each class's game: price, threshold, share, value, status (of `Status`) and how many points the last step
 // solved, `classes` numbers each.
-// large: the classes above class_games_direct() that have a quota; least: how many points the smallest of these has.
-void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, const std::int32_t* large,
-                    std::int64_t large_count, std::int64_t least, void* workspace, std::size_t workspace_bytes,
-                    double* answers);
+// held: a 0 for each class, brought with the games. large: the classes above class_games_direct() that have a quota; least: how
+// many points the smallest of these has.
+void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, Counter* held,
+                    const std::int32_t* large, std::int64_t large_count, std::int64_t least, void* workspace,
+                    std::size_t workspace_bytes, double* answers);
 
 std::size_t sample_by_class_workspace(std::int64_t points, std::int64_t classes);
 // The indices of a scan along the keys, ascending; of at most 2^32 points.

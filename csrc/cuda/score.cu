@@ -110,11 +110,11 @@ void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, co
 }
 
 void launch_look(const Where& where, const Logits& logits, std::int64_t rows, const std::uint8_t* exclude, int look, double off,
-                 Looked* looked) {
+                 Looked* looked, const Cleared& cleared) {
   const Matrix z = task_of(logits, rows);
-  const auto launched = [&](void (*kernel)(Matrix, const std::uint8_t*, double, Looked*)) {
+  const auto launched = [&](void (*kernel)(Matrix, const std::uint8_t*, double, Looked*, Cleared)) {
     launch("look_at_rows", kernel, {lesser(std::int64_t{look}, rows), look_threads}, static_cast<cudaStream_t>(where.stream), z,
-           exclude, off, looked);
+           exclude, off, looked, cleared);
   };
   switch (logits.dtype) {
     case DType::float64: return launched(look_at_rows<double>);
@@ -124,8 +124,9 @@ void launch_look(const Where& where, const Logits& logits, std::int64_t rows, co
   }
 }
 
-void clear(const Where& where, Findings* findings) {
-  RAD_FAST_CHECK(cudaMemsetAsync(findings, 0, sizeof *findings, static_cast<cudaStream_t>(where.stream)));
+void fill_with_zeros(const Where& where, Findings* findings, std::int64_t behind) {
+  const std::size_t bytes = sizeof *findings + static_cast<std::size_t>(behind) * sizeof(Counter);
+  RAD_FAST_CHECK(cudaMemsetAsync(findings, 0, bytes, static_cast<cudaStream_t>(where.stream)));
 }
 
 }  // namespace
@@ -133,7 +134,7 @@ void clear(const Where& where, Findings* findings) {
 void score(const Where& where, const Logits& logits, std::int64_t rows, std::int64_t first_row, const std::int32_t* given,
            float* margin, float* confidence, std::int32_t* label, float* probability, Findings* findings) {
   const DeviceGuard guard(where.device);
-  clear(where, findings);
+  fill_with_zeros(where, findings, 0);
   if (rows == 0) return;
   launch_pass(
       where, logits, rows, given,
@@ -143,9 +144,11 @@ void score(const Where& where, const Logits& logits, std::int64_t rows, std::int
 
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
               const Rule& rule, const std::uint8_t* exclude, float* gain, float* correctness, std::int32_t* label,
-              std::uint8_t* other, Findings* findings, bool add, int look, double off) {
+              std::uint8_t* other, Findings* findings, bool add, std::int64_t behind, int look,
+              double off) {
   const DeviceGuard guard(where.device);
-  if (!add) clear(where, findings);
+  const bool looks = look > 0 && rows > 0;  // the first look clears what the scores are counted in: a launch less
+  if (!add && !looks) fill_with_zeros(where, findings, behind);
   if (rows == 0) return;
   const bool both = student.data != nullptr;
   Outputs out{both ? Pass::scores : Pass::points,
@@ -160,10 +163,10 @@ void appraise(const Where& where, const Logits& teacher, const Logits& student, 
               &findings->teacher,
               findings,
               first_row};
-  if (look > 0) launch_look(where, teacher, rows, exclude, look, off, &findings->teacher_rows);
+  if (looks) launch_look(where, teacher, rows, exclude, look, off, &findings->teacher_rows, {add ? nullptr : findings, behind});
   launch_pass(where, teacher, rows, nullptr, out);
   if (!both) return;
-  if (look > 0) launch_look(where, student, rows, exclude, look, off, &findings->student_rows);
+  if (looks) launch_look(where, student, rows, exclude, look, off, &findings->student_rows, {nullptr, 0});
   out.pass = Pass::student;
   out.wrong = &findings->student;
   out.other = other;

@@ -17,15 +17,15 @@ import torch
 import triton
 
 from rad_fast.kernels.reference.game import GRID_BITS, NOTHING, Equilibria
-from rad_fast.kernels.reference.score import Findings
+from rad_fast.kernels.reference.score import Findings, Rule
 
-from . import equilibrium, keys
+from . import equilibrium, keys, score
 from .class_game import class_game_kernel
 from .equilibrium import Shape
 from .game import HALF_BITS, INTERPRETED, on_device, probabilities
 from .keys import Keyed
 from .sample import Scan
-from .score import Points, findings_of
+from .score import DeviceRule, Points, findings_of
 from .solver import SOLVED
 
 Int64s = npt.NDArray[np.int64]
@@ -50,6 +50,33 @@ class Drawn(NamedTuple):
     indices: torch.Tensor  # int64, ascending; meaningless unless all classes are settled
     games: Games
     passed: torch.Tensor  # int64: how many indices the scan passed
+
+
+class Appraised(NamedTuple):
+    """Points, and what of them came to the host: ``tally``, and how many play in all."""
+
+    points: Points
+    findings: Findings
+    counts: Int64s
+    chosen: Int64s
+    possible: int
+
+
+def appraise_by_class(
+    teacher: torch.Tensor,
+    student: torch.Tensor | None,
+    rule: Rule | DeviceRule,
+    given: torch.Tensor | None,
+    exclude: torch.Tensor | None,
+    gains: torch.Tensor | None,
+    *,
+    others: bool,
+    chosen: torch.Tensor | None = None,
+) -> Appraised:
+    """``appraise`` and ``tally``. Waits."""
+    points = score.appraise(teacher, student, rule, given, exclude, gains, others=others)
+    findings, counts, before = tally(points, teacher.shape[1], chosen)
+    return Appraised(points, findings, counts, before, int(counts[0].sum()))
 
 
 def tally(points: Points, classes: int, chosen: torch.Tensor | None = None) -> tuple[Findings, Int64s, Int64s]:

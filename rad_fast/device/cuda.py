@@ -116,7 +116,7 @@ def select(
         account + at.label, account, budget, running, mistakes, mistakes_each, address_in(workspace), at.solve,
         address_in(indices), LOOKED_AT, SUM_OFF, z.device, z.stream,
     )  # fmt: skip
-    return Selected(handed_back(z, indices), Packed(z, memory, rows))
+    return Selected(handed_back(z, indices), Packed(z, memory, rows, at))
 
 
 def read(selected: Selected) -> Account:
@@ -184,7 +184,7 @@ def appraise(
     if out is None:
         at = places(rows, others)
         memory = empty_like(z, (at.size,), "uint8")
-        points, account = Packed(z, memory, rows, others), address_in(memory)
+        points, account = Packed(z, memory, rows, at, others), address_in(memory)
         fields = (account + at.gain, account + at.correctness, account + at.label, account + at.other if others else 0)
     else:
         points, account = out, out.status.address
@@ -256,7 +256,7 @@ def numbers_of(rule: Rule) -> tuple[int, float, tuple[float, ...], tuple[float, 
 
 def findings(status: Room) -> Findings:
     """What a scoring pass has counted. Waits for the device."""
-    return found_in(status.bytes()[: kernels().findings_bytes])
+    return found_in(status._replace(nbytes=kernels().findings_bytes).bytes())
 
 
 @lru_cache(maxsize=16)

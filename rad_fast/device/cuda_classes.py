@@ -5,20 +5,20 @@ Work is queued as there; ``tally`` and ``read_by_class`` wait for the device, ea
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rad_fast.kernels.reference.game import Equilibria
-from rad_fast.kernels.reference.score import Findings
+from rad_fast.kernels.reference.score import LOOKED_AT, SUM_OFF, Findings, Rule
 
-from .arrays import CudaArray, Room, empty_like, handed_back, in_library, kernels, new_vector, room_like
-from .cuda import address, address_of, found_in, pair, vector
-from .packed import Packed
+from .arrays import CudaArray, Room, address_in, empty_like, handed_back, in_library, kernels, new_vector, room_like
+from .cuda import DeviceRule, address, address_of, found_in, layout, matrix, pair, scoring, vector
+from .packed import Packed, places
 
 Int64s = npt.NDArray[np.int64]
-GAME = np.dtype([("quota", "f8"), ("mistakes", "f8"), ("start", "i8"), ("count", "i8")])
 FIELDS = 6  # numbers of a class's answer: price, threshold, share, value, whether it is settled, points solved last
 
 
@@ -30,27 +30,61 @@ class Drawn(NamedTuple):
     account: Room
 
 
+class Appraised(NamedTuple):
+    """Points, and what of them came to the host: ``tally``, and how many play in all."""
+
+    points: Packed
+    findings: Findings
+    counts: Int64s
+    chosen: Int64s
+    possible: int
+
+
+def appraise_by_class(
+    teacher: Any,
+    student: Any,
+    rule: Rule | DeviceRule,
+    given: Any,
+    exclude: Any,
+    gains: Any,
+    *,
+    others: bool,
+    chosen: Any = None,
+) -> Appraised:
+    """``appraise`` and ``tally`` in one call. Waits."""
+    z = matrix("logits", teacher)
+    beside = scoring(z, student, rule, given, exclude, gains)
+    rows, classes = z.shape
+    at, module = places(rows, others, classes), kernels()
+    mask = None if chosen is None else vector("chosen", chosen, "bool", z)
+    memory = empty_like(z, (at.size,), "uint8")
+    account = address_in(memory)
+    module.appraise_classes(
+        layout(z), beside.student, rows, beside.rule, beside.mask, account + at.gain, account + at.correctness,
+        account + at.label, account + at.other if others else 0, address(mask), classes, account, LOOKED_AT, SUM_OFF,
+        z.device, z.stream,
+    )  # fmt: skip
+    found = module.copy_out(account, at.account, z.device, z.stream)
+    findings = found_in(found[: module.findings_bytes])
+    return Appraised(Packed(z, memory, rows, at, others), findings, *module.class_counts(found, classes))
+
+
 def tally(points: Any, classes: int, chosen: Any = None) -> tuple[Findings, Int64s, Int64s]:
     """What the scoring pass found, how many points of each class play and how many of these have a positive effective
     gain, (2, classes), and how many ``chosen`` has of each."""
     found = counted(points, classes, chosen, points.status.address).bytes()
-    counts = counts_in(found, classes)
-    return found_in(found[: kernels().findings_bytes]), counts[:2], counts[2]
+    counts, before, _ = kernels().class_counts(found, classes)
+    return found_in(found[: kernels().findings_bytes]), counts, before
 
 
 def counted(points: Any, classes: int, chosen: Any, status: int) -> Room:
-    """Enqueue what ``tally`` counts, to lie behind what a scoring pass left at the address ``status``."""
+    """Enqueue what ``tally`` counts, to lie behind what a scoring pass left at the address ``status``; 0: nothing."""
     of, z = labelled(points, classes, 1)
     mask = None if chosen is None else vector("chosen", chosen, "bool", z)
     module = kernels()
     room = room_like(z, module.findings_bytes + 24 * classes)
     module.count_classes(of, address(mask), status, room.address, z.device, z.stream)
     return room
-
-
-def counts_in(found: bytes, classes: int) -> Int64s:
-    """The three numbers of each class in what ``counted`` leaves, (3, classes)."""
-    return np.frombuffer(found, np.int64, 3 * classes, kernels().findings_bytes).reshape(3, classes)
 
 
 def select_by_class(
@@ -65,32 +99,26 @@ def select_by_class(
     """Enqueue each class's game, on ``counts`` points with its quota and mistakes, and the sample along the keys."""
     classes, module = len(counts), kernels()
     of, z = labelled(points, classes, others)
-    games = np.empty(classes, GAME)
-    # More mistakes than points change nothing: the price is 0 then.
-    games["quota"], games["mistakes"] = quotas, np.minimum(mistakes, 2.0 * counts + 2.0)
-    games["start"], games["count"] = np.cumsum(counts) - counts, counts
-    large = np.flatnonzero((counts > module.class_games_direct) & (quotas > 0)).astype(np.int32)
-    given = games.tobytes() + large.tobytes()
-    needed = module.class_games_workspace(z.shape[0], classes, len(large))
-    sample_needs = module.sample_by_class_workspace(z.shape[0], classes)
-    table, workspace = room_like(z, len(given)), room_like(z, max(needed, sample_needs))
-    account = room_like(z, 8 * FIELDS * classes + module.drawn_bytes)
-    module.copy_in(table.address, given, z.device, z.stream)
-    least = int(counts[large].min()) if len(large) else 0
-    module.solve_by_class(
-        of, table.address, table.address + games.nbytes, len(large), least, workspace.address, needed, account.address,
-        z.device, z.stream,
-    )  # fmt: skip
-    indices = scanned(of, z, account, running, budget, workspace, sample_needs)
-    return Drawn(back(points, z, indices.owner), classes, account)
+    size = room_by_class(z.shape[0], classes)
+    workspace, indices = room_like(z, size), empty_like(z, (budget,), "int64")
+    module.select_by_class(
+        of, counts, quotas, mistakes, running, address_in(indices), budget, workspace.address, size, z.device, z.stream
+    )
+    answers = 8 * FIELDS * classes + module.drawn_bytes
+    return Drawn(back(points, z, indices), classes, workspace._replace(nbytes=answers))
+
+
+@lru_cache(maxsize=64)
+def room_by_class(points: int, classes: int) -> int:
+    """Bytes that ``select_by_class`` needs, what it leaves there for ``read_by_class`` first."""
+    size: int = kernels().select_by_class_workspace(points, classes)
+    return size
 
 
 def read_by_class(drawn: Drawn) -> tuple[Equilibria, npt.NDArray[np.bool_], int]:
     """Each class's equilibrium, which of them are settled, and how many indices the scan passed. Waits."""
-    found = drawn.account.bytes()
-    numbers = np.frombuffer(found, np.float64, FIELDS * drawn.classes).reshape(FIELDS, drawn.classes)
-    _, count = kernels().drawn(found[numbers.nbytes :])
-    return Equilibria(*numbers[:4].copy()), numbers[4] == 1.0, count
+    numbers, settled, count = kernels().class_answers(drawn.account.bytes(), drawn.classes)
+    return Equilibria(*numbers), settled, count
 
 
 def sample_by_class(points: Any, equilibria: Equilibria, others: int, running: int, budget: int) -> Any:

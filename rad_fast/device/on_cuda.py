@@ -32,6 +32,7 @@ class Kernels(Route):
         cuda.DevicePool,
         cuda.sample,
         cuda.probabilities,
+        cuda_classes.appraise_by_class,
         cuda_classes.tally,
         cuda_classes.select_by_class,
         cuda_classes.read_by_class,

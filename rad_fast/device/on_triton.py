@@ -32,6 +32,7 @@ class Kernels(Route):
         game.DevicePool,
         sample.sample,
         game.probabilities,
+        by_class.appraise_by_class,
         by_class.tally,
         by_class.select_by_class,
         by_class.read_by_class,

@@ -13,7 +13,7 @@ import torch
 
 from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.score import Findings
-from rad_fast.kernels.triton import score
+from rad_fast.kernels.triton import by_class, score
 
 from . import arrays, cuda, cuda_classes, on_triton
 from .arrays import Room
@@ -48,10 +48,18 @@ def read(selected: Selected) -> cuda.Account:
 
 def tally(points: score.Points, classes: int, chosen: torch.Tensor | None = None) -> tuple[Findings, Int64s, Int64s]:
     """As ``cuda_classes.tally``. Waits."""
-    room = cuda_classes.counted(points, classes, chosen, points.status.data_ptr())
-    findings, found = both(points.status, room)
-    counts = cuda_classes.counts_in(found, classes)
-    return findings, counts[:2], counts[2]
+    findings, found = both(points.status, cuda_classes.counted(points, classes, chosen, 0))
+    counts, before, _ = arrays.kernels().class_counts(found, classes)
+    return findings, counts, before
+
+
+def appraise_by_class(
+    teacher: torch.Tensor, *scoring: Any, others: bool, chosen: torch.Tensor | None = None
+) -> by_class.Appraised:
+    """As ``cuda_classes.appraise_by_class``. Waits."""
+    points = score.appraise(teacher, *scoring, others=others)
+    findings, counts, before = tally(points, teacher.shape[1], chosen)
+    return by_class.Appraised(points, findings, counts, before, int(counts[0].sum()))
 
 
 def both(status: torch.Tensor, room: Room) -> tuple[Findings, bytes]:
@@ -73,6 +81,7 @@ class Kernels(on_triton.Kernels):
         cuda.DevicePool,
         cuda.sample,
         cuda.probabilities,
+        appraise_by_class,
         tally,
         cuda_classes.select_by_class,
         cuda_classes.read_by_class,

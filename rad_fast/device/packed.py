@@ -29,10 +29,11 @@ class Places(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def places(points: int, others: bool = False) -> Places:
-    """Where things lie of so many points; ``others``: with each one's likeliest other class."""
+def places(points: int, others: bool = False, classes: int = 0) -> Places:
+    """Where things lie of so many points; ``others``: with each one's likeliest other class. Of so many ``classes``
+    the account has the points of each, else the one equilibrium."""
     module = kernels()
-    account = module.findings_bytes + module.solution_bytes + module.drawn_bytes
+    account = module.findings_bytes + (24 * classes or module.solution_bytes + module.drawn_bytes)
     gain = aligned(account)
     correctness = gain + aligned(4 * points)
     label = correctness + aligned(4 * points)
@@ -49,15 +50,15 @@ def aligned(size: int) -> int:
 class Packed:
     """The points of a selection, with the fields of ``cuda.Points``."""
 
-    def __init__(self, like: CudaArray, memory: Any, points: int, others: bool = False) -> None:
-        self.points, self.others = points, others
+    def __init__(self, like: CudaArray, memory: Any, points: int, at: Places, others: bool = False) -> None:
+        self.points, self.at, self.others = points, at, others
         self.memory = memory
         self.library = arrays.library_of(like)  # not the logits: they would stay as long as their points
         self.status = Room(arrays.address_in(memory), places(points).account, like.device, like.stream, memory)
 
     def addresses(self) -> tuple[int, int, int, int]:
         """Of gain, correctness, label and other."""
-        at, first = places(self.points, self.others), self.status.address
+        at, first = self.at, self.status.address
         other = first + at.other if self.others else 0
         return first + at.gain, first + at.correctness, first + at.label, other
 
@@ -68,19 +69,19 @@ class Packed:
 
     @property
     def gain(self) -> Any:
-        return self.field(places(self.points).gain, "float32")
+        return self.field(self.at.gain, "float32")
 
     @property
     def correctness(self) -> Any:
-        return self.field(places(self.points).correctness, "float32")
+        return self.field(self.at.correctness, "float32")
 
     @property
     def label(self) -> Any:
-        return self.field(places(self.points).label, "int32")
+        return self.field(self.at.label, "int32")
 
     @property
     def other(self) -> Any:
-        return self.field(places(self.points).other, "uint8") if self.others else None
+        return self.field(self.at.other, "uint8") if self.others else None
 
     def field(self, begin: int, dtype: str) -> Any:
         return arrays.in_library(self.library, arrays.part_of(self.memory, begin, self.points, dtype))

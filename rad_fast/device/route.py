@@ -117,6 +117,8 @@ class Stages(NamedTuple):
 
     With quotas ``tally(points, classes, chosen)`` waits, and says what was found, how many points of each class play
     and how many of these have a positive effective gain (2, classes), and how many ``chosen`` has of each.
+    ``appraise_by_class(teacher, student, rule, given, exclude, gains, *, others, chosen)`` does both: the points, these
+    three, and how many points play in all.
     ``select_by_class(points, counts, quotas, mistakes, others, running, budget)`` is not waited for;
     ``read_by_class`` waits: equilibria, which classes are settled, how many indices were passed.
     ``sample_by_class(points, equilibria, others, running, budget)`` and ``class_probabilities(points, equilibria)``
@@ -130,6 +132,7 @@ class Stages(NamedTuple):
     pool: Any
     sample: Any
     probabilities: Any
+    appraise_by_class: Any
     tally: Any
     select_by_class: Any
     read_by_class: Any

@@ -78,11 +78,11 @@ def select_by_class(
 ) -> Outcome:
     """The whole selection with a game a class; ``quotas`` and ``labelled`` as in ``quotas.shares``."""
     stages, rows, classes = kernels.stages, asked.teacher.rows, asked.teacher.classes
-    points = kernels.appraised(asked, others=asked.others > 1)
-    findings, counts, before = stages.tally(points, classes, asked.masks.chosen)
+    points, findings, counts, before, possible = stages.appraise_by_class(
+        *kernels.scoring(asked), others=asked.others > 1, chosen=asked.masks.chosen
+    )
     refuse(asked, findings, keep_invalid_out)
     refuse_probabilities(findings)
-    possible = int(counts[0].sum())
     if possible == 0:
         raise inputs.none_valid("logits")
     count = inputs.budget(budget, rows, rows - possible)

@@ -177,7 +177,17 @@ def test_addresses_and_numbers_of_classes_are_checked(on_emulator: ModuleType) -
         on_emulator.count_classes((64, 64, 0, 0, 10, 3, 1), 0, 64, 64, 0, 0)
     with pytest.raises(ValueError, match="others: expected 1 to 256"):
         on_emulator.count_classes((64, 64, 64, 64, 10, 3, 300), 0, 64, 64, 0, 0)
-    with pytest.raises(ValueError, match="workspace: smaller"):
-        on_emulator.solve_by_class(points, 64, 0, 0, 0, 64, 1, 64, 0, 0)
+    three = np.array([4, 3, 3]), np.ones(3), np.zeros(3)
+    with pytest.raises(ValueError, match="workspace: expected the bytes of select_by_class_workspace, got 1"):
+        on_emulator.select_by_class(points, *three, 0, 64, 3, 64, 1, 0, 0)
+    room = on_emulator.select_by_class_workspace(10, 3)
+    for counts in ([4, 3, 4], [-1, 3, 3], [11, 0, 0]):
+        with pytest.raises(ValueError, match="counts: expected no more than the points in all"):
+            on_emulator.select_by_class(points, np.array(counts), *three[1:], 0, 64, 3, 64, room, 0, 0)
+    with pytest.raises(ValueError, match="counts, quotas and mistakes: expected 3 numbers each, got 2"):
+        on_emulator.select_by_class(points, *three[:2], np.zeros(2), 0, 64, 3, 64, room, 0, 0)
+    for function in (on_emulator.class_answers, on_emulator.class_counts):
+        with pytest.raises(ValueError, match="account: expected"):
+            function(bytes(100), 3)
     with pytest.raises(ValueError, match="workspace: smaller"):
         on_emulator.sample_by_class(points, 64, 0, 64, 1, 64, 1, 64, 0, 0)

@@ -5,6 +5,7 @@ The kernels run on the emulator, so that "CUDA memory" is the host's; arrays are
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 from pathlib import Path
 from types import ModuleType
@@ -175,6 +176,24 @@ def test_with_quotas_points_stay_on_the_device_too(waits: list[int]) -> None:
         rad_fast.select(there(wide), 40, student_logits=there(wide[::-1].copy()), chosen=before)
         assert len(waits) == 2
         assert sum(waits) <= 20 * (3 + 6) * 8 + 200, waits
+
+
+@pytest.mark.parametrize("rows", [3, 400])  # fewer than are looked at for probabilities, and more
+def test_a_small_selection_is_few_launches(rows: int, on_emulator: ModuleType) -> None:
+    """No memory is filled: what comes first clears what the others count in."""
+    library = ctypes.CDLL(str(on_emulator.__file__))
+    queued = [ctypes.c_long.in_dll(library, f"emulated_{kind}") for kind in ("launches", "fills")]
+
+    def launched(**how: Any) -> list[int]:
+        before = [count.value for count in queued]
+        rad_fast.select(there(TEACHER[:rows]), 2, **how)
+        return [count.value - old for count, old in zip(queued, before, strict=True)]
+
+    student = there(STUDENT[:rows])
+    assert launched(quotas=None) == [4, 0]  # a look, scores, the game, the sample
+    assert launched(quotas=None, student_logits=student) == [6, 0]  # a look and scores more
+    assert launched() == [6, 0]  # a look, scores, counts; points by class, the games, the sample
+    assert launched(student_logits=student, exclude=there(np.arange(rows) == 0)) == [8, 0]
 
 
 def test_of_a_chunk_its_scores_alone_come_to_host_memory(waits: list[int]) -> None:

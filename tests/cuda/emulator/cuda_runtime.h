@@ -44,6 +44,11 @@ struct alignas(16) float4 {
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+// How many kernels were launched, and how often memory was filled: read by the tests, by these names.
+extern "C" {
+inline long emulated_launches = 0, emulated_fills = 0;
+}
+
 namespace emulator {
 
 struct Warp {
@@ -315,6 +320,7 @@ inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) {
   return cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t) {
+  ++emulated_fills;
   std::memset(memory, value, bytes);
   return cudaSuccess;
 }
@@ -340,6 +346,7 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+  ++emulated_launches;
   if (config->numAttrs != 0) emulator::fail("a cluster launch");
   if (config->blockDim.x % 32 != 0) emulator::fail("a block of part of a warp");
   gridDim = config->gridDim;
