@@ -137,7 +137,7 @@ Played play_by_class(const std::vector<std::tuple<py::array, py::array, py::arra
   }
   const ClassStakes stakes = stakes_of(counts, budgets, mistakes, others);
   std::optional<ByClass> games;
-  std::vector<ByClass::Taken> taken;
+  std::vector<Sampled> taken;
   try {
     py::gil_scoped_release release;
     games.emplace(chunks, stakes, steps, static_cast<const double*>(random.data()), threads);

@@ -47,16 +47,21 @@ inline Doubles as_array(const std::vector<double>& numbers) { return Doubles(sta
 
 using Played = std::optional<std::tuple<Doubles, Doubles, Doubles, Doubles, py::array_t<std::int64_t>>>;
 
-inline Played played(const ClassAnswers& found, std::vector<ByClass::Taken>& taken) {
+// Joined; each part is let go when it has been copied.
+inline py::array_t<std::int64_t> indices_of(std::vector<Sampled>& taken) {
   std::size_t count = 0;
-  for (const ByClass::Taken& some : taken) count += some.places.size();
+  for (const Sampled& some : taken) count += some.places.size();
   py::array_t<std::int64_t> indices(static_cast<py::ssize_t>(count));
   std::int64_t* out = indices.mutable_data();
-  for (ByClass::Taken& some : taken) {
+  for (Sampled& some : taken) {
     for (const std::uint32_t place : some.places) *out++ = some.begin + place;
     some.places = {};
   }
-  return std::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value), indices);
+  return indices;
+}
+
+inline Played played(const ClassAnswers& found, std::vector<Sampled>& taken) {
+  return std::make_tuple(as_array(found.price), as_array(found.threshold), as_array(found.share), as_array(found.value), indices_of(taken));
 }
 
 }  // namespace rad_fast

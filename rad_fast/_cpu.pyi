@@ -192,6 +192,48 @@ def mass_by_key(
 ) -> npt.NDArray[np.uint64]:
     """(parts, classes x others) sums of the inclusion probabilities by key, in units of 2**-62 modulo 2**64."""
 
+class OneGame:
+    """One game on rows that are scored in the same pass.
+
+    sample: (gain, correctness) of some of the ``size`` points, spread over all. budget, mistakes: what to expect. room:
+    how many bytes each point may take. steps and random: as in solve.
+    """
+
+    def __init__(
+        self,
+        sample: tuple[_Float32s, _Float32s],
+        size: int,
+        budget: float,
+        mistakes: float,
+        room: float,
+        steps: tuple[Any, ...],
+        random: npt.NDArray[np.float64],
+        threads: int,
+    ) -> None: ...
+    def useful(self) -> bool:
+        """As of OnePass."""
+
+    def appraise(
+        self,
+        teacher: _Logits,
+        student: _Logits | None,
+        model: int,
+        parameters: tuple[Any, ...],
+        given_correctness_ptr: int,
+        gain_ptr: int,
+        correctness_ptr: int,
+        label_ptr: int,
+        gain_of_label: bool,
+        other_ptr: int,
+        left_out_ptr: int,
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """As of OnePass; other_ptr is 0."""
+
+    def conclude(
+        self, budget: float, mistakes: float, running: int
+    ) -> tuple[float, float, float, float, npt.NDArray[np.int64]] | None:
+        """(price, threshold, share, value, indices); None where the answer is not where it was expected."""
+
 class OnePass:
     """Games by class on rows that are scored in the same pass.
 

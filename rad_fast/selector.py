@@ -24,7 +24,7 @@ from .game.busy import Busy
 from .game.by_class import play
 from .game.group import Alone, GroupPool, common, group_of, totals
 from .game.pool import ArrayPool
-from .game.quotas import Shares, class_counts, shares
+from .game.quotas import Shares, class_counts, shares, shares_of_mistakes
 from .game.sampling import sample
 from .game.solver import on_grid, solve
 from .inputs.parameters import Parameters
@@ -240,7 +240,7 @@ class Selector(Parameters):
                 if not self._state.store.whole:
                     points.gain[mask] = np.nan
             invalid = int(np.count_nonzero(spoilt))
-        if before is not None and ahead is not None:
+        if before is not None and ahead is not None and self._indices_alone:
             elsewhere = ahead.chosen
         elif before is not None:
             label = points.label[before]
@@ -292,15 +292,16 @@ class Selector(Parameters):
         pieces = state.store.settled()
         running, found = start(self._seed, budget, count), None
         answer: Equilibrium | Equilibria
+        ahead, state.ahead = state.ahead, None
         if self._quotas is None:
-            mine = ArrayPool.of(pieces.pieces, self._kernels)
-            answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, on_grid(mistakes))
-            indices = sample(pieces.pieces, answer, running, self._kernels, group)
+            spoilt = on_grid(mistakes)
+            done = None if ahead is None else ahead.play(budget, spoilt, running)
+            answer, indices = done or self._alone(pieces.pieces, budget, spoilt, running)
         else:
             others = others_of(source.classes, source.student_classes or source.classes)
-            ahead, state.ahead = state.ahead, None
             here, found = self._shares(pieces.pieces, source, budget, ahead)
-            done = None if ahead is None else ahead.play(found, mistakes, running)
+            stakes = found.quotas, shares_of_mistakes(found, mistakes)
+            done = None if ahead is None else ahead.play(*stakes, running)
             answer, indices = done or play(pieces.pieces, found, mistakes, others, running, self._kernels, group, here)
         (sampled,) = totals(group, (len(indices),))
         if sampled != budget:
@@ -312,6 +313,14 @@ class Selector(Parameters):
         return self._selection(
             indices, answer, budget, mistakes, counts, pieces, self._kernels, state.wrap, source, found, everywhere
         )
+
+    def _alone(
+        self, chunks: list[Points], budget: int, mistakes: float, running: int
+    ) -> tuple[Equilibrium, npt.NDArray[np.int64]]:
+        """The equilibrium of the one game on all points, and this rank's indices."""
+        mine, group = ArrayPool.of(chunks, self._kernels), self._group
+        answer = solve(mine if isinstance(group, Alone) else GroupPool(mine, group), budget, mistakes)
+        return answer, sample(chunks, answer, running, self._kernels, group)
 
     def _shares(
         self, chunks: list[Points], source: inputs.Source, budget: int, ahead: one_pass.Ahead | None

@@ -7,8 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
-#include <mutex>
 #include <numeric>
 #include <optional>
 #include <vector>
@@ -50,27 +48,6 @@ struct ClassAnswers {
     value[at] = answer.value;
   }
   Equilibria view() const { return {price.data(), threshold.data(), share.data()}; }
-};
-
-// The first exception of a thread's work, thrown again where all have ended.
-class Caught {
- public:
-  template <class Work>
-  void guard(const Work& work) {
-    try {
-      work();
-    } catch (...) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-    }
-  }
-  void rethrow() const {
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::exception_ptr error_;
 };
 
 struct SomePoints {
@@ -140,8 +117,9 @@ class ByClass {
   // Whether all games were solved within their boxes, now that the stakes are known.
   bool conclude(const ClassStakes& stakes) {
     const std::vector<std::int64_t> expected = open_;
+    const std::vector<bool> without = without_mistakes();
     set(stakes);
-    const bool as_expected = open_ == expected;
+    const bool as_expected = open_ == expected && without_mistakes() == without;  // a game without has the price 1: another box
     if (as_expected) play_within_boxes();
     if (as_expected && open_.empty()) return true;
     parts_.clear();
@@ -151,20 +129,11 @@ class ByClass {
 
   template <class Work>
   void in_parallel(std::int64_t tasks, std::int64_t bytes, const Work& work) const {
-    Caught caught;
-    for_each_block(useful_threads(threads_, tasks, bytes), tasks,
-                   [&](int, std::int64_t task) { caught.guard([&] { work(task); }); });
-    caught.rethrow();
+    for_each_task(threads_, tasks, bytes, work);
   }
 
-  // Places in a chunk, whose points begin at `begin`.
-  struct Taken {
-    std::int64_t begin;
-    std::vector<std::uint32_t> places;
-  };
-
   // What a scan along the keys takes, ascending; once, after `solve`.
-  std::vector<Taken> sample(std::uint64_t running) {
+  std::vector<Sampled> sample(std::uint64_t running) {
     return parts_.empty() ? sample_all(running) : sample_kept(running);
   }
 
@@ -196,7 +165,7 @@ class ByClass {
     }
   }
 
-  std::vector<Taken> sample_kept(std::uint64_t running) {
+  std::vector<Sampled> sample_kept(std::uint64_t running) {
     const Tables tables(answers.view(), stakes_.classes);
     std::vector<double> price;
     for (const double of_class : answers.price) price.insert(price.end(), static_cast<std::size_t>(stakes_.others), of_class);
@@ -210,7 +179,7 @@ class ByClass {
     accumulate(sums, keys(), running);
     std::vector<std::int64_t> begins{0};
     for (const LabelledPoints& chunk : chunks_) begins.push_back(begins.back() + chunk.count);
-    std::vector<Taken> taken(parts_.size());
+    std::vector<Sampled> taken(parts_.size());
     in_parallel(count, size_ * 12, [&](std::int64_t number) {
       const auto part = static_cast<std::size_t>(number);
       const double share = static_cast<double>(parts_[part].points()) / static_cast<double>(size_);
@@ -223,7 +192,7 @@ class ByClass {
   }
 
   // The same where nothing was kept: the probabilities are computed twice.
-  std::vector<Taken> sample_all(std::uint64_t running) const {
+  std::vector<Sampled> sample_all(std::uint64_t running) const {
     std::vector<std::int64_t> parts;
     for (const LabelledPoints& chunk : chunks_) parts.push_back(parts_of(threads_, chunk.count, keys()));
     const std::int64_t all = std::accumulate(parts.begin(), parts.end(), std::int64_t{0});
@@ -232,7 +201,7 @@ class ByClass {
     for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys())
       key_masses(threads_, chunks_[c], stakes_.classes, stakes_.others, parts[c], answers.view(), at);
     accumulate(sums, keys(), running);
-    std::vector<Taken> taken;
+    std::vector<Sampled> taken;
     std::int64_t begin = 0;
     at = sums.data();
     for (std::size_t c = 0; c < chunks_.size(); at += parts[c++] * keys()) {
@@ -242,6 +211,12 @@ class ByClass {
       begin += chunks_[c].count;
     }
     return taken;
+  }
+
+  std::vector<bool> without_mistakes() const {
+    std::vector<bool> without;
+    for (const std::int64_t k : open_) without.push_back(stakes_.mistakes[k] == 0);
+    return without;
   }
 
   Stakes stakes_of(std::int64_t k) const { return Stakes(stakes_.budget[k], stakes_.mistakes[k], stakes_.points[k]); }

@@ -44,9 +44,30 @@ RAD_FAST_INLINE Long integer(Double x) { return (Long)(x + doubles(0x1p52)) ^ (L
 RAD_FAST_INLINE Long truncated_units(Double q) {
 #if defined(__AVX512DQ__)
   return (Long)_mm512_cvttpd_epi64((__m512d)(q * 0x1p62));
+#elif defined(__AVX2__)
+  // The mantissa, moved to its place: shifts by 64 and more, as by what is negative, leave nothing.
+  const __m256i bits = (__m256i)q, one = _mm256_set1_epi64x(int64_t{1} << 52), place = _mm256_set1_epi64x(1023 + 52 - 62);
+  const __m256i mantissa = _mm256_or_si256(_mm256_and_si256(bits, _mm256_sub_epi64(one, _mm256_set1_epi64x(1))), one);
+  const __m256i exponent = _mm256_srli_epi64(bits, 52);
+  return (Long)_mm256_or_si256(_mm256_sllv_epi64(mantissa, _mm256_sub_epi64(exponent, place)),
+                               _mm256_srlv_epi64(mantissa, _mm256_sub_epi64(place, exponent)));
 #else
   const Halves both = halves(q);
   return (integer(both.high) << 31) + integer(both.low);
+#endif
+}
+
+// Bit k: whether lane k is an undecided point among those that pass.
+RAD_FAST_INLINE unsigned undecided_lanes(NarrowInt what) {
+  const NarrowInt open = what << 1;  // the sign
+#if defined(__AVX512F__)
+  return _mm256_movepi32_mask((__m256i)open);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm_movemask_ps((__m128)open));
+#else
+  unsigned bits = 0;
+  for (int k = 0; k < half_lanes; ++k) bits |= static_cast<unsigned>(open[k] < 0) << k;
+  return bits;
 #endif
 }
 

@@ -89,20 +89,6 @@ RAD_FAST_INLINE bool any(Int mask) {
   return all != 0;
 }
 
-RAD_FAST_INLINE unsigned set_lanes(Int mask) {
-#if defined(__AVX512F__)
-  return _mm512_movepi32_mask((__m512i)mask);
-#elif defined(__AVX2__)
-  return static_cast<unsigned>(_mm256_movemask_ps((__m256)mask));
-#elif defined(__SSE4_1__)
-  return static_cast<unsigned>(_mm_movemask_ps((__m128)mask));
-#else
-  unsigned bits = 0;
-  for (int k = 0; k < lanes; ++k) bits |= static_cast<unsigned>(mask[k] & 1) << k;
-  return bits;
-#endif
-}
-
 // Points that came through, with room for what is written past the last one.
 struct Passed {
   alignas(64) float gain[sifted_points + lanes], correctness[sifted_points + lanes];
@@ -234,9 +220,9 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
     }
     for (int64_t i = 0; i < some; i += half_lanes) {
       const Double width = width_units(widen(load<NarrowFloat>(passed.gain + i)));
-      const Long reacts = __builtin_convertvector(load<NarrowInt>(priced + i), Long);
+      const Long reacts = longs(load<NarrowInt>(priced + i));
       const Double high = narrow ? Double{} : round_down(width * 0x1p-31);
-      store_pairs(both + 2 * i, __builtin_convertvector(load<NarrowInt>(advantages + i), Long), integer(width - high * 0x1p31) & reacts);
+      store_pairs(both + 2 * i, longs(load<NarrowInt>(advantages + i)), integer(width - high * 0x1p31) & reacts);
       if (!narrow) store(width_high + i, integer(high) & reacts);
     }
     for (int64_t i = 0; i < some; ++i) {
@@ -256,19 +242,6 @@ Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& bo
   return run(points, others, boxes, added, sums, passing, undecided);
 }
 
-RAD_FAST_INLINE unsigned undecided_lanes(NarrowInt what) {
-  const NarrowInt open = what << 1;  // the sign
-#if defined(__AVX512F__)
-  return _mm256_movepi32_mask((__m256i)open);
-#elif defined(__AVX2__)
-  return static_cast<unsigned>(_mm_movemask_ps((__m128)open));
-#else
-  unsigned bits = 0;
-  for (int k = 0; k < half_lanes; ++k) bits |= static_cast<unsigned>(open[k] < 0) << k;
-  return bits;
-#endif
-}
-
 // What chance.hpp says of points of whom the first piece is taken and the second is not.
 template <bool few>
 int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices, const std::uint64_t* undecided, int32_t* key,
@@ -278,7 +251,7 @@ int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices,
   const auto step = [&](NarrowInt what, NarrowInt where, int64_t i) RAD_FAST_FORCED {
     const NarrowInt at = where >> place_bits;
     const Double price = few ? of_class<true>(prices.of_class, (at * inverse) >> 20) : gather(prices.of_key, at);
-    const Double one = doubles(1.0), gain = __builtin_convertvector(what & (undecided_point - 1), Double) * 0x1p-24;
+    const Double one = doubles(1.0), gain = widen(what & (undecided_point - 1)) * 0x1p-24;
     const Double priced = price * (width_units(gain) * 0x1p-38);  // saturated: infinite
     store(key + i, at);
     store(unit + i, truncated_units(choose(greater(one, priced), priced, one)));

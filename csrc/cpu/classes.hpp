@@ -31,16 +31,7 @@ struct ClassBoxes {
   std::int32_t classes;
   bool narrow;
 };
-constexpr double narrow_gain = 0x1p-10;  // 2^14 widths of up to 2^48 units have a sum of 64 bits
 
-// Points that reach the lower threshold of their class, 8 bytes each. `what`: the gain, 2^-24, of those that surely are priced,
-// 0 of those that surely are saturated, undecided_point of the others. `where`: their place in the block, and their key above.
-struct Passing {
-  std::int32_t *what, *where;
-};
-constexpr std::int32_t undecided_point = 1 << 30;
-constexpr int place_bits = 14;
-static_assert(game_points == 1 << place_bits, "a place in a block has place_bits");
 constexpr std::int64_t most_keys = std::int64_t{1} << (31 - place_bits);
 
 // The prices of all keys, and of all classes: key / others is the class.
@@ -55,14 +46,10 @@ struct PricedSums {
   std::int64_t *pairs, *high;
 };
 
-// The undecided ones of them.
+// The undecided ones of the points that pass.
 struct Undecided {
   float *gain, *correctness;
   std::int32_t* label;
-};
-
-struct Counts {
-  std::int64_t passing, undecided;
 };
 
 // The equilibria, and their thresholds rounded to nearest.

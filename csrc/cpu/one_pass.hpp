@@ -6,21 +6,17 @@
 // costs time, and changes no index.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "by_class.hpp"
-#include "score.hpp"
+#include "scored_tiles.hpp"
 
 namespace rad_fast {
 
 class OnePass {
  public:
-  static constexpr std::int64_t tile = 2048;  // rows
-  static constexpr double widened = 1.25;     // as many more standard errors: those of the classes' shares
+  static constexpr double widened = 1.25;  // as many more standard errors: those of the classes' shares
 
   std::vector<std::int64_t> counts, positive;  // points of each class that play, and those of them with a positive effective gain
 
@@ -45,22 +41,12 @@ class OnePass {
       PassingPart& part = parts[at];
       std::vector<std::int64_t>& table = tables[at];
       table.resize(4 * (classes + 1));
-      const Tile tiles(task, with_other);
-      const std::int64_t end = part.first() + part.points();
-      for (std::int64_t row = part.first(); row < end; row += tile) {
-        const std::int64_t some = std::min(tile, end - row);
-        const Appraisal mine = tiles.at(row);
-        level().score->appraise(mine, row, some, teacher[at], student[at]);
-        const std::int64_t from = row - mine.begin;
-        if (left_out)
-          for (std::int64_t i = 0; i < some; ++i)
-            if (left_out[row + i]) mine.gain[from + i] = NAN;
-        const LabelledPoints block{mine.gain + from, mine.probability_correct + from, mine.label + from,
-                                   mine.other ? mine.other + from : nullptr, some};
-        level().classes->count(block.gain, block.correctness, block.label, some, static_cast<std::int32_t>(classes), table.data(),
-                               table.data() + 2 * (classes + 1));
-        if (!games_.take(part, block)) stray.seen = true;
-      }
+      for_scored_tiles(task, left_out, with_other, part.first(), part.first() + part.points(), teacher[at], student[at],
+                       [&](const LabelledPoints& block) {
+                         level().classes->count(block.gain, block.correctness, block.label, block.count,
+                                                static_cast<std::int32_t>(classes), table.data(), table.data() + 2 * (classes + 1));
+                         if (!games_.take(part, block)) stray.seen = true;
+                       });
     });
     stray.check("label or other");
     for (const std::vector<std::int64_t>& table : tables) {
@@ -76,36 +62,9 @@ class OnePass {
   // Whether the games were solved; then `answers` and `sample` are theirs.
   bool conclude(const ClassStakes& stakes) { return games_.conclude(stakes); }
   const ClassAnswers& answers() const { return games_.answers; }
-  std::vector<ByClass::Taken> sample(std::uint64_t running) { return games_.sample(running); }
+  std::vector<Sampled> sample(std::uint64_t running) { return games_.sample(running); }
 
  private:
-  // Where a thread's tile of points goes: to their places, or to the same place again and again.
-  class Tile {
-   public:
-    Tile(const Appraisal& task, bool with_other) : task_(task), kept_(task.gain != nullptr) {
-      if (kept_) return;
-      gain_.reset(new float[2 * tile]);
-      label_.reset(new std::int32_t[tile]);
-      other_.reset(new std::uint8_t[tile]);
-      task_.gain = gain_.get();
-      task_.probability_correct = gain_.get() + tile;
-      task_.label = label_.get();
-      if (with_other) task_.other = other_.get();
-    }
-    Appraisal at(std::int64_t row) const {
-      Appraisal task = task_;
-      if (!kept_) task.begin = row;
-      return task;
-    }
-
-   private:
-    Appraisal task_;
-    bool kept_;
-    std::unique_ptr<float[]> gain_;
-    std::unique_ptr<std::int32_t[]> label_;
-    std::unique_ptr<std::uint8_t[]> other_;
-  };
-
   ByClass games_;
 };
 

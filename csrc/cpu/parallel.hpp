@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -42,6 +43,35 @@ void for_each_block(int threads, std::int64_t blocks, const Work& work) {
   }
   run(0);
   for (std::thread& helper : helpers) helper.join();
+}
+
+// The first exception of a thread's work, thrown again where all have ended.
+class Caught {
+ public:
+  template <class Work>
+  void guard(const Work& work) {
+    try {
+      work();
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+// Calls work(task) for every task, which read `bytes` in all, in any order; what one of them throws is thrown again.
+template <class Work>
+void for_each_task(int threads, std::int64_t tasks, std::int64_t bytes, const Work& work) {
+  Caught caught;
+  for_each_block(useful_threads(threads, tasks, bytes), tasks, [&](int, std::int64_t task) { caught.guard([&] { work(task); }); });
+  caught.rethrow();
 }
 
 }  // namespace rad_fast

@@ -54,12 +54,12 @@ int64_t units(const float* gain, const float* correctness, int64_t count, const 
                  const Halves unit = halves(probability(terms(g, c), everywhere(at)));
                  high += unit.high;
                  low += unit.low;
-                 // Past the last: zeros, of points left out.
                  store(units + found + i, (integer(unit.high) << 31) + integer(unit.low));
                });
     __builtin_memcpy(place + found, sifted.place, static_cast<std::uint64_t>(left) * sizeof(int32_t));
     found += left;
   }
+  store(units + found, Long{});  // scan looks at whole vectors
   mass = {static_cast<int64_t>(sum(high)), static_cast<int64_t>(sum(low))};
   return found;
 }
@@ -106,9 +106,10 @@ RAD_FAST_INLINE int64_t scan_lanes(const std::uint64_t* steps, Running& running,
 }
 #endif
 
-void scan(const std::uint64_t* units, const int32_t* place, int64_t count, std::uint64_t start, int64_t first, int64_t* out,
-          int64_t room) {
+int64_t scan(const std::uint64_t* units, const int32_t* place, int64_t count, std::uint64_t start, int64_t first, int64_t* out,
+             int64_t room) {
   constexpr int64_t piece = 512;
+  int64_t* const begin_of_all = out;
   int64_t indices[piece + half_lanes];  // what scan_lanes overshoots must not fall into the next block's part of `out`
   Running running = running_from(start);
   for (int64_t begin = 0; begin < count; begin += piece) {
@@ -121,11 +122,45 @@ void scan(const std::uint64_t* units, const int32_t* place, int64_t count, std::
     out += found;
     room -= found;
   }
+  return out - begin_of_all;
+}
+
+typedef std::uint64_t Units __attribute__((vector_size(half_lanes * 8)));  // sums that may wrap
+
+// What chance.hpp says of points of whom the first piece is taken and the second is not. Which points are undecided cannot be
+// foreseen: they are looked for 64 at a time.
+int64_t settle(const int32_t* what, int64_t count, double price, const std::uint64_t* undecided, std::uint64_t* units,
+               std::uint64_t& total) {
+  const Double one = doubles(1.0), at = doubles(price);
+  Units sums{};
+  int64_t met = 0;
+  std::uint64_t added = 0;
+  for (int64_t first = 0; first < count; first += 64) {
+    const int64_t end = count - first < 64 ? count : first + 64;
+    std::uint64_t open = 0;
+    for (int64_t i = first; i < end; i += half_lanes) {
+      const NarrowInt w = load<NarrowInt>(what + i);
+      Long here = longs((w << 1) >= 0);
+      if (end - i < half_lanes)
+        for (int k = static_cast<int>(end - i); k < half_lanes; ++k) here[k] = 0;
+      const Double width = round_down(doubles(0x1p62) / widen(w) + doubles(0.5));  // infinite: saturated
+      const Double priced = at * (width * 0x1p-38);
+      const Long unit = truncated_units(choose(greater(one, priced), priced, one));
+      store(units + i, unit & here);
+      sums += (Units)(unit & here);
+      open |= std::uint64_t{undecided_lanes(w)} << (i - first);
+    }
+    if (end - first < 64) open &= (std::uint64_t{1} << (end - first)) - 1;
+    for (; open; open &= open - 1) added += units[first + __builtin_ctzll(open)] = undecided[met++];
+  }
+  for (int k = 0; k < half_lanes; ++k) added += sums[k];
+  total = added;
+  return met;
 }
 
 }  // namespace
 
-const SampleKernels sample_kernels = {probabilities, mass, units, scan};
+const SampleKernels sample_kernels = {probabilities, mass, units, scan, settle};
 
 }  // namespace RAD_FAST_LEVEL
 }  // namespace rad_fast

@@ -27,10 +27,15 @@ struct SampleKernels {
   // the mass. `units` and `place` have room for game_points + 16 numbers.
   std::int64_t (*units)(const float* gain, const float* correctness, std::int64_t count, const Equilibrium& equilibrium,
                         std::uint64_t* units, std::int32_t* place, Mass& mass);
-  // Writes the indices, `first` + place, of the points where the running sum passes a whole number. There are `room` of them:
-  // what the mass says. Units past the last are 0.
-  void (*scan)(const std::uint64_t* units, const std::int32_t* place, std::int64_t count, std::uint64_t running,
-               std::int64_t first, std::int64_t* out, std::int64_t room);
+  // Writes the indices, `first` + place, of the points where the running sum passes a whole number, and returns how many those are:
+  // no more than `room`, which is what the mass says, or any number that suffices. Units past the last are 0.
+  std::int64_t (*scan)(const std::uint64_t* units, const std::int32_t* place, std::int64_t count, std::uint64_t running,
+                       std::int64_t first, std::int64_t* out, std::int64_t room);
+  // Of points that pass (game.hpp) where there is one game, the probabilities in units of 2^-62, and their sum modulo 2^64.
+  // `undecided`: the probabilities of those that the box left undecided; returns how many of these there were. `units` has room for
+  // `count` + 16 numbers; those past the last are 0.
+  std::int64_t (*settle)(const std::int32_t* what, std::int64_t count, double price, const std::uint64_t* undecided,
+                         std::uint64_t* units, std::uint64_t& sum);
 };
 
 }  // namespace rad_fast
@@ -38,8 +43,15 @@ struct SampleKernels {
 #if !defined(RAD_FAST_LEVEL)  // the rest is for the baseline translation units alone
 
 #include <memory>
+#include <vector>
 
 namespace rad_fast {
+
+// Points that are taken, ascending: their places from `begin` on.
+struct Sampled {
+  std::int64_t begin;
+  std::vector<std::uint32_t> places;
+};
 
 inline void probabilities_all(int threads, const float* gain, const float* correctness, std::int64_t points,
                               const Equilibrium& equilibrium, double* out) {

@@ -1,4 +1,4 @@
-"""Scoring and the games by class in one pass over logits in host memory: those of the compiled extension."""
+"""Scoring and the games in one pass over logits in host memory: those of the compiled extension."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.kernels.reference.game import Equilibria, Float64s, Int64s
+from rad_fast.kernels.reference.game import Equilibria, Equilibrium, Float64s, Int64s
 from rad_fast.kernels.reference.score import Gain, Invalid, Points, Rule
 
 from .backends import CODES, Array, Compiled, Float32s, address, in_place, joined, layout, parameters_of, threads
@@ -29,24 +29,10 @@ def mapped(array: Any) -> bool:
     return isinstance(array, (np.memmap, mmap.mmap))
 
 
-class OnePass:
-    """Points that are added up while they are scored, in boxes around what a sample lets expect of each class.
+class Pass:
+    """Points that are added up while they are scored, in boxes around what a sample lets expect."""
 
-    ``stakes``: how many points each of the classes is expected to have, its budget and its mistakes. ``sample`` are
-    some of ``size`` points, spread over all.
-    """
-
-    def __init__(
-        self,
-        kernels: Compiled,
-        sample: Points,
-        size: int,
-        stakes: tuple[Int64s, Float64s, Float64s],
-        others: int,
-        steps: tuple[Any, ...],
-        random: npt.NDArray[np.float64],
-    ) -> None:
-        self.compiled = kernels.module.OnePass(sample[:3], size, *stakes, others, steps, random, threads())
+    compiled: Any
 
     def useful(self) -> bool:
         """Whether most points can be decided while they are scored."""
@@ -77,6 +63,51 @@ class OnePass:
             address(left_out),
         )
         return joined(Invalid(), of_teacher, 0), joined(Invalid(), of_student, 0)
+
+
+class OneGame(Pass):
+    """One game on all points.
+
+    ``stakes``: the budget and the mistakes that are expected. ``sample`` are some of ``size`` points, spread over all.
+    ``room``: how many bytes each point may take.
+    """
+
+    def __init__(
+        self,
+        kernels: Compiled,
+        sample: Points,
+        size: int,
+        stakes: tuple[float, float],
+        room: float,
+        steps: tuple[Any, ...],
+        random: npt.NDArray[np.float64],
+    ) -> None:
+        self.compiled = kernels.module.OneGame(sample[:2], size, *stakes, room, steps, random, threads())
+
+    def conclude(self, budget: float, mistakes: float, running: int) -> tuple[Equilibrium, Int64s] | None:
+        """The equilibrium and the indices; None where it is not where it was expected."""
+        done = self.compiled.conclude(budget, mistakes, running)
+        return None if done is None else (Equilibrium(*done[:4]), done[4])
+
+
+class OnePass(Pass):
+    """A game a class.
+
+    ``stakes``: how many points each of the classes is expected to have, its budget and its mistakes. ``sample`` are
+    some of ``size`` points, spread over all.
+    """
+
+    def __init__(
+        self,
+        kernels: Compiled,
+        sample: Points,
+        size: int,
+        stakes: tuple[Int64s, Float64s, Float64s],
+        others: int,
+        steps: tuple[Any, ...],
+        random: npt.NDArray[np.float64],
+    ) -> None:
+        self.compiled = kernels.module.OnePass(sample[:3], size, *stakes, others, steps, random, threads())
 
     def counts(self) -> Int64s:
         """As a backend's ``class_counts``, of all points."""

@@ -71,7 +71,13 @@ def assert_alike(budget: object, z: np.ndarray, settings: dict[str, object], **o
 @pytest.mark.parametrize("classes", [2, 3, 10, 17, 40])  # the label says the key; columns; as is common; gathered
 def test_one_pass_selects_what_the_stages_select(compiled: Compiled, classes: int) -> None:  # noqa: F811
     z = logits(classes, classes, N if classes < 17 else 3 * N)
-    for settings in ({"quotas": "auto"}, {"quotas": "equal", "mistakes": 0}, {"quotas": {0: 2.0, 1: 1.0}, "seed": 3}):
+    for settings in (
+        {"quotas": "auto"},
+        {"quotas": "equal", "mistakes": 0},
+        {"quotas": {0: 2.0, 1: 1.0}, "seed": 3},
+        {"quotas": None},
+        {"quotas": None, "mistakes": 0, "seed": 3},
+    ):
         assert_alike(0.02, z, settings)
         assert RUNS == [True, True]
         RUNS.clear()
@@ -82,8 +88,9 @@ def test_every_type_of_logits(compiled: Compiled, dtype: str) -> None:  # noqa: 
     z = logits(5, 1)
     if dtype == "bfloat16":
         z = z.astype(pytest.importorskip("ml_dtypes").bfloat16)
-    assert_alike(0.01, z.astype(dtype) if dtype != "bfloat16" else z, {})
-    assert RUNS == [True, True]
+    for quotas in ("auto", None):
+        assert_alike(0.01, z.astype(dtype) if dtype != "bfloat16" else z, {"quotas": quotas})
+    assert RUNS == [True] * 4
 
 
 def test_students_and_every_kind_of_correctness(compiled: Compiled) -> None:  # noqa: F811
@@ -95,7 +102,9 @@ def test_students_and_every_kind_of_correctness(compiled: Compiled) -> None:  # 
     for correctness in (None, 0.9, alone, both, given):
         before = len(RUNS)
         for gain in ("label", "margin"):
-            assert_alike(0.02, z, {"mistakes": 0.005}, student_logits=student, correctness=correctness, gain=gain)
+            for quotas in ("auto", None):
+                settings = {"mistakes": 0.005, "quotas": quotas}
+                assert_alike(0.02, z, settings, student_logits=student, correctness=correctness, gain=gain)
         assert len(RUNS) > before, correctness
     assert_alike(0.02, z, {}, student_logits=logits(9, 5), correctness=0.8)  # of other classes than the teacher's
     assert all(RUNS)
@@ -106,42 +115,45 @@ def test_counts_of_what_was_chosen_before(compiled: Compiled) -> None:  # noqa: 
     assert RUNS == [True, True]
 
 
-def test_points_that_are_left_out(compiled: Compiled) -> None:  # noqa: F811
+@pytest.mark.parametrize("quotas", ["auto", None])
+def test_points_that_are_left_out(compiled: Compiled, quotas: str | None) -> None:  # noqa: F811
     z, rng = logits(5, 17), np.random.default_rng(18)
     exclude, chosen = rng.random(N) < 0.3, rng.random(N) < 0.05
     for of_points in ({"exclude": exclude}, {"chosen": chosen}, {"exclude": exclude, "chosen": chosen}):
-        expected = rad_fast.select(z, 500, backend="reference", **of_points)  # type: ignore[arg-type]
-        found = rad_fast.Selector(500, backend="cpp").fit(z, **of_points)  # type: ignore[arg-type]
+        expected = rad_fast.select(z, 500, quotas=quotas, backend="reference", **of_points)  # type: ignore[arg-type]
+        found = rad_fast.Selector(500, quotas=quotas, backend="cpp").fit(z, **of_points)  # type: ignore[arg-type]
         assert not np.isin(found.indices, np.flatnonzero(exclude if "exclude" in of_points else chosen)).any()
         assert np.isnan(found.gain[chosen if "chosen" in of_points else exclude]).all()
-        alone = rad_fast.select(z, 500, backend="cpp", **of_points)  # type: ignore[arg-type]
+        alone = rad_fast.select(z, 500, quotas=quotas, backend="cpp", **of_points)  # type: ignore[arg-type]
         assert_same(alone, found.indices, "indices alone")
         assert np.isin(alone, expected).mean() > 0.95  # scores differ by roundings
     assert RUNS == [True] * 6
     z[::9] = np.nan
-    assert_alike(0.02, z, {"invalid": "exclude"}, exclude=exclude)
+    assert_alike(0.02, z, {"invalid": "exclude", "quotas": quotas}, exclude=exclude)
     with pytest.raises(ValueError, match="logits"):
-        rad_fast.select(z, 10, exclude=exclude)
+        rad_fast.select(z, 10, quotas=quotas, exclude=exclude)
     assert_same(
-        rad_fast.select(z, 10, exclude=exclude | np.isnan(z[:, 0])),
-        rad_fast.Selector(10).fit(z, exclude=exclude | np.isnan(z[:, 0])).indices,
+        rad_fast.select(z, 10, quotas=quotas, exclude=exclude | np.isnan(z[:, 0])),
+        rad_fast.Selector(10, quotas=quotas).fit(z, exclude=exclude | np.isnan(z[:, 0])).indices,
     )
 
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_threads_change_nothing(compiled: Compiled, count: int) -> None:  # noqa: F811
-    z = logits(5, 8)
-    expected = rad_fast.select(z, 700, backend="cpp")
-    with threads(compiled, count):
-        assert_same(rad_fast.select(z, 700, backend="cpp"), expected, "indices")
-    assert RUNS == [True, True]
+    z = logits(5, 8, 3 * N)
+    for quotas in ("auto", None):
+        expected = rad_fast.select(z, 700, quotas=quotas, backend="cpp")
+        with threads(compiled, count):
+            assert_same(rad_fast.select(z, 700, quotas=quotas, backend="cpp"), expected, "indices")
+    assert RUNS == [True] * 4
 
 
 def test_rows_that_are_invalid(compiled: Compiled) -> None:  # noqa: F811
     z = logits(5, 9)
     z[::7, 2] = np.nan
-    assert_alike(0.02, z, {"invalid": "exclude"})
-    assert RUNS == [True, True]
+    for quotas in ("auto", None):
+        assert_alike(0.02, z, {"invalid": "exclude", "quotas": quotas})
+    assert RUNS == [True] * 4
     for ask in (rad_fast.select, lambda z, budget: rad_fast.Selector(budget).fit(z)):
         with pytest.raises(ValueError, match=f"logits: .*{len(z[::7])}"):
             ask(z, 10)
@@ -154,8 +166,11 @@ def test_wrong_expectations_cost_time_and_not_the_answer(
     z = logits(4, 10)
     z = z[np.argsort(-z.max(axis=1))]  # where only the first rows are looked at, they are the most certain ones
     monkeypatch.setattr(one_pass, "spread", lambda count, rows: np.arange(count) // 4)
-    assert_alike(0.02, z, {})
-    assert RUNS == [False, False]
+    exclude = np.arange(N) % 3 == 0
+    for quotas in ("auto", None):
+        assert_alike(0.02, z, {"quotas": quotas})
+        assert_alike(0.02, z, {"quotas": quotas}, exclude=exclude)
+    assert RUNS == [False] * 8
 
 
 def test_classes_that_no_looked_at_row_has(compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -169,7 +184,26 @@ def test_classes_that_no_looked_at_row_has(compiled: Compiled, monkeypatch: pyte
 
 
 def test_points_that_are_alike(compiled: Compiled) -> None:  # noqa: F811
-    assert_alike(0.1, np.tile(logits(3, 12, 4), (N // 4, 1)), {"mistakes": 0})
+    for quotas in ("auto", None):
+        assert_alike(0.1, np.tile(logits(3, 12, 4), (N // 4, 1)), {"mistakes": 0, "quotas": quotas})
+
+
+@pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")
+@pytest.mark.parametrize("seed", range(6))
+def test_games_of_any_kind(compiled: Compiled, seed: int) -> None:  # noqa: F811
+    """Ties, sorted pools, teachers that are hardly ever right, budgets and mistakes of any size."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(0, rng.choice([0.3, 2, 8]), (N + seed, 4)).astype(np.float32)
+    if seed % 3 == 1:
+        z = np.round(z)
+    if seed % 4 == 2:
+        z = z[np.argsort(z.max(axis=1) - z.mean(axis=1))]
+    of_points = {}
+    if seed % 5 == 0:
+        of_points["correctness"] = np.round(rng.random(len(z)), 2).astype(np.float32)
+    for budget in (1, 0.001, 0.2, len(z) - 1):
+        for mistakes in (0, 3.7, 0.05, len(z)):
+            assert_alike(budget, z, {"mistakes": mistakes, "quotas": None, "seed": seed}, **of_points)
 
 
 def test_budgets_that_are_refused_and_all_points(compiled: Compiled) -> None:  # noqa: F811
@@ -187,6 +221,7 @@ def test_backends_without_it_and_rows_that_are_not_in_place_take_the_stages(
     expected = rad_fast.select(z, 300)
     RUNS.clear()
     assert_same(rad_fast.select(np.asfortranarray(z), 300), expected, "of columns")
+    rad_fast.select(np.asfortranarray(z), 300, quotas=None)
     rad_fast.select(z[:5000], 50, backend="reference")
     assert not RUNS
 
@@ -219,6 +254,37 @@ def test_a_pass_is_asked_in_its_order(compiled: Compiled) -> None:  # noqa: F811
         once.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0, 0)
     with pytest.raises(ValueError, match="budgets: expected from 0"):
         once.conclude(np.full(3, float(N)), stakes[2], 0)
+    alone = compiled.module.OneGame(sample[:2], N, 400.0, 0.02 * N, 8.0, solver.steps(), np.zeros(20_000), 1)
+    with pytest.raises(ValueError, match="conclude: expected one call after appraise"):
+        alone.conclude(400.0, 0.02 * N, 0)
+    with pytest.raises(ValueError, match="other: expected 0"):
+        alone.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 1, 0)
+    alone.appraise((z.ctypes.data, 1, 3, 3), None, 0, (), 0, 0, 0, 0, False, 0, 0)
+    with pytest.raises(ValueError, match="budget: expected above 0"):
+        alone.conclude(N + 1.0, 0.0, 0)
+    with pytest.raises(ValueError, match="conclude: expected one call after appraise"):
+        alone.conclude(400.0, 0.02 * N, 0)
+
+
+# Mistakes are expected that are none; and the reverse.
+@pytest.mark.parametrize(
+    ("quotas", "seen", "units"), [(None, 1, 0.6), (None, 8, 2.0), ("proportional", 1, 1.2), ("proportional", 8, 4.0)]
+)
+def test_mistakes_that_are_there_or_not_against_expectation(
+    compiled: Compiled,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    quotas: str | None,
+    seen: int,
+    units: float,
+) -> None:
+    """A game without mistakes has another box than one with half a unit of them."""
+    z, exclude = logits(2, 19), np.zeros(N, bool)
+    z = np.repeat(z[: N // 2], 2, axis=0)
+    exclude[1::2] = True
+    some = np.arange(0, N, 4)
+    monkeypatch.setattr(one_pass, "spread", lambda count, rows: np.sort(some[:count] + (np.arange(count) % seen > 0)))
+    assert_alike(0.02, z, {"mistakes": units * 2.0**-25 / N, "quotas": quotas}, exclude=exclude)
+    assert RUNS == [False, False]
 
 
 @pytest.mark.parametrize("z", [logits(4, 16)[::-1], logits(8, 17)[:, ::2], logits(4, 18)])

@@ -24,6 +24,7 @@
 #include "cpu/dispatch.hpp"
 #include "cpu/evidence.hpp"
 #include "cpu/game.hpp"
+#include "cpu/one_game.hpp"
 #include "cpu/one_pass.hpp"
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
@@ -99,6 +100,12 @@ void play(std::int64_t count, const Steps& steps, const std::vector<double>& ran
           sample_all(threads, points.gain.data(), points.correctness.data(), count, at, std::uint64_t{1} << 61, indices.data());
       indices.resize(static_cast<std::size_t>(end.taken));
       require(!seen || indices == taken, "levels differ in the sample");
+      std::vector<std::uint64_t> units(static_cast<std::size_t>(game_points + 16), ~std::uint64_t{0});
+      std::vector<std::int32_t> places(units.size());
+      Mass some;
+      const std::int64_t found = candidate.sample->units(points.gain.data(), points.correctness.data(), std::min(game_points, count), at,
+                                                         units.data(), places.data(), some);
+      require(units[static_cast<std::size_t>(found)] == 0, "units past the last are not 0");
       const std::uint64_t mass = mass_all(threads, points.gain.data(), points.correctness.data(), count, at);
       require(mass + (std::uint64_t{1} << 61) == end.running, "the mass is not the sample's");
       taken = std::move(indices);
@@ -151,7 +158,7 @@ void play_by_class(std::int64_t count, std::int64_t classes, const Steps& steps,
       for (const double x : q) require(x >= 0 && x <= 1, "a probability in a game by class is none");
       if (!solved) continue;
       std::vector<std::int64_t> indices;
-      for (const ByClass::Taken& some : games.sample(std::uint64_t{1} << 61))
+      for (const Sampled& some : games.sample(std::uint64_t{1} << 61))
         for (const std::uint32_t place : some.places) indices.push_back(some.begin + place);
       require(!taken || indices == *taken, "levels differ in the sample along keys");
       taken = std::move(indices);
@@ -264,9 +271,9 @@ void play_at_once(std::int64_t rows, std::int64_t classes, const Steps& steps, c
     const ClassStakes guessed{classes, others, expected.data(), before.data(), mistakes.data()};
     ByClass games({points}, stakes, steps, random.data(), 1);
     if (!games.solve()) continue;
-    const auto indices_of = [](const std::vector<ByClass::Taken>& taken) {
+    const auto indices_of = [](const std::vector<Sampled>& taken) {
       std::vector<std::int64_t> indices;
-      for (const ByClass::Taken& some : taken)
+      for (const Sampled& some : taken)
         for (const std::uint32_t place : some.places) indices.push_back(some.begin + place);
       return indices;
     };
@@ -278,6 +285,57 @@ void play_at_once(std::int64_t rows, std::int64_t classes, const Steps& steps, c
         once.run(asked, nullptr, others > 1, 4 * classes, teacher, student);
         require(once.counts == counts, "one pass counts other points");
         if (once.conclude(stakes)) require(indices_of(once.sample(std::uint64_t{1} << 61)) == taken, "one pass takes other points");
+      }
+    }
+  }
+}
+
+// The same of one game, at random budgets and mistakes.
+void play_alone(std::int64_t rows, std::int64_t classes, const Steps& steps, const std::vector<double>& random) {
+  const std::vector<float> logits = some_logits<float>(rows * classes);
+  std::vector<float> gain(static_cast<std::size_t>(rows)), correctness(gain);
+  std::vector<std::int32_t> label(gain.size());
+  const auto left_out = std::make_unique<bool[]>(gain.size());
+  for (std::size_t i = 0; i < gain.size(); ++i) left_out[i] = uniform() < 0.1;
+  Appraisal task{};
+  task.teacher = {logits.data(), DType::float32, rows, classes, classes};
+  task.correctness.model = CorrectnessModel::confidence;
+  const Appraisal bare = task;
+  task.gain = gain.data();
+  task.probability_correct = correctness.data();
+  task.label = label.data();
+  const double budget = 1 + std::floor(0.3 * uniform() * uniform() * static_cast<double>(rows));
+  const double mistakes = uniform() < 0.3 ? 0.0 : 0.1 * uniform() * static_cast<double>(rows);
+  const Stakes stakes(budget, mistakes, rows), guessed(budget * 1.01, mistakes * 1.01, rows);
+  for (const Level& candidate : levels()) {
+    if (!candidate.supported) continue;
+    set_level(candidate.name);
+    std::vector<Invalid> teacher{{0, -1}}, student = teacher;
+    candidate.score->appraise(task, 0, rows, teacher[0], student[0]);
+    for (std::size_t i = 0; i < gain.size(); ++i)
+      if (left_out[i]) gain[i] = NAN;
+    const Chunk all{gain.data(), correctness.data(), rows};
+    const std::optional<Answer> answer = Solver(steps, random.data(), stakes, 1).solve({all});
+    if (!answer) continue;
+    const Equilibrium at{answer->price, answer->threshold, answer->share};
+    std::vector<std::int64_t> taken(gain.size());
+    taken.resize(static_cast<std::size_t>(
+        sample_all(2, gain.data(), correctness.data(), rows, at, std::uint64_t{1} << 61, taken.data()).taken));
+    const std::vector<float> seen_gain(gain.begin(), gain.begin() + rows / 3), seen(correctness.begin(), correctness.begin() + rows / 3);
+    for (const int threads : {1, 3}) {
+      for (const Appraisal& asked : {task, bare}) {
+        OneGame once(rows, guessed, steps, random.data(), threads);
+        if (!once.expect({seen_gain.data(), seen.data(), rows / 3}, 24.0)) continue;
+        once.run(asked, left_out.get(), 4 * classes, teacher, student);
+        const std::optional<Answer> found = once.conclude(stakes);
+        if (!found) continue;
+        require(found->price == answer->price && found->threshold == answer->threshold && found->share == answer->share &&
+                    found->value == answer->value,
+                "one pass has another equilibrium");
+        std::vector<std::int64_t> indices;
+        for (const Sampled& some : once.sample(*found, std::uint64_t{1} << 61))
+          for (const std::uint32_t place : some.places) indices.push_back(some.begin + place);
+        require(indices == taken, "one pass takes other points of the game");
       }
     }
   }
@@ -325,6 +383,7 @@ int main(int count, char** arguments) {
     for (const std::int64_t classes : {1, 2, 10, 16, 17, 300}) play_by_class(whole(classes, 60'000), classes, small, random);
   play_by_class(300'000, 10, usual, random);
   for (const std::int64_t classes : {2, 10, 17, 300}) play_at_once(whole(20'000, 40'000), classes, small, random);
+  for (int game = 0; game < games / 2; ++game) play_alone(whole(600, 60'000), 2 + game % 5, small, random);
   for (const std::int64_t classes : {1, 7}) arrive(whole(1, 5'000), classes);
   add_up(whole(1, 5'000));
   for (const std::int64_t classes : {2, 3, 10, 31, 100, 113, 256, 700, 5'000}) {
