@@ -26,8 +26,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One pass at sizes that are quick, and a note of each."""
     for name, small in {"SAMPLE": 4000, "DIRECT": 2000}.items():
         monkeypatch.setattr(solver, name, small)
-    monkeypatch.setattr(one_pass, "SPARED", 1)
-    monkeypatch.setattr(one_pass, "ENOUGH", 600)
+    for name, small in {"SPARED": 1, "ENOUGH": 600, "SPARED_ALONE": 1, "ENOUGH_ALONE": 600}.items():
+        monkeypatch.setattr(one_pass, name, small)
     play = one_pass.Ahead.play
 
     def noted(self: one_pass.Ahead, *arguments: object) -> object:
