@@ -3,7 +3,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -13,6 +16,7 @@
 #include "classes_arguments.hpp"
 #include "cpu/by_class.hpp"
 #include "cpu/classes.hpp"
+#include "cpu/quotas.hpp"
 #include "steps.hpp"
 
 namespace py = pybind11;
@@ -150,10 +154,52 @@ Played play_by_class(const std::vector<std::tuple<py::array, py::array, py::arra
   return played(games->answers, taken);
 }
 
+// The shares of a budget, as kernels/reference/quotas.py has them.
+std::tuple<Doubles, Doubles, Doubles> shares(const py::object& asked, const py::array_t<std::int64_t, py::array::c_style>& counts,
+                                             const py::array& chosen, std::int64_t budget, bool bounded, double mistakes) {
+  if (counts.ndim() != 2 || counts.shape(0) != 2 || counts.shape(1) < 1)
+    refuse("counts", "(2, classes) numbers", std::to_string(counts.size()) + " numbers");
+  const std::int64_t classes = counts.shape(1);
+  const std::int64_t *points = counts.data(), *before = vector_of<std::int64_t>("chosen", chosen, classes);
+  const std::int64_t every = std::accumulate(points, points + classes, std::int64_t{0});
+  if (budget < 1 || budget > every) refuse("budget", "1 to the number of points", std::to_string(budget));
+  if (std::accumulate(before, before + classes, budget) >= std::int64_t{1} << part_bits)
+    refuse("chosen", "fewer than 2^52 points with the budget", "more");
+  std::vector<double> weights(static_cast<std::size_t>(classes), 1.0);
+  if (py::isinstance<py::str>(asked)) {
+    const auto name = asked.cast<std::string>();
+    const bool root = name == "root";
+    if (!root && name != "equal" && name != "proportional") refuse("weights", "numbers, equal, proportional or root", name);
+    for (std::int64_t k = 0; k < classes && name != "equal"; ++k) {
+      const auto size = static_cast<double>(points[k]);
+      weights[static_cast<std::size_t>(k)] = root ? std::sqrt(size) : size;
+    }
+  } else {
+    const double* given = vector_of<double>("weights", asked.cast<py::array>(), classes);
+    weights.assign(given, given + classes);
+    for (const double weight : weights)
+      if (!(weight >= 0.0 && std::isfinite(weight))) refuse("weights", "finite numbers from 0 on", std::to_string(weight));
+  }
+  bool any = false;
+  for (std::int64_t k = 0; k < classes; ++k) any |= points[k] > 0 && weights[static_cast<std::size_t>(k)] > 0.0;
+  if (!any) std::fill(weights.begin(), weights.end(), 1.0);  // whoever has points takes it all
+  Doubles quotas(static_cast<py::ssize_t>(classes)), each(static_cast<py::ssize_t>(classes));
+  share_out(weights, points, before, budget, bounded ? points + classes : nullptr, quotas.mutable_data());
+  constexpr double unit = 0x1p-25;
+  double* const out = each.mutable_data();
+  for (std::int64_t k = 0; k < classes; ++k)
+    out[k] = std::floor(mistakes * static_cast<double>(points[k]) / static_cast<double>(every) / unit + 0.5) * unit;
+  return {quotas, as_array(weights), each};
+}
+
 }  // namespace
 
 void bind_classes(py::module_& module) {
   using namespace py::literals;
+  module.def("shares", &shares, "weights"_a, "counts"_a, "chosen"_a, "budget"_a, "bounded"_a, "mistakes"_a,
+             "Quotas, weights and mistakes of each class. weights: float64, or equal, proportional or root. counts: as class_counts\n"
+             "gives them. chosen: int64. bounded: whether no class gets more than it has points with a positive effective gain, as\n"
+             "long as there are others.");
   module.def("class_counts", &class_counts, "gain"_a, "correctness"_a, "label"_a, "classes"_a, "threads"_a,
              "(2, classes) int64: how many points of each class are not left out, and how many of these have a positive effective\n"
              "gain.");

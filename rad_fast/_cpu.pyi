@@ -283,6 +283,20 @@ class OnePass:
     ) -> tuple[_Float64s, _Float64s, _Float64s, _Float64s, npt.NDArray[np.int64]] | None:
         """As play_by_class; None where an answer is not where it was expected."""
 
+def shares(
+    weights: _Float64s | str,
+    counts: npt.NDArray[np.int64],
+    chosen: npt.NDArray[np.int64],
+    budget: int,
+    bounded: bool,
+    mistakes: float,
+) -> tuple[_Float64s, _Float64s, _Float64s]:
+    """Quotas, weights and mistakes of each class. weights: of each, or equal, proportional or root.
+
+    counts: as class_counts gives them. bounded: whether no class gets more than it has points with a positive effective
+    gain, as long as there are others.
+    """
+
 def play_by_class(
     pieces: Sequence[tuple[_Float32s, _Float32s, _Int32s, npt.NDArray[np.uint8] | None]],
     counts: npt.NDArray[np.int64],

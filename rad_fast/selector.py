@@ -24,7 +24,7 @@ from .game.busy import Busy
 from .game.by_class import play
 from .game.group import Alone, GroupPool, common, group_of, totals
 from .game.pool import ArrayPool
-from .game.quotas import Shares, class_counts, shares, shares_of_mistakes
+from .game.quotas import Shares, class_counts, shares_and_mistakes, shares_of_mistakes
 from .game.sampling import sample
 from .game.solver import on_grid, solve
 from .inputs.parameters import Parameters
@@ -331,7 +331,8 @@ class Selector(Parameters):
         counts, chosen = mine = sizes, self._state.chosen_of(classes)
         if not isinstance(group, Alone):
             counts, chosen = (np.sum(parts, axis=0) for parts in zip(*group.exchange(lambda: mine), strict=True))
-        return sizes[0], shares(self._quotas, counts, chosen, _labelled(source), budget)
+        asked = (self._quotas, counts, chosen, _labelled(source), budget)
+        return sizes[0], shares_and_mistakes(*asked, 0.0, self._kernels)[0]
 
     def _selection(
         self,
@@ -347,7 +348,7 @@ class Selector(Parameters):
         found: Shares | None = None,
         everywhere: list[Counted] | None = None,
     ) -> Selection:
-        value = math.fsum(answer.value) if isinstance(answer, Equilibria) else answer.value
+        value = math.fsum(answer.value.tolist()) if isinstance(answer, Equilibria) else answer.value
         if value <= 0:
             inputs.warn_unreliable(value, mistakes, budget)
         LOG.info("selected %d of %d points, value %.6g, by %s", budget, counts[0], value, kernels.name)

@@ -21,6 +21,7 @@ POINTS, CLASSES, BUDGET, TURNS = 10_000, 10, 100, 3000
 # What the device would have said: the points of each class, and each class's game.
 COUNTS = np.full((2, CLASSES), POINTS // CLASSES)
 ANSWERS = np.repeat([[0.5], [0.1], [0.2], [3.0]], CLASSES, axis=1)
+NONE_CHOSEN, ALL_SETTLED = np.zeros(CLASSES, np.int64), np.ones(CLASSES, bool)
 
 
 class Stubbed:
@@ -44,11 +45,11 @@ class Stubbed:
     def copy_out(self, _: int, size: int, *__: int) -> bytes:
         return bytes(size)
 
-    def class_counts(self, _: bytes, classes: int) -> tuple[Any, ...]:
-        return COUNTS.copy(), np.zeros(classes, np.int64), POINTS
+    def class_counts(self, _: bytes, __: int) -> tuple[Any, ...]:
+        return COUNTS.copy(), NONE_CHOSEN.copy(), POINTS
 
-    def class_answers(self, _: bytes, classes: int) -> tuple[Any, ...]:
-        return ANSWERS.copy(), np.ones(classes, bool), BUDGET
+    def class_answers(self, _: bytes, __: int) -> tuple[Any, ...]:
+        return ANSWERS.copy(), ALL_SETTLED.copy(), BUDGET
 
     def findings(self, _: bytes) -> tuple[Any, ...]:
         return (0, 0), (0, 0), (0, 0), (0, 0), 0, (0, 0, 16), (0, 0, 0)

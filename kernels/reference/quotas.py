@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .game import GRID_BITS
+
 QUOTA_BITS = 24
 PART_BITS = 52  # of what is shared out, of what the weights come to, and of what is lacked in all
 SURELY = 1.0 + 2.0**-40  # more than float64 errs by
@@ -27,6 +29,39 @@ ALPHA_BITS = 24  # more of alpha than the weights need, fewer than its sums of l
 
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
+
+
+def shares(
+    weights: Float64s | str, counts: Int64s, chosen: Int64s, budget: int, bounded: bool, mistakes: float
+) -> tuple[Float64s, Float64s, Float64s]:
+    """Quotas, weights and mistakes of each class.
+
+    ``weights``: a number a class, or what they are by: "equal", "proportional" to the points, or their "root".
+    ``counts`` (2, C): points, and how many of them have a positive effective gain, which counts where ``bounded``. All
+    ``mistakes`` are shared out in proportion to the points.
+    """
+    points, positive = counts
+    weights = weights_by(weights, points)
+    if not weights[points > 0].any():  # whoever has points takes it all
+        weights = np.ones(len(points))
+    shared = quotas(weights, points, chosen, budget, positive if bounded else None)
+    return shared, weights, shares_of_mistakes(points, mistakes)
+
+
+def weights_by(basis: Float64s | str, points: Int64s) -> Float64s:
+    """Weights as they are given, or by the numbers of points."""
+    if not isinstance(basis, str):
+        return basis
+    by = {"equal": np.ones_like, "proportional": np.array, "root": np.sqrt}
+    weights: Float64s = by[basis](points.astype(np.float64))
+    return weights
+
+
+def shares_of_mistakes(points: Int64s, mistakes: float) -> Float64s:
+    """The mistakes in each class, in proportion to its points, in the unit that they are counted in."""
+    unit = 2.0 ** -(GRID_BITS + 1)
+    each: Float64s = np.floor(mistakes * points / points.sum() / unit + 0.5) * unit
+    return each
 
 
 def quotas(weights: Float64s, points: Int64s, chosen: Int64s, budget: int, positive: Int64s | None = None) -> Float64s:

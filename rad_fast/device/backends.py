@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rad_fast.inputs import ON_DEVICE, choice, unusable
+from rad_fast.kernels.reference import quotas
 from rad_fast.kernels.reference.arrival import Bools, Course, Pace, Reached, Standing
 from rad_fast.kernels.reference.game import Box, Equilibria, Equilibrium, Float64s, Int32s, Int64s, Sums
 from rad_fast.kernels.reference.sample import UInt64s
@@ -74,6 +75,10 @@ class Backend(Protocol):
 
     def sample_by_key(self, points: Points, equilibria: Equilibria, others: int, running: UInt64s) -> Int64s: ...
 
+    def shares(
+        self, weights: Float64s | str, counts: Int64s, chosen: Int64s, budget: int, bounded: bool, mistakes: float
+    ) -> tuple[Float64s, Float64s, Float64s]: ...
+
     def decide(
         self,
         gain: Float32s,
@@ -100,7 +105,7 @@ class Kernels:
         self.class_counts, self.group = game.class_counts, game.group
         self.class_probabilities = sample.class_probabilities
         self.mass_by_key, self.sample_by_key = sample.mass_by_key, sample.sample_by_key
-        self.decide = arrival.decide
+        self.shares, self.decide = quotas.shares, arrival.decide
 
     def score(self, logits: Array, given: npt.NDArray[np.int32] | None = None) -> Scores:
         scores: Scores = self.stage.score(native(logits), given)
@@ -124,6 +129,7 @@ class Compiled:
 
     def __init__(self) -> None:
         self.module = importlib.import_module("rad_fast._cpu")
+        self.shares = self.module.shares
 
     def score(self, logits: Array, given: npt.NDArray[np.int32] | None = None) -> Scores:
         rows, classes = logits.shape

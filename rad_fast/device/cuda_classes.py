@@ -100,12 +100,13 @@ def select_by_class(
     classes, module = len(counts), kernels()
     of, z = labelled(points, classes, others)
     size = room_by_class(z.shape[0], classes)
-    workspace, indices = room_like(z, size), empty_like(z, (budget,), "int64")
+    workspace, indices = empty_like(z, (size,), "uint8"), empty_like(z, (budget,), "int64")
+    first = address_in(workspace)
     module.select_by_class(
-        of, counts, quotas, mistakes, running, address_in(indices), budget, workspace.address, size, z.device, z.stream
+        of, counts, quotas, mistakes, running, address_in(indices), budget, first, size, z.device, z.stream
     )
-    answers = 8 * FIELDS * classes + module.drawn_bytes
-    return Drawn(back(points, z, indices), classes, workspace._replace(nbytes=answers))
+    account = Room(first, 8 * FIELDS * classes + module.drawn_bytes, z.device, z.stream, workspace)
+    return Drawn(back(points, z, indices), classes, account)
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from rad_fast.inputs.typed import Budget
 from rad_fast.kernels.reference.game import Equilibria, Equilibrium
 from rad_fast.kernels.reference.sample import start
 
-from .quotas import ClassPools, Shares, shares, shares_of_mistakes
+from .quotas import ClassPools, Shares, shares_and_mistakes
 from .solver import on_grid, solve
 
 
@@ -77,29 +77,29 @@ def select_by_class(
     keep_invalid_out: bool,
 ) -> Outcome:
     """The whole selection with a game a class; ``quotas`` and ``labelled`` as in ``quotas.shares``."""
-    stages, rows, classes = kernels.stages, asked.teacher.rows, asked.teacher.classes
+    stages, rows, classes, others = kernels.stages, asked.teacher.rows, asked.teacher.classes, asked.others
     points, findings, counts, before, possible = stages.appraise_by_class(
-        *kernels.scoring(asked), others=asked.others > 1, chosen=asked.masks.chosen
+        *kernels.scoring(asked), others=others > 1, chosen=asked.masks.chosen
     )
     refuse(asked, findings, keep_invalid_out)
     refuse_probabilities(findings)
     if possible == 0:
         raise inputs.none_valid("logits")
     count = inputs.budget(budget, rows, rows - possible)
-    found = shares(quotas, counts, before if asked.elsewhere is None else asked.elsewhere, labelled, count)
     mistakes = rate[0] + rate[1] * possible
-    each = shares_of_mistakes(found, mistakes)
+    chosen = before if asked.elsewhere is None else asked.elsewhere
+    found, each = shares_and_mistakes(quotas, counts, chosen, labelled, count, mistakes, backend("auto"))
     running = start(seed, count, rows)
-    drawn = stages.select_by_class(points, counts[0], found.quotas, each, asked.others, running, count)
+    drawn = stages.select_by_class(points, counts[0], found.quotas, each, others, running, count)
     answers, settled, taken = stages.read_by_class(drawn)
     indices = drawn.indices
-    if not settled.all():  # the host solves these classes' games
+    if np.count_nonzero(settled) < classes:  # the host solves these classes' games
         pools = ClassPools([kernels.points_on_host(points)], classes, backend("auto"), counts[0])
         for k in np.flatnonzero(~settled):
             answer = solve(pools.of(int(k)), float(found.quotas[k]), float(each[k]))
             for field, number in zip(answers, answer, strict=True):
                 field[k] = number
-        indices = stages.sample_by_class(points, answers, asked.others, running, count)
+        indices = stages.sample_by_class(points, answers, others, running, count)
     elif taken != count:
         raise RuntimeError(f"the sample has {taken} points, not {count}: please report this as a bug")
     excluded = asked.masks.number

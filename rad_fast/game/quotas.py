@@ -19,7 +19,7 @@ from rad_fast.kernels.reference.score import Points
 
 from .group import Group, GroupPool, solve_together
 from .pool import ArrayPool
-from .solver import DIRECT, on_grid, solve
+from .solver import DIRECT, solve
 
 TOGETHER = 1 << 20  # points that a message of many games may hold: 8 MiB
 
@@ -47,30 +47,45 @@ def shares(asked: Any, counts: Int64s, chosen: Int64s, labelled: int | None, bud
 
     Weights of the caller's own are an order: whether points are worth choosing is not asked.
     """
-    points, positive = counts
-    weights = weights_of(asked, points, labelled)
-    if not weights[points > 0].any():  # whoever has points takes it all
-        weights = np.ones(len(points))
-    bound = positive if isinstance(asked, str) else None
-    return Shares(shared_out.quotas(weights, points, chosen, budget, bound), weights, points, chosen, bound)
+    return shares_and_mistakes(asked, counts, chosen, labelled, budget, 0.0)[0]
 
 
-def weights_of(asked: Any, points: Int64s, labelled: int | None) -> Float64s:
-    """What each class weighs; "auto" is by the points' labels, counted as in a sample of the hold-out's size, or the
-    root of the numbers of points. The hold-out's own classes are too few to say more (docs/study.md)."""
+def shares_and_mistakes(
+    asked: Any,
+    counts: Int64s,
+    chosen: Int64s,
+    labelled: int | None,
+    budget: int,
+    mistakes: float,
+    kernels: Backend | None = None,
+) -> tuple[Shares, Float64s]:
+    """The same, and how many of the mistakes each class has; by the specification where no ``kernels`` are given."""
+    bounded, share_out = isinstance(asked, str), shared_out.shares if kernels is None else kernels.shares
+    basis = basis_of(asked, counts[0], labelled)
+    quotas, weights, each = share_out(basis, counts, chosen, budget, bounded, mistakes)
+    return Shares(quotas, weights, counts[0], chosen, counts[1] if bounded else None), each
+
+
+def basis_of(asked: Any, points: Int64s, labelled: int | None) -> Float64s | str:
+    """What each class weighs, or which of its numbers says so; "auto" is by the points' labels, counted as in a sample
+    of the hold-out's size, or the root of the numbers of points. The hold-out's own classes are too few to say more
+    (docs/study.md)."""
     if isinstance(asked, str):
-        if asked == "equal":
-            return np.ones(len(points))
-        if asked == "proportional":
-            return points.astype(np.float64)
+        if asked != "auto":
+            return asked
         if labelled is None:
-            return np.sqrt(points)
+            return "root"
         return shared_out.sample_weights(points * (labelled / max(1, points.sum())))
     if isinstance(asked, Mapping):
         weights = np.zeros(len(points))
         weights[list(asked)] = list(asked.values())
         return weights
     return np.asarray(asked, np.float64)
+
+
+def weights_of(asked: Any, points: Int64s, labelled: int | None) -> Float64s:
+    """What each class weighs, in numbers."""
+    return shared_out.weights_by(basis_of(asked, points, labelled), points)
 
 
 class ClassPools:
@@ -148,5 +163,4 @@ def solve_by_class(pools: ClassPools | GroupPools, found: Shares, mistakes: floa
 
 def shares_of_mistakes(found: Shares, mistakes: float) -> Float64s:
     """The mistakes in each class, in proportion to its points, in the unit that they are counted in."""
-    every: Float64s = mistakes * found.points / found.points.sum()
-    return on_grid(every)
+    return shared_out.shares_of_mistakes(found.points, mistakes)

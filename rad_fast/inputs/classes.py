@@ -118,11 +118,13 @@ def quotas(value: Any) -> Weights:
 
 def quotas_of_classes(value: Weights, classes: int) -> None:
     """Refuse weights that are not of these classes."""
+    if value is None or isinstance(value, str):
+        return
     if isinstance(value, Mapping):
         for label in value:
             if not 0 <= label < classes:
                 raise ValueError(f"quotas: expected classes from 0 to {classes - 1}, got {label}")
-    elif isinstance(value, np.ndarray) and len(value) != classes:
+    elif len(value) != classes:
         raise ValueError(f"quotas: expected a weight for each of {classes} classes, got {len(value)}")
 
 
