@@ -216,8 +216,12 @@ def test_a_selection_by_class_tells_of_itself() -> None:
     for name in ("indices", "probabilities", "weights", "gain"):
         np.testing.assert_array_equal(getattr(again, name), host(getattr(mine, name)))
     assert again.report() == mine.report()
-    assert len(mine.table("pandas")) == BUDGET
     assert np.isin(at, mine.extend(2 * BUDGET).indices).all()
+
+
+def test_a_selection_there_has_a_table() -> None:
+    pytest.importorskip("pandas")
+    assert len(rad_fast.Selector(BUDGET).fit(there(TEACHER)).table("pandas")) == BUDGET
 
 
 def test_a_class_that_does_not_settle_is_solved_by_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
