@@ -268,6 +268,10 @@ class Workdir:
         """How many rows are finished."""
         return self.sums[-1][0] if self.sums else 0
 
+    def unlock(self) -> None:
+        """Let other processes use the folder."""
+        self.files.unlock()
+
     def earlier(self) -> int | None:
         """How far an earlier run of this job came; None where there was none."""
         try:

@@ -149,6 +149,7 @@ def test_text_as_excel_writes_it(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "x.csv"), Z)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # of torch 2.11, when it loads one
 def test_a_sparse_tensor_in_a_file_is_refused_with_its_name(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"logits": torch.from_numpy(Z).to_sparse()}, tmp_path / "x.pt")

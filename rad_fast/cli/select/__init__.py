@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import time
@@ -40,34 +41,38 @@ def run(arguments: argparse.Namespace) -> None:
     if out.suffix == ".parquet":
         table.check_parquet()
 
-    with said_of(options(arguments)):
-        # The folder is locked until its results are in place: who came sooner would take them for leftovers.
-        selection, about, workdir = selected(arguments, (out, report_path))
-    report = {
-        **selection.report(),
-        **about,
-        "indices": out.name,
-        "made": time.strftime("%Y-%m-%d", time.gmtime()),
-        "command": command(arguments),
-        "arguments": plain(arguments),
-        "versions": {"rad_fast": rad_fast.__version__, "numpy": np.__version__, "python": platform.python_version()},
-    }
-    text = json.dumps(report, indent=2, allow_nan=False).removesuffix("\n}")
-    # What rad-fast report draws, on a line of its own: thousands of counts.
-    text += f',\n  "figures": {json.dumps(selection._figures, allow_nan=False)}\n}}\n'
-    bare = out.suffix == ".npy"
-    write = write_npy(selection.on_host()[0]) if bare else table.writer(out, selection._columns)
-    write_together({report_path: write_text(text), out: write})
-    if workdir is not None:
-        workdir.files.unlock()
+    # A folder is locked until its results are in place: who came sooner would take them for leftovers. Or until a run
+    # fails, whoever holds the error.
+    with contextlib.ExitStack() as held:
+        with said_of(options(arguments)):
+            selection, about = selected(arguments, (out, report_path), held)
+        report = {
+            **selection.report(),
+            **about,
+            "indices": out.name,
+            "made": time.strftime("%Y-%m-%d", time.gmtime()),
+            "command": command(arguments),
+            "arguments": plain(arguments),
+            "versions": versions(),
+        }
+        text = json.dumps(report, indent=2, allow_nan=False).removesuffix("\n}")
+        # What rad-fast report draws, on a line of its own: thousands of counts.
+        text += f',\n  "figures": {json.dumps(selection._figures, allow_nan=False)}\n}}\n'
+        bare = out.suffix == ".npy"
+        write = write_npy(selection.on_host()[0]) if bare else table.writer(out, selection._columns)
+        write_together({report_path: write_text(text), out: write})
     print(selection.summary())
     print(f"{'indices' if bare else 'the selected points'} in {out}, the report in {report_path}")
 
 
+def versions() -> dict[str, str]:
+    return {"rad_fast": rad_fast.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
 def selected(
-    arguments: argparse.Namespace, outputs: tuple[Path, Path]
-) -> tuple[rad_fast.Selection, dict[str, Any], Workdir | None]:
-    """The selection from the files, what the report says about them, and the folder that holds the scores."""
+    arguments: argparse.Namespace, outputs: tuple[Path, Path], held: contextlib.ExitStack
+) -> tuple[rad_fast.Selection, dict[str, Any]]:
+    """The selection from the files, and what the report says about them; the folder of scores is ``held``."""
     selector = rad_fast.Selector(
         arguments.budget,
         mistakes=arguments.mistakes,
@@ -126,6 +131,8 @@ def selected(
         return job_of(selector, teacher, scored_from, {**settings, "--student-column": arguments.student_column})
 
     workdir = None if arguments.workdir is None else Workdir(arguments.workdir, job())
+    if workdir is not None:
+        held.callback(workdir.unlock)
     with progress(rows, workdir.rows if workdir else 0) as advance:
         of_points = OfPoints(gain, correctness, chosen, mask, agreement)
         given = (selector, teacher, student, of_points, workdir, CHUNK_BYTES, advance)
@@ -140,4 +147,4 @@ def selected(
         "correctness_from": source(correctness),
         **({"shards": teacher.described()} if len(teacher.paths) > 1 else {}),
     }
-    return selector.finalize(), about, workdir
+    return selector.finalize(), about
