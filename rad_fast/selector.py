@@ -223,7 +223,7 @@ class Selector(Parameters):
         if every and self._files is None and gains is None and isinstance(self._group, Alone):
             stakes = (_labelled(source), self.budget, self._mistakes(source), others, self._kernels)
             scoring = one_pass.Scoring(teacher.data, of_student, rule, numbers, mask, before)
-            ahead = one_pass.begin(scoring, self._quotas, elsewhere, *stakes)
+            ahead = one_pass.begin(scoring, self._quotas, elsewhere, *stakes, not self._indices_alone)
         bad = score() if ahead is None else ahead.score(points, score, keep=not self._indices_alone)
         if self.invalid == "raise":
             self._refuse_invalid(teacher, student, points, mask, bad)

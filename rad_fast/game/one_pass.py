@@ -31,7 +31,7 @@ SPARED, ENOUGH = 64, 1_200
 # The same of one game, which costs less to play as usual: with 300,000 points of 10 classes one pass took 1.1 times as
 # long, with a million 0.95 times, with 10 million 0.7 times.
 SPARED_ALONE, ENOUGH_ALONE = 256, 4_000
-ROOM = 8.0  # bytes that a point may take in one game: of 24, with 12 for its scores
+ROOM, SCORES = 8.0, 12.0  # bytes of 24 that a point may take in one game; and those of its scores, if they are not kept
 
 
 class Scoring(NamedTuple):
@@ -117,9 +117,10 @@ def begin(
     mistakes: tuple[float, float],
     others: int,
     kernels: Any,
+    keep: bool,
 ) -> Ahead | None:
     """What to expect, where one pass will do and pays. Arguments as of ``shares``; ``budget`` as it was given,
-    ``mistakes``: a count, and a number for each point."""
+    ``mistakes``: a count, and a number for each point; ``keep``: whether all scores are to be kept."""
     spared, enough = (SPARED_ALONE, ENOUGH_ALONE) if quotas is None else (SPARED, ENOUGH)
     if len(scoring.teacher) // spared < enough:
         return None
@@ -149,7 +150,8 @@ def begin(
         return None
     spoilt, random = mistakes[0] + mistakes[1] * possible, drawn(max(how.sample, how.most_sampled))
     if quotas is None:
-        alone = OneGame(kernels, sample, rows, (wanted, on_grid(spoilt)), ROOM, how, random)
+        room = ROOM if keep else ROOM + SCORES
+        alone = OneGame(kernels, sample, rows, (wanted, on_grid(spoilt)), room, how, random)
         return Ahead(alone, scoring, None) if alone.useful() else None
     before = np.zeros(classes, np.int64) if chosen is None else chosen
     if scoring.before is not None:

@@ -206,6 +206,14 @@ def test_games_of_any_kind(compiled: Compiled, seed: int) -> None:  # noqa: F811
             assert_alike(budget, z, {"mistakes": mistakes, "quotas": None, "seed": seed}, **of_points)
 
 
+def test_scores_that_are_not_kept_leave_room_for_more_points_that_pass(compiled: Compiled) -> None:  # noqa: F811
+    z = logits(10, 20)
+    expected = rad_fast.Selector(0.3, quotas=None).fit(z).indices
+    assert not RUNS
+    assert_same(rad_fast.select(z, 0.3, quotas=None), expected, "indices")
+    assert RUNS == [True]
+
+
 def test_budgets_that_are_refused_and_all_points(compiled: Compiled) -> None:  # noqa: F811
     z = logits(3, 13)
     with pytest.raises(ValueError, match="budget: expected at most"):
