@@ -26,6 +26,7 @@
 #include "cpu/game.hpp"
 #include "cpu/one_game.hpp"
 #include "cpu/one_pass.hpp"
+#include "cpu/quotas.hpp"
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
 #include "cpu/search.hpp"
@@ -162,6 +163,29 @@ void play_by_class(std::int64_t count, std::int64_t classes, const Steps& steps,
         for (const std::uint32_t place : some.places) indices.push_back(some.begin + place);
       require(!taken || indices == *taken, "levels differ in the sample along keys");
       taken = std::move(indices);
+    }
+  }
+}
+
+// Shares of a budget: they add up to it, and no class gets more than its points.
+void share(std::int64_t classes) {
+  const auto all = static_cast<std::size_t>(classes);
+  for (const std::int64_t most : {std::int64_t{1}, std::int64_t{20}, std::int64_t{1} << 30}) {
+    std::vector<std::int64_t> points(all), positive(all), chosen(all);
+    std::vector<double> weights(all), quotas(all);
+    for (std::size_t k = 0; k < all; ++k) {
+      points[k] = whole(0, most);
+      positive[k] = whole(0, points[k]);
+      chosen[k] = whole(0, most);
+      weights[k] = whole(0, 2) == 0 ? 0.0 : uniform();
+    }
+    points[0] += 1;
+    weights[0] += 1.0;
+    const std::int64_t every = std::accumulate(points.begin(), points.end(), std::int64_t{0}), budget = whole(1, every);
+    for (const std::int64_t* bound : {static_cast<const std::int64_t*>(nullptr), static_cast<const std::int64_t*>(positive.data())}) {
+      share_out(weights, points.data(), chosen.data(), budget, bound, quotas.data());
+      require(std::accumulate(quotas.begin(), quotas.end(), 0.0) == static_cast<double>(budget), "quotas add up to the budget");
+      for (std::size_t k = 0; k < all; ++k) require(quotas[k] <= static_cast<double>(points[k]), "no class gets more than its points");
     }
   }
 }
@@ -384,6 +408,7 @@ int main(int count, char** arguments) {
   play_by_class(300'000, 10, usual, random);
   for (const std::int64_t classes : {2, 10, 17, 300}) play_at_once(whole(20'000, 40'000), classes, small, random);
   for (int game = 0; game < games / 2; ++game) play_alone(whole(600, 60'000), 2 + game % 5, small, random);
+  for (const std::int64_t classes : {1, 2, 32, 33, 5'000}) share(classes);
   for (const std::int64_t classes : {1, 7}) arrive(whole(1, 5'000), classes);
   add_up(whole(1, 5'000));
   for (const std::int64_t classes : {2, 3, 10, 31, 100, 113, 256, 700, 5'000}) {
