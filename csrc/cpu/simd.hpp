@@ -263,6 +263,10 @@ RAD_FAST_INLINE Doubles where_greater(Doubles x, Doubles y, Doubles a, Doubles o
   return {x.low > y.low ? a.low : otherwise.low, x.high > y.high ? a.high : otherwise.high};
 }
 RAD_FAST_INLINE Int where_equal(Float x, Float y, Int j, Int otherwise) { return x == y ? j : otherwise; }
+RAD_FAST_INLINE Float where_equal(Float x, Float y, Float a, Float otherwise) { return x == y ? a : otherwise; }
+RAD_FAST_INLINE Doubles where_equal(Doubles x, Doubles y, Doubles a, Doubles otherwise) {
+  return {x.low == y.low ? a.low : otherwise.low, x.high == y.high ? a.high : otherwise.high};
+}
 RAD_FAST_INLINE Longs where_equal(Doubles x, Doubles y, Longs j, Longs otherwise) {
   return {x.low == y.low ? j.low : otherwise.low, x.high == y.high ? j.high : otherwise.high};
 }
@@ -275,10 +279,16 @@ RAD_FAST_INLINE void load_index(const void* from, Longs& v) {
 
 RAD_FAST_INLINE Int plus(Int a, Int b) { return a + b; }
 RAD_FAST_INLINE Longs plus(Longs a, Longs b) { return {a.low + b.low, a.high + b.high}; }
+RAD_FAST_INLINE Float minus(Float a, Float b) { return a - b; }
+RAD_FAST_INLINE Doubles minus(Doubles a, Doubles b) { return {a.low - b.low, a.high - b.high}; }
+RAD_FAST_INLINE Int minus(Int a, Int b) { return a - b; }
+RAD_FAST_INLINE Longs minus(Longs a, Longs b) { return {a.low - b.low, a.high - b.high}; }
 RAD_FAST_INLINE Int lesser(Int a, Int b) { return a < b ? a : b; }
 RAD_FAST_INLINE Longs lesser(Longs a, Longs b) {
   return {a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
 }
+RAD_FAST_INLINE Int whole_number(Float a) { return __builtin_convertvector(a, Int); }
+RAD_FAST_INLINE Longs whole_number(Doubles a) { return {__builtin_convertvector(a.low, Long), __builtin_convertvector(a.high, Long)}; }
 RAD_FAST_INLINE Int to_int(Int a) { return a; }
 RAD_FAST_INLINE Int to_int(Longs a) {
   return join<Int>(__builtin_convertvector(a.low, NarrowInt), __builtin_convertvector(a.high, NarrowInt));

@@ -8,13 +8,20 @@ namespace RAD_FAST_LEVEL {
 
 // What remains of `lanes` rows once their logits have been read.
 struct Tile {
-  alignas(64) float sum[lanes];     // of exp(z - top1); NaN: invalid
+  alignas(64) float sum[lanes];     // of exp(z), relative (exponential.hpp); NaN: invalid
   alignas(64) float lost[lanes];    // what rounding took from that sum
+  alignas(64) float first[lanes];   // exp(top1), relative as the sum
+  alignas(64) float first_lost[lanes];
   alignas(64) float second[lanes];  // top2 - top1
   alignas(64) float given[lanes];   // z[given label] - top1
   alignas(64) int32_t label[lanes];
   alignas(64) int32_t other[lanes];  // the likeliest class besides the label; of short rows alone, and where it is asked for
 };
+
+RAD_FAST_INLINE void store_first(const Sum& first, Tile& tile) {
+  store(tile.first, first.sum);
+  store(tile.first_lost, first.lost);
+}
 
 constexpr int32_t no_label = 0x3fffffff;  // above every label of a batch, and with room for a position to be added
 constexpr float infinity = __builtin_inff();

@@ -120,6 +120,34 @@ RAD_FAST_INLINE void transpose_group(const double* from, int64_t stride, int, do
   }
 }
 
+// Four columns of `lanes` rows of which each starts elsewhere: row r at rows + r stride + first[r]. Reads a row's four elements alone.
+RAD_FAST_INLINE void copy_four(const float* from, float* to) { __builtin_memcpy(to, from, 16); }
+RAD_FAST_INLINE void copy_four(const double* from, double* to) { __builtin_memcpy(to, from, 32); }
+RAD_FAST_INLINE void copy_four(const bfloat16* from, float* to) {
+  typedef std::uint16_t Four __attribute__((vector_size(8)));
+  typedef std::uint32_t Wide __attribute__((vector_size(16)));
+  store(to, __builtin_convertvector(load<Four>(from), Wide) << 16);
+}
+RAD_FAST_INLINE void copy_four(const float16* from, float* to) {
+#if defined(__F16C__)
+  _mm_storeu_ps(to, _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+  for (int k = 0; k < 4; ++k) to[k] = scalar(from[k]);
+#endif
+}
+template <class T>
+RAD_FAST_INLINE void four_columns(const T* rows, int64_t stride, Int first, typename Compared<T>::Vector (&out)[4]) {
+  using Scalar = typename Compared<T>::Scalar;
+  alignas(64) Scalar copy[4 * lanes], columns[4 * lanes];
+  for (int r = 0; r < lanes; ++r) {
+    std::uint32_t at = static_cast<std::uint32_t>(first[r]);
+    asm("" : "+r"(at));  // a scalar: the compiler would multiply vectors to get the addresses
+    copy_four(rows + r * stride + at, copy + 4 * r);
+  }
+  for (int k = 0; k < 4; k += 16 / sizeof(Scalar)) transpose_group(copy + k, 4, 4 - k, columns + k * lanes);
+  for (int k = 0; k < 4; ++k) load_lanes(columns + k * lanes, out[k]);
+}
+
 // The first `count` columns of `lanes` rows. Reads each row up to the next 16 bytes, and writes that many columns.
 template <class T>
 RAD_FAST_INLINE void transpose(const T* from, int64_t stride, int count, typename Compared<T>::Scalar* columns) {
