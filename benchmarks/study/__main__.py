@@ -18,13 +18,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from . import plan, results
 from .data import ROOT
 from .plan import Key, Unit
-from .work import rows
+from .work import Found, rows, rows_of
 
 DONE = ROOT / "build" / "study" / "units.jsonl"
 
@@ -57,16 +57,18 @@ def main(arguments: list[str] | None = None) -> None:
             if given.go_on and not done.exists():
                 results.unpack(out / "study.npz", done)
             results.forget(done, given.again)
-            measure(some, done, given.jobs)
-            results.pack(done, out / "study.npz")
+            before = results.arms_done(done)
+            began = time.perf_counter()
+            measure(some, done, given.jobs, before)
+            wall = None if before else {"minutes": (time.perf_counter() - began) / 60, "processes": given.jobs}
+            results.pack(done, out / "study.npz", wall)
         from .report import write
 
         write(out / "study.npz", figure=out / "study.png", page=page)
 
 
-def measure(units: Iterable[Unit], done: Path, jobs: int) -> None:
-    """Run what is not done yet, and keep each unit as it comes."""
-    before = results.arms_done(done)
+def measure(units: Iterable[Unit], done: Path, jobs: int, before: dict[str, set[Key]]) -> None:
+    """Run what was not done before, and keep each unit as it comes."""
     lacking = [(unit, plan.lacking(unit, before.get(unit.key, set()))) for unit in units]
     left = [(unit, names) for unit, names in lacking if names]
     began = time.perf_counter()
@@ -75,15 +77,17 @@ def measure(units: Iterable[Unit], done: Path, jobs: int) -> None:
         print(f"{time.perf_counter() - began:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
 
 
-def finished(units: list[tuple[Unit, set[Key]]], jobs: int) -> Iterator[tuple[Unit, tuple[list[list[Any]], float]]]:
-    """Units with their rows and seconds, as they come; one job needs no other process."""
+def finished(units: list[tuple[Unit, set[Key]]], jobs: int) -> Iterator[tuple[Unit, Found]]:
+    """Units with their rows and seconds, as they come; one job needs no other process. What follows one another of the
+    same problem is one process's work: it prepares the problem once."""
     if jobs == 1:
         yield from ((unit, rows(unit, names)) for unit, names in units)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as workers:
-        running = {workers.submit(rows, unit, names): unit for unit, names in units}
+        groups = [list(group) for _, group in groupby(units, lambda pair: pair[0].problem)]
+        running = [workers.submit(rows_of, group) for group in groups]
         for future in as_completed(running):
-            yield running[future], future.result()
+            yield from future.result()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -30,8 +31,12 @@ class Networks:
 
     def logits(self, x: Tensor) -> Tensor:
         """(m, n, C) for x (m, n, D)."""
+        return self.head(self.hidden(x))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """The logits of points whose hidden units are known."""
         *_, w, b = self.parameters
-        return torch.baddbmm(b, self.hidden(x), w)
+        return torch.baddbmm(b, hidden, w)
 
     def hidden(self, x: Tensor) -> Tensor:
         """(m, n, H) activations of the hidden layer; the inputs where there is none."""
@@ -54,20 +59,20 @@ class Networks:
         gradient: LossGradient | None = None,
     ) -> None:
         """Train every model on its own (n, D) points: AdamW and one cosine, the order of points common to all.
+        The parameters are new tensors afterwards.
 
         ``gradient``: of the summed loss in the logits, from (logits, rows of targets, weights); None is the weighted
         cross-entropy's.
         """
         g = torch.Generator().manual_seed(seed)
         n = x.shape[1]
-        optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=decay, fused=True)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for p in self.parameters:
-            p.grad = torch.zeros_like(p)
+        flat, self.parameters = in_one(self.parameters)  # the optimizer's overhead is that of one tensor
+        flat.grad, slopes = in_one([torch.zeros_like(p) for p in self.parameters])
+        optimizer = torch.optim.AdamW([flat], lr=lr, weight_decay=decay, fused=True)
         *first, w2, b2 = self.parameters
         order, place = torch.randperm(n, generator=g), 0
         size = min(batch, n)
-        for _ in range(steps):
+        for step in range(steps):
             if place + size > n:
                 order, place = torch.randperm(n, generator=g), 0
             rows = order[place : place + size]
@@ -76,17 +81,15 @@ class Networks:
             wb = weight.index_select(1, rows)[:, :, None]
             h = self.hidden(xb)
             z = torch.baddbmm(b2, h, w2)
-            dz = (z.softmax(2) - tb).mul_(wb / size) if gradient is None else gradient(z, tb, wb) / size
-            torch.bmm(h.transpose(1, 2), dz, out=w2.grad)
-            torch.sum(dz, 1, keepdim=True, out=b2.grad)
+            dz = z.softmax(2).sub_(tb).mul_(wb / size) if gradient is None else gradient(z, tb, wb) / size
+            torch.bmm(h.transpose(1, 2), dz, out=slopes[-2])
+            torch.sum(dz, 1, keepdim=True, out=slopes[-1])
             if first:
-                dh = torch.bmm(dz, w2.transpose(1, 2)).masked_fill_(h == 0, 0.0)
-                torch.bmm(xb.transpose(1, 2), dh, out=first[0].grad)
-                torch.sum(dh, 1, keepdim=True, out=first[1].grad)
+                dh = torch.bmm(dz, w2.transpose(1, 2)).mul_(h.sign_())
+                torch.bmm(xb.transpose(1, 2), dh, out=slopes[0])
+                torch.sum(dh, 1, keepdim=True, out=slopes[1])
+            optimizer.param_groups[0]["lr"] = 0.5 * lr * (1.0 + math.cos(math.pi * step / steps))
             optimizer.step()
-            schedule.step()
-        for p in self.parameters:
-            p.grad = None
 
     def part(self, at: int) -> Networks:
         """One of the models, as a view."""
@@ -97,3 +100,10 @@ class Networks:
         new = object.__new__(Networks)
         new.parameters = parameters
         return new
+
+
+def in_one(tensors: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The tensors' numbers in one row, and the tensors as views of it."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return flat, [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]

@@ -6,7 +6,6 @@ begin with the same student, so that blocks can be compared.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,19 +24,15 @@ SEEDS = 20
 DEFAULT = "rad"
 BASE = "labels' shares, shrunk"  # the default again, by the other implementation
 BEFORE = "rad-2026-11"  # the default before quotas
-FIRST = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd", BEFORE)
-BADGE = "badge"  # the strongest of those that ask the student alone
-MAIN = (*FIRST, BADGE)  # what runs with all teachers, beside the default
-OTHERS = ("balanced", "confident-learning", "conformal", "learnability", "learnability-top", "m-raru", "top-confidence",
-          "entropy", "least-confidence", "coreset", "pcoreset")  # fmt: skip
+RIVALS = ("uniform", "margin", "balanced-greedy", "balanced-top-confidence", "llkd", BEFORE, "badge", "balanced",
+          "confident-learning", "conformal", "learnability", "learnability-top", "m-raru", "top-confidence", "entropy",
+          "least-confidence", "coreset", "pcoreset")  # fmt: skip
+MAIN = (DEFAULT, "rad-prior", *RIVALS)
 OWN = ("rad-average", "rad-raw", "rad-teacher", "rad-both", "proportional")
 ARMS = {
-    "rivals": FIRST,
-    "default": (DEFAULT, "rad-prior"),
-    "badge": (BADGE,),
-    "others": OTHERS,
+    "main": MAIN,
+    "old": (*MAIN, "cluster-margin", "unixkd"),
     "own": OWN,
-    "old": (*FIRST, "cluster-margin", "unixkd", "coreset", "entropy", "badge"),
 }
 EIGHT = (
     *(("banking77", name) for name in ("qwen3-8b", "gpt-4", "minilm")),
@@ -64,6 +59,10 @@ class Unit:
     @property
     def key(self) -> str:
         return "|".join(str(value) for value in vars(self).values())
+
+    @property
+    def problem(self) -> tuple[str, str, int, str]:
+        return self.source, self.teacher, self.seed, self.student
 
 
 def arms(block: str) -> list[Arm]:
@@ -96,50 +95,48 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
     some = (EIGHT, FOUR, real.SOFT, HEADS)
     eight, four, soft, heads = ([pair for pair in pairs if pair in there] for pairs in some)
 
-    def of(blocks: str, pairs: list[tuple[str, str]], share: float, **others: str) -> Iterator[Unit]:
-        for seed in range(math.ceil(share * seeds)):
-            for pair in pairs:
-                for block in blocks.split(","):
-                    yield Unit(block, *pair, seed, (seed + real.TEACHERS.index(pair)) % 3, **others)
+    def main(seed: int, pairs: list[tuple[str, str]], **others: str) -> Iterator[Unit]:
+        for pair in pairs:
+            for size in range(len(MULTIPLES)):
+                yield Unit("main", *pair, seed, size, **others)
+
+    def of(seed: int, blocks: str, pairs: list[tuple[str, str]], **others: str) -> Iterator[Unit]:
+        for pair in pairs:
+            for block in blocks.split(","):
+                yield Unit(block, *pair, seed, (seed + real.TEACHERS.index(pair)) % 3, **others)
 
     for seed in range(seeds):
-        for pair in there:
-            for size in range(len(MULTIPLES)):
-                yield Unit("rivals", *pair, seed, size)
-                yield Unit("default", *pair, seed, size)
-    yield from of("badge", there, 1.0)
+        yield from main(seed, there)
     for seed in range(seeds):
         for setup in data.SETUPS.values():
             for at, quality in enumerate(data.QUALITIES if setup.is_there() else ()):
                 labels = ("soft", "hard")[(seed + at) % 2]
-                for block in ("old", "default"):
-                    yield Unit(block, setup.name, quality, seed, (at + seed) % 3, labels)
-    for seed in range(math.ceil(0.3 * seeds) if real.is_there(made.SOURCE) else 0):
+                yield Unit("old", setup.name, quality, seed, (at + seed) % 3, labels)
+    for seed in range(seeds):
+        yield from main(seed, soft, labels="soft")
+    for seed in range(seeds if real.is_there(made.SOURCE) else 0):
         for at, pair in enumerate(made.TEACHERS):
             yield Unit("made", *pair, seed, (at // 2 + seed) % 3)
-    yield from of("others", eight, 1.0)
-    yield from of("rivals,default", soft, 0.6, labels="soft")
-    yield from of("parts", eight, 0.5)
-    yield from of("variants,going on", eight, 0.3)
-    yield from of("losses", four, 0.4)
-    yield from of("losses", soft, 0.4, labels="soft")
-    for student in ("minilm-linear", "minilm-128"):
-        yield from of("rivals,default", heads, 0.4, student=student)
-    for seed in range(seeds // 4 if real.is_there("banking77") else 0):
-        for kind in KINDS:
+    for seed in range(seeds):
+        yield from of(seed, "parts,own,early", eight)
+        yield from of(seed, "losses", four)
+        yield from of(seed, "losses", soft, labels="soft")
+    for seed in range(seeds):
+        yield from of(seed, "variants,going on", eight)
+        for kind in KINDS if real.is_there("banking77") else ():
             yield Unit("subclasses", "banking77", kind, seed, 0, labels="soft", student="64 units")
-    yield from of("early", eight, 0.3)
-    yield from of("own", eight, 0.3)
+    for seed in range(seeds):
+        for student in ("minilm-linear", "minilm-128"):
+            yield from main(seed, heads, student=student)
 
 
 def quick(seeds: int = 2) -> Iterator[Unit]:
     """The digits, which come with scikit-learn, and one real teacher where it is there: under a minute."""
     for seed in range(seeds):
-        for block in ("old", "default", "badge", "others", "own", "losses", "early", "parts", "variants", "going on"):
+        for block in ("old", "own", "losses", "early", "parts", "variants", "going on"):
             yield Unit(block, "digits", data.QUALITIES[seed % 3], seed, 1 - seed % 2, ("hard", "soft")[seed % 2])
     if real.is_there("policy-en"):
-        yield Unit("rivals", "policy-en", "gpt-4o", 0, 0)
-        yield Unit("default", "policy-en", "gpt-4o", 0, 0)
+        yield Unit("main", "policy-en", "gpt-4o", 0, 0)
 
 
 def missing() -> list[str]:

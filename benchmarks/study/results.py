@@ -59,8 +59,9 @@ def unpack(path: Path, done: Path) -> None:
         keep(done, key, rows, 60 * noted["cpu minutes"] * len(rows) / len(table["seed"]))
 
 
-def pack(done: Path, path: Path) -> None:
-    """Write the rows of all finished units, and the conditions of the run."""
+def pack(done: Path, path: Path, wall: dict[str, float] | None = None) -> None:
+    """Write the rows of all finished units, and the conditions of the run; ``wall``: minutes that it took with how many
+    processes, where one run did all."""
     units = [json.loads(line) for line in done.read_text().splitlines()]
     found = sorted((row for unit in units for row in unit["rows"]), key=lambda row: [str(v) for v in row[:10]])
     columns = list(zip(*found, strict=True))
@@ -71,7 +72,8 @@ def pack(done: Path, path: Path) -> None:
             table[name] = codes.astype(np.int16)
         else:
             table[name] = np.array(values, np.int16 if name in NUMBERS else np.float32)
-    table["conditions"] = np.array(json.dumps(conditions(sum(unit["cpu"] for unit in units))))
+    noted = conditions(sum(unit["cpu"] for unit in units)) | {"wall": wall}
+    table["conditions"] = np.array(json.dumps(noted))
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **table)
 

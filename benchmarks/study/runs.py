@@ -23,7 +23,7 @@ from .problem import Problem
 ROUNDS = 3
 SETTINGS: dict[str, Any] = {"steps": 200, "batch": 64, "lr": 1e-2, "decay": 1e-2}
 KEPT = ("clusters", "neighbours")  # what does not depend on the budget, nor on who asks
-TOGETHER = 6  # students in one batch: as many as fit the caches well
+TOGETHER = 10  # students in one batch: as many as fit the caches well
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class View:
     """What a student says of all parts: computed once for arms that share it."""
 
     def __init__(self, net: Networks, problem: Problem) -> None:
-        self.pool, self.holdout = (net.logits(problem.x[name][None])[0] for name in ("pool", "holdout"))
-        self.hidden = net.hidden(problem.x["pool"][None])[0].numpy()
+        hidden = net.hidden(problem.x["pool"][None])
+        self.hidden, self.pool = hidden[0].numpy(), net.head(hidden)[0]
+        self.holdout = net.logits(problem.x["holdout"][None])[0]
 
 
 class Start:
@@ -76,7 +77,7 @@ class Start:
         self.problem = p
         self.hot = torch.nn.functional.one_hot(p.y["labelled"], p.classes).float()
         self.fresh = Networks(p.x["pool"].shape[1], p.hidden, p.classes, [p.seed])
-        self.first = Networks.of([w.clone() for w in self.fresh.parameters])
+        self.first = Networks.of(self.fresh.parameters)
         self.first.train(p.x["labelled"][None], self.hot[None], torch.ones(1, n), seed=0, **SETTINGS)
         self.accuracy = score(self.first, p)[0]
         self.memory: dict[str, Any] = {"labelled": np.bincount(p.y["labelled"], minlength=p.classes)}
@@ -123,7 +124,7 @@ def choose(
     same: dict[str, Any],
 ) -> None:
     """Choose, ask and weigh for one arm."""
-    known = state.net.logits(state.x[None])[0]
+    known = state.net.hidden(state.x[None])
     began = time.perf_counter()
     if arm.strategy in same:
         choice, memory = same[arm.strategy]
@@ -140,8 +141,8 @@ def choose(
             holdout_labels=p.y["holdout"].numpy(),
             holdout_teacher=p.said["holdout"].numpy(),
             holdout_student=view.holdout.numpy(),
-            known_features=state.net.hidden(state.x[None])[0].numpy(),
-            known_logits=known.numpy(),
+            known_features=known[0].numpy(),
+            known_logits=state.net.head(known)[0].numpy(),
             labelled=p.y["labelled"].numpy(),
             vectors=p.x["pool"].numpy(),
             holdout_vectors=p.x["holdout"].numpy(),
@@ -194,7 +195,7 @@ def train(arms: list[Arm], states: list[State], fresh: Networks, number: int, la
 def fit(arms: list[Arm], states: list[State], fresh: Networks, number: int, gradient: Any) -> None:
     begin = [fresh if arm.restart else state.net for arm, state in zip(arms, states, strict=True)]
     layers = range(len(fresh.parameters))
-    nets = Networks.of([torch.cat([net.parameters[layer] for net in begin]).clone() for layer in layers])
+    nets = Networks.of([torch.cat([net.parameters[layer] for net in begin]) for layer in layers])
     x, targets, weight = (torch.stack([getattr(s, name) for s in states]) for name in ("x", "targets", "weight"))
     nets.train(x, targets, weight, seed=number, gradient=gradient, **SETTINGS)
     for at, state in enumerate(states):

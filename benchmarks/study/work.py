@@ -14,15 +14,20 @@ from .runs import ROUNDS, Start, run
 
 COLUMNS = ("block", "set", "teacher", "student", "labels", "size", "budget", "seed", "strategy", "loss",
            *(f"round{n}" for n in range(ROUNDS + 1)), "right", "milliseconds", "teacher_right")  # fmt: skip
+Found = tuple[list[list[Any]], float]  # rows, and seconds of CPU
 
 
-def rows(unit: Unit, names: set[Key] | None = None) -> tuple[list[list[Any]], float]:
+def rows_of(units: list[tuple[Unit, set[Key]]]) -> list[tuple[Unit, Found]]:
+    return [(unit, rows(unit, names)) for unit, names in units]
+
+
+def rows(unit: Unit, names: set[Key] | None = None) -> Found:
     """A row (``COLUMNS``) for each arm, or for those named, and the seconds of CPU that it took."""
     torch.set_num_threads(1)
     spent = time.process_time()
     if unit.block == "subclasses":
         return of_subclasses(unit), time.process_time() - spent
-    begin = start(unit.source, unit.teacher, unit.seed, unit.student)
+    begin = start(*unit.problem)
     problem, old = begin.problem, data.SETUPS.get(unit.source)
     budget = old.budgets[unit.size] if old else MULTIPLES[unit.size] * problem.classes
     found = []
@@ -39,7 +44,7 @@ def rows(unit: Unit, names: set[Key] | None = None) -> tuple[list[list[Any]], fl
 
 @lru_cache(maxsize=1)
 def start(source: str, teacher: str, seed: int, student: str) -> Start:
-    """The blocks and budgets of a problem follow one another: they begin with the same student."""
+    """The budgets of a problem follow one another: they begin with the same student."""
     if source in data.SETUPS:
         return Start(data.problem(source, teacher, seed))
     if source in made.SETS:
