@@ -57,24 +57,23 @@ def main(arguments: list[str] | None = None) -> None:
             if given.go_on and not done.exists():
                 results.unpack(out / "study.npz", done)
             results.forget(done, given.again)
-            before = results.arms_done(done)
-            began = time.perf_counter()
-            measure(some, done, given.jobs, before)
-            wall = None if before else {"minutes": (time.perf_counter() - began) / 60, "processes": given.jobs}
-            results.pack(done, out / "study.npz", wall)
+            measure(some, done, given.jobs)
+            results.pack(done, out / "study.npz", given.jobs)
         from .report import write
 
         write(out / "study.npz", figure=out / "study.png", page=page)
 
 
-def measure(units: Iterable[Unit], done: Path, jobs: int, before: dict[str, set[Key]]) -> None:
-    """Run what was not done before, and keep each unit as it comes."""
+def measure(units: Iterable[Unit], done: Path, jobs: int) -> None:
+    """Run what is not done yet, and keep each unit as it comes."""
+    before, earlier = results.arms_done(done), results.elapsed(done)
     lacking = [(unit, plan.lacking(unit, before.get(unit.key, set()))) for unit in units]
     left = [(unit, names) for unit, names in lacking if names]
     began = time.perf_counter()
     for count, (unit, (found, seconds)) in enumerate(finished(left, jobs), 1):
-        results.keep(done, unit.key, found, seconds)
-        print(f"{time.perf_counter() - began:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
+        taken = time.perf_counter() - began
+        results.keep(done, unit.key, found, seconds, None if earlier is None else earlier + taken)
+        print(f"{taken:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
 
 
 def finished(units: list[tuple[Unit, set[Key]]], jobs: int) -> Iterator[tuple[Unit, Found]]:

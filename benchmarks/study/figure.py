@@ -24,7 +24,7 @@ def main_rivals(s: Scores) -> list[str]:
     def teachers(name: str) -> set[tuple[str, str]]:
         return {(c.source, c.teacher) for c in s.of[name, PLAIN] if chosen(c)}
 
-    ran = [name for name in s.strategies(chosen) if name in plan.MAIN and name not in mine]
+    ran = [name for name in s.strategies(chosen) if name in plan.RIVALS and name not in mine]
     return [name for name in ran if teachers(name) >= teachers("uniform")][:THREE]
 
 

@@ -21,8 +21,9 @@ from .variants import PLAIN as PLAIN_SELECT
 TEXT = Path(__file__).with_name("text.md")
 UNIFORM = ("uniform", PLAIN)
 MINE = (plan.DEFAULT, PLAIN)
-SEES_POOL = {*plan.FIRST[2:], *plan.OWN, plan.DEFAULT, "balanced", "confident-learning", "conformal", "learnability",
-             "learnability-top"} - {"rad-average"}  # fmt: skip
+SEES_POOL = {plan.DEFAULT, plan.BEFORE, "rad-both", "rad-raw", "rad-teacher", "proportional", "balanced",
+             "balanced-greedy", "balanced-top-confidence", "confident-learning", "conformal", "learnability",
+             "learnability-top", "llkd"}  # fmt: skip
 LEAST = -0.5  # of what a set may cost against uniform selection
 
 
@@ -79,7 +80,7 @@ def against(s: Scores) -> str:
 
 def by_budget(s: Scores) -> str:
     """Of the strategies that ran with every budget."""
-    names = [plan.DEFAULT, *plan.FIRST[1:]]
+    names = [name for name in s.strategies(hard_tfidf(REAL)) if name in plan.MAIN and name != "uniform"]
     rows = []
     for name in names:
         parts = [lambda c, k=k: c.size == k and hard_tfidf(REAL)(c) for k in range(3)]  # type: ignore[misc]
@@ -88,19 +89,19 @@ def by_budget(s: Scores) -> str:
 
 
 def budgets_of(s: Scores) -> str:
-    """On how many seeds the main strategies ran with every budget."""
+    """On how many seeds the main strategies ran with every budget and teacher."""
     chosen = hard_tfidf(REAL)
-    names = [name for name in (*plan.ARMS["default"], *plan.FIRST) if (name, PLAIN) in s.of]
+    names = [name for name in plan.MAIN if (name, PLAIN) in s.of]
     common = set.intersection(*({c for c in s.of[name, PLAIN] if chosen(c)} for name in names)) if names else set()
-    wanted = len(plan.MULTIPLES) * len({(c.source, c.teacher) for c in common})
+    teachers = len({(c.source, c.teacher) for c in common})
     each = Counter(c.seed for c in common)
-    whole = sum(count == wanted for count in each.values())
-    one = "one budget per seed and teacher, in rotation."
+    whole = sum(count == len(plan.MULTIPLES) * teachers for count in each.values())
+    rest = "one budget per seed and teacher, in rotation."
     if whole == 0:
-        return f"All strategies had {one}"
-    quoted = ", ".join(f"`{name}`" for name in names[:-1])
+        return f"All strategies had {rest}"
     seeds = f"all {whole} seeds" if whole == len(each) else f"{whole} of the {len(each)} seeds"
-    said = f"{quoted} and `{names[-1]}` had all three budgets with {seeds}. The rest had {one}"
+    most = f"`rad`, `rad-prior` and every rival had all three budgets with {teachers} teachers and {seeds}."
+    said = f"{most} Variants of `rad`, losses, and the older sets had {rest}"
     return fill(said, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
@@ -150,12 +151,12 @@ def made_said(s: Scores) -> str:
 
 
 def other_students(s: Scores) -> str:
-    names = list(dict.fromkeys([plan.DEFAULT, *plan.FIRST[1:]]))
     parts: list[Within] = [
         lambda c: c.labels == "soft" and c.source in REAL,
         lambda c: c.student == "minilm-linear",
         lambda c: c.student == "minilm-128",
     ]
+    names = [name for name in s.strategies(parts[0]) if name in plan.MAIN and name != "uniform"]
     rows = [[name, *(shown(s.differences((name, PLAIN), UNIFORM, part)) for part in parts)] for name in names]
     return table(["strategy", "soft labels", "linear on MiniLM", "128 units on MiniLM"], rows)
 
@@ -346,8 +347,9 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
     n = s.conditions
     seeds = len({c.seed for c in s.of[UNIFORM]})
     minutes = n["cpu minutes"]
+    wall = f", {n['minutes']:.0f} minutes with {n['processes']} processes" if n.get("minutes") else ""
     noted = [
-        f"{n['date']}: {seeds} seeds. About {minutes:.0f} CPU minutes on {n['machine']}, half that on two cores.",
+        f"{n['date']}: {seeds} seeds. {minutes:.0f} CPU minutes on {n['machine']}{wall}.",
         f"With Python {n['python']}, NumPy {n['numpy']}, SciPy {n['scipy']}, torch {n['torch']}.",
     ]
     parts = {

@@ -19,9 +19,10 @@ NUMBERS = ("size", "budget", "seed")
 STRATEGY, LOSS = COLUMNS.index("strategy"), COLUMNS.index("loss")
 
 
-def keep(done: Path, key: str, rows: list[list[Any]], seconds: float) -> None:
-    """Add what was found of a unit to the file of what is done."""
-    line = {"key": key, "cpu": round(seconds, 2), "rows": rows}
+def keep(done: Path, key: str, rows: list[list[Any]], seconds: float, elapsed: float | None = None) -> None:
+    """Add what was found of a unit to the file of what is done: the CPU time it took, and the time since the beginning
+    of the whole run, without interruptions, where it is known."""
+    line = {"key": key, "cpu": round(seconds, 2), "elapsed": elapsed, "rows": rows}
     with done.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
@@ -35,6 +36,12 @@ def arms_done(done: Path) -> dict[str, set[Key]]:
     return found
 
 
+def elapsed(done: Path) -> float | None:
+    """Seconds that all that is done took, without interruptions; None where a part of it was not timed."""
+    taken = [json.loads(line).get("elapsed") for line in done.read_text().splitlines()] if done.exists() else []
+    return None if None in taken else max(taken, default=0.0)
+
+
 def forget(done: Path, strategies: list[str]) -> None:
     """Leave the results of some strategies out of what is done, and their share of the CPU time: they have changed."""
     if not strategies or not done.exists():
@@ -43,6 +50,7 @@ def forget(done: Path, strategies: list[str]) -> None:
     for unit in units:
         kept = [row for row in unit["rows"] if row[STRATEGY] not in strategies]
         unit["cpu"] = round(unit["cpu"] * len(kept) / len(unit["rows"]), 2)
+        unit["elapsed"] = None
         unit["rows"] = kept
     done.write_text("".join(json.dumps(unit) + "\n" for unit in units if unit["rows"]))
 
@@ -59,9 +67,8 @@ def unpack(path: Path, done: Path) -> None:
         keep(done, key, rows, 60 * noted["cpu minutes"] * len(rows) / len(table["seed"]))
 
 
-def pack(done: Path, path: Path, wall: dict[str, float] | None = None) -> None:
-    """Write the rows of all finished units, and the conditions of the run; ``wall``: minutes that it took with how many
-    processes, where one run did all."""
+def pack(done: Path, path: Path, processes: int = 1) -> None:
+    """Write the rows of all finished units, and the conditions of the run."""
     units = [json.loads(line) for line in done.read_text().splitlines()]
     found = sorted((row for unit in units for row in unit["rows"]), key=lambda row: [str(v) for v in row[:10]])
     columns = list(zip(*found, strict=True))
@@ -72,8 +79,9 @@ def pack(done: Path, path: Path, wall: dict[str, float] | None = None) -> None:
             table[name] = codes.astype(np.int16)
         else:
             table[name] = np.array(values, np.int16 if name in NUMBERS else np.float32)
-    noted = conditions(sum(unit["cpu"] for unit in units)) | {"wall": wall}
-    table["conditions"] = np.array(json.dumps(noted))
+    noted = conditions(sum(unit["cpu"] for unit in units)) | {"processes": processes}
+    taken = elapsed(done)
+    table["conditions"] = np.array(json.dumps(noted | {"minutes": None if taken is None else round(taken / 60, 1)}))
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **table)
 
