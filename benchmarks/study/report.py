@@ -37,7 +37,7 @@ def by_set(s: Scores, names: list[str], sets: tuple[str, ...], chosen: Within) -
 
 
 def first_table(s: Scores) -> str:
-    names = [plan.DEFAULT, *main_rivals(s), plan.BEFORE, "margin"]
+    names = [plan.DEFAULT, *main_rivals(s), plan.BEFORE, "badge", "margin"]
     names = list(dict.fromkeys(name for name in names if (name, PLAIN) in s.of))
     rows = by_set(s, names, REAL, hard_tfidf(REAL))
     for row, name in zip(rows, names, strict=True):
@@ -101,7 +101,7 @@ def budgets_of(s: Scores) -> str:
         return f"All strategies had {rest}"
     seeds = f"all {whole} seeds" if whole == len(each) else f"{whole} of the {len(each)} seeds"
     most = f"`rad`, `rad-prior` and every rival had all three budgets with {teachers} teachers and {seeds}."
-    said = f"{most} Variants of `rad`, losses, and the older sets had {rest}"
+    said = f"{most} All else had {rest}"
     return fill(said, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
@@ -159,6 +159,23 @@ def other_students(s: Scores) -> str:
     names = [name for name in s.strategies(parts[0]) if name in plan.MAIN and name != "uniform"]
     rows = [[name, *(shown(s.differences((name, PLAIN), UNIFORM, part)) for part in parts)] for name in names]
     return table(["strategy", "soft labels", "linear on MiniLM", "128 units on MiniLM"], rows)
+
+
+def soft_over_hard(s: Scores, name: str, within: Within) -> str:
+    """What soft labels add to hard ones, with one strategy."""
+    soft: Within = lambda c: c.labels == "soft" and c.student == "tfidf" and within(c)  # noqa: E731
+    return shown(s.differences((name, PLAIN), (name, PLAIN), soft, lambda c: c._replace(labels="hard")))
+
+
+def soft_labels(s: Scores) -> str:
+    names = ("uniform", plan.DEFAULT, "balanced-greedy", "margin")
+    rows = []
+    for source, teacher in real.SOFT:
+        here: Within = lambda c, at=(source, teacher): (c.source, c.teacher) == at  # type: ignore[misc]  # noqa: E731
+        said = f"{SHORT_NAMES.get(source, source)}: {teacher}"
+        rows.append([said, *(soft_over_hard(s, name, here) for name in names)])
+    rows.append(["**mean**", *(soft_over_hard(s, name, lambda c: c.source in REAL) for name in names)])
+    return table(["soft labels minus hard ones", *names], rows)
 
 
 def early(s: Scores) -> str:
@@ -315,6 +332,7 @@ def reasons(s: Scores) -> dict[str, str]:
     uneven: Within = lambda c: c.source.startswith("policy") and chosen(c)  # noqa: E731
     spoken: Within = lambda c: c.teacher in ("qwen3-8b", "gemma3-4b", "mistral-7b") and chosen(c)  # noqa: E731
     poor: Within = lambda c: c.teacher == "gemma3-12b" and chosen(c)  # noqa: E731
+    every: Within = lambda c: c.source in REAL  # noqa: E731
     soft: Within = lambda c: c.labels == "soft" and c.source in REAL and c.student == "tfidf"  # noqa: E731
     alone: Within = lambda c: c.source in made.SETS and c.teacher.endswith("labels")  # noqa: E731
     rad, best = plan.DEFAULT, (main_rivals(s) or ["balanced-greedy"])[0]
@@ -326,17 +344,18 @@ def reasons(s: Scores) -> dict[str, str]:
         "RIGHT": f"{low:.0f}% to {high:.0f}%",
         "BADGE": over("badge", chosen, "rad-prior"),
         "BADGE_OLD": over("badge", of_sets(OLD), "rad-prior"),
-        "WHY_RAD": f"{all_real} over uniform selection, {over(rad, chosen, best)} over `{best}`, the next best",
+        "WHY_RAD": f"{all_real} over uniform selection, {over(rad, chosen, best)} over `{best}`, the best rival",
         "WHY_EVEN": f"{over(rad, even)}; `{greedy}` {over(greedy, even)}",
         "WHY_UNEVEN": f"{over(rad, uneven)}; `{greedy}` {over(greedy, uneven)}, "
         f"`{confident}` {over(confident, uneven)}",
         "WHY_SPOKEN": f"{over(rad, spoken)} this way",
         "WHY_LABELS": f"{over(rad, alone)}; `select` without neighbours {over('select', alone)} (merged classes)",
         "WHY_POOR": f"{over(rad, poor)} for teachers right on {poorest[0]:.0f}% and {poorest[1]:.0f}%; "
-        f"margin sampling {over('margin', poor)}",
+        f"`badge` {over('badge', poor)}, margin sampling {over('margin', poor)}",
         "WHY_EARLY": f"margin sampling {over('margin', chosen)}; on top of that, `badge` "
         f"{over('badge', chosen, 'margin')} and `rad-prior` {over('rad-prior', chosen, 'margin')}",
-        "WHY_SOFT": f"with soft labels, {over(rad, soft)} over uniform selection with soft labels",
+        "WHY_SOFT": f"soft labels instead of hard ones: `{rad}` {soft_over_hard(s, rad, every)}, uniform selection "
+        f"{soft_over_hard(s, 'uniform', every)}; with soft labels, `{rad}` is {over(rad, soft)} over uniform selection",
     }
 
 
@@ -349,7 +368,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
     minutes = n["cpu minutes"]
     wall = f", {n['minutes']:.0f} minutes with {n['processes']} processes" if n.get("minutes") else ""
     noted = [
-        f"{n['date']}: {seeds} seeds. {minutes:.0f} CPU minutes on {n['machine']}{wall}.",
+        f"{n['date']}: {seeds} seeds. It took {minutes:.0f} CPU minutes on {n['machine']}{wall}.",
         f"With Python {n['python']}, NumPy {n['numpy']}, SciPy {n['scipy']}, torch {n['torch']}.",
     ]
     parts = {
@@ -362,6 +381,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "AGAINST": against(s),
         "BUDGETS": by_budget(s),
         "STUDENTS": other_students(s),
+        "SOFT": soft_labels(s),
         "EARLY": early(s),
         "BUDGETS_OF": budgets_of(s),
         "MADE": of_made(s),

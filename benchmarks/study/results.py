@@ -43,15 +43,18 @@ def elapsed(done: Path) -> float | None:
 
 
 def forget(done: Path, strategies: list[str]) -> None:
-    """Leave the results of some strategies out of what is done, and their share of the CPU time: they have changed."""
+    """Leave the results of some strategies out of what is done, and their share of the time: they have changed."""
     if not strategies or not done.exists():
         return
     units = [json.loads(line) for line in done.read_text().splitlines()]
+    before = sum(unit["cpu"] for unit in units)
     for unit in units:
         kept = [row for row in unit["rows"] if row[STRATEGY] not in strategies]
         unit["cpu"] = round(unit["cpu"] * len(kept) / len(unit["rows"]), 2)
-        unit["elapsed"] = None
         unit["rows"] = kept
+    share = sum(unit["cpu"] for unit in units) / before
+    for unit in units:
+        unit["elapsed"] = unit["elapsed"] and share * unit["elapsed"]
     done.write_text("".join(json.dumps(unit) + "\n" for unit in units if unit["rows"]))
 
 

@@ -52,13 +52,16 @@ class Scores:
             self.of[str(strategy), str(loss)][cell] = float(rounds[row, 1:].mean())
             self.beside[str(strategy), str(loss)][cell] = measured[row].astype(np.float64)
 
-    def differences(self, one: Key, other: Key, within: Within) -> npt.NDArray[np.float64]:
-        """Per seed: the mean over sets of the mean over a set's cells; seeds that lack a set are left out."""
+    def differences(
+        self, one: Key, other: Key, within: Within, beside: Callable[[Cell], Cell] = lambda cell: cell
+    ) -> npt.NDArray[np.float64]:
+        """Per seed: the mean over sets of the mean over a set's cells; seeds that lack a set are left out. ``beside``:
+        the cell that one's cell is compared with."""
         by_seed: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         theirs = self.of.get(other, {})
         for cell, score in self.of.get(one, {}).items():
-            if cell in theirs and within(cell):
-                by_seed[cell.seed][cell.source].append(score - theirs[cell])
+            if beside(cell) in theirs and within(cell):
+                by_seed[cell.seed][cell.source].append(score - theirs[beside(cell)])
         sets = max((len(found) for found in by_seed.values()), default=0)
         whole = [found for _, found in sorted(by_seed.items()) if len(found) == sets]
         return np.array([np.mean([np.mean(values) for values in found.values()]) for found in whole])

@@ -85,7 +85,9 @@ def test_results_go_on_arm_by_arm(tmp_path):
     assert len(before["seed"]) - len(after["seed"]) == 4
     assert noted["cpu minutes"] == pytest.approx(0.1)
     assert (noted["minutes"], noted["processes"]) == (0.2, 2)
-    assert results.elapsed(again) is None  # a part of it would have to be timed anew
+    assert results.elapsed(again) is None  # results alone do not say when
+    results.forget(done, ["margin", "llkd"])
+    assert results.elapsed(done) == pytest.approx(12.0 * (arms - 2) / arms, abs=0.1)
 
 
 def test_rates_of_labels_are_drawn_together_and_leave_the_point_itself_out():

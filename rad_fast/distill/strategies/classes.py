@@ -48,7 +48,8 @@ def in_turn(r: Round, label: Int64s, score: Float64s) -> Choice:
 
 
 def confidence(logits: npt.NDArray[np.float32]) -> Float64s:
-    """(N,) the probability of the top class."""
-    z = logits.astype(np.float64)
-    top: Float64s = 1.0 / np.exp(z - z.max(1, keepdims=True)).sum(1)
+    """(N,) the probability of the top class; summed by size, so that equally confident labels are equal to the last
+    bit, whichever class they name."""
+    z = np.sort(logits.astype(np.float64), axis=1)
+    top: Float64s = 1.0 / np.exp(z - z[:, -1:]).sum(1)
     return top

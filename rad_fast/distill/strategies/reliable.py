@@ -31,10 +31,11 @@ def llkd(r: Round) -> Choice:
 
 
 def adaptive(value: Float64s, label: Int64s) -> Float64s:
-    """Every point's threshold: the overall mean times (its class's mean / the largest class mean)."""
+    """Every point's threshold: the overall mean times (its class's mean / the largest class mean); a billionth less, so
+    that rounding keeps out no class where all values are equal."""
     times = np.bincount(label)
     mean = np.bincount(label, weights=value) / np.maximum(times, 1)
-    found: Float64s = (value.mean() * mean / max(mean.max(), 1e-300))[label]
+    found: Float64s = (1.0 - 1e-9) * (value.mean() * mean / max(mean.max(), 1e-300))[label]
     return found
 
 

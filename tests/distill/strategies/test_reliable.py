@@ -33,6 +33,29 @@ def test_llkd_takes_sure_teachers_and_unsure_students_first():
     assert STRATEGIES["llkd"](round_of(teacher, student, 2)).indices.tolist() == [0, 4]
 
 
+def test_adaptive_thresholds_keep_out_no_class_where_all_are_equally_sure():
+    for classes in range(2, 40):  # some of their sums are rounded up
+        label = np.repeat(np.arange(classes), np.arange(1, classes + 1))
+        value = np.full(len(label), 0.9)
+        assert (value >= adaptive(value, label)).all()
+
+
+def test_conformal_is_uniform_where_all_labels_are_equally_sure():
+    """A model that only names a class: which one says nothing of how sure it is, not even by rounding."""
+    classes, n = 21, 420
+    label = np.arange(n) % classes
+    teacher = np.full((n, classes), np.log(0.1 / 20), np.float32)
+    teacher[np.arange(n), label] = np.log(0.9)
+    held = {"holdout_labels": (label[:40] + 1) % classes, "holdout_teacher": teacher[:40]}
+    times = np.zeros(classes)
+    for seed in range(100):
+        r = Round(
+            210, np.ones(n, bool), np.zeros_like(teacher), teacher, seed=seed, holdout_student=teacher[:40], **held
+        )
+        times += np.bincount(label[STRATEGIES["conformal"](r).indices], minlength=classes)
+    assert times == pytest.approx(np.full(classes, 1000), abs=4 * np.sqrt(500))
+
+
 def test_learnability_is_the_ratio_of_probabilities():
     teacher = [[0.8, 0.2], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]]
     student = [[0.4, 0.6], [0.8, 0.2], [0.9, 0.1], [0.1, 0.9]]  # ratios 2, 1, 7, 1
