@@ -101,7 +101,7 @@ def budgets_of(s: Scores) -> str:
         return f"All strategies had {rest}"
     seeds = f"all {whole} seeds" if whole == len(each) else f"{whole} of the {len(each)} seeds"
     most = f"`rad`, `rad-prior` and every rival had all three budgets with {teachers} teachers and {seeds}."
-    said = f"{most} All else had {rest}"
+    said = f"{most} All else but soft labels had {rest}"
     return fill(said, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
