@@ -3,7 +3,7 @@
 // Bytes per point: C elements read; written, 12 (margin, confidence, label) and 4 more for a given label's probability. The
 // fused route (appraise) writes 12 (gain, correctness, label) and keeps all else in buffers on the stack. The floor it is
 // held against is a streaming sum of the same array (stream_sum below): with C = 100 in float32 the reads are 97% of the
-// traffic; with C = 2 more is written than read. Arithmetic with AVX2 is 12 vector operations for the exponentials of a vector
+// traffic; with C = 2 more is written than read. Arithmetic with AVX2 is 11 vector operations for the exponentials of a vector
 // and their sum (exponential.hpp) and, in long rows, little more than one for maximum, second largest and label. rows.hpp has the
 // ways through a row.
 

@@ -239,6 +239,8 @@ template <class Wide, class Half>
 RAD_FAST_INLINE Wide join(Half low, Half high) {
 #if defined(__AVX512F__)
   return (Wide)_mm512_insertf64x4(_mm512_castpd256_pd512((__m256d)low), (__m256d)high, 1);
+#elif defined(__AVX2__)
+  return (Wide)_mm256_set_m128((__m128)high, (__m128)low);
 #else
   Wide v;
   __builtin_memcpy(&v, &low, sizeof low);
