@@ -61,7 +61,7 @@ RAD_FAST_INLINE void finish(const Tile& tile, int count, int64_t row, bool with_
 }
 
 // Tiles that are finished one after another: their divisions and exponentials overlap, where among a tile's others they would wait.
-constexpr int together = 8;
+constexpr int together = lanes == 16 ? 2 : 8;
 
 template <class T>
 RAD_FAST_INLINE void score_rows(const Logits& z, int64_t first, int64_t count, const int32_t* given, const Scores& out, Invalid& invalid) {
