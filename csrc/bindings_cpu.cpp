@@ -26,6 +26,7 @@
 #include "cpu/dispatch.hpp"
 #include "cpu/game.hpp"
 #include "cpu/parallel.hpp"
+#include "cpu/quotas.hpp"
 #include "cpu/sample.hpp"
 #include "cpu/score.hpp"
 #include "cpu/solve.hpp"
@@ -256,6 +257,9 @@ py::dict constants_dict() {
 #undef RAD_FAST_CONSTANT
   all["arrival_levels"] = arrival_levels;
   all["arrival_most_alike"] = arrival_most_alike;
+  all["quota_bits"] = quota_bits;
+  all["quota_part_bits"] = part_bits;
+  all["quota_surely"] = surely;
   return all;
 }
 
@@ -317,7 +321,7 @@ PYBIND11_MODULE(_cpu, module) {
       if (candidate.supported) names.append(candidate.name);
     return names;
   }, "The SIMD levels that this processor supports, best first.");
-  module.def("constants", &constants_dict, "The numbers of csrc/constants.hpp.");
+  module.def("constants", &constants_dict, "The numbers that Python has, too.");
   module.def("hardware_threads", [] { return std::max(1u, std::thread::hardware_concurrency()); },
              "Processors this machine reports, at least 1.");
   bind_score(module);

@@ -121,7 +121,7 @@ def class_probabilities(
     """Inclusion probabilities. equilibria: (price, threshold, share), one number a class; here and below."""
 
 def constants() -> dict[str, float]:
-    """The numbers of csrc/constants.hpp."""
+    """The numbers that Python has, too."""
 
 def decide(
     gain: _Float32s,

@@ -8,9 +8,9 @@
 #include <numeric>
 #include <vector>
 
-namespace rad_fast {
+#include "wide.hpp"
 
-__extension__ typedef unsigned __int128 Product;
+namespace rad_fast {
 
 constexpr int quota_bits = 24, part_bits = 52;
 constexpr double surely = 1.0 + 0x1p-40;  // more than float64 errs by
@@ -30,7 +30,7 @@ struct Divided {
 };
 
 inline Divided divided(std::int64_t factor, std::int64_t number, std::int64_t divisor) {
-  const Product product = static_cast<Product>(factor) * static_cast<Product>(number), by = static_cast<Product>(divisor);
+  const uint128 product = static_cast<uint128>(factor) * static_cast<uint128>(number), by = static_cast<uint128>(divisor);
   return {static_cast<std::int64_t>(product / by), static_cast<std::int64_t>(product % by)};
 }
 

@@ -90,3 +90,12 @@ def test_the_compiled_kernels_refuse_what_cannot_be_shared_out(changes: dict[str
     usual = {"weights": "root", "counts": np.array([[4, 4], [1, 1]]), "chosen": np.zeros(2, np.int64), "budget": 3}
     with pytest.raises(ValueError, match=message):
         compiled.shares(**{**usual, "bounded": True, "mistakes": 0.5, **changes})
+
+
+def test_the_compiled_constants_are_those_of_the_specification() -> None:
+    try:
+        constants = load("cpp").module.constants()  # type: ignore[attr-defined]
+    except ImportError as error:
+        pytest.skip(str(error))
+    found = [constants[f"quota_{name}"] for name in ("bits", "part_bits", "surely")]
+    assert found == [specification.QUOTA_BITS, specification.PART_BITS, specification.SURELY]
