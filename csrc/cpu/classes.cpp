@@ -58,14 +58,19 @@ void probabilities(const float* gain, const float* correctness, const int32_t* l
                });
 }
 
-// A table's number for the class of each lane; tables of up to `lanes` numbers stay in a register.
+// A table's number for the class of each lane; tables of up to few_classes numbers stay in registers.
+constexpr int few_classes = 16;
 template <bool few>
 RAD_FAST_INLINE Float of_class(const float* table, Int at) {
 #if defined(__AVX512F__)
   if (few) return (Float)_mm512_permutexvar_ps((__m512i)at, (__m512)load<Float>(table));
   return (Float)_mm512_i32gather_ps((__m512i)at, table, 4);
 #elif defined(__AVX2__)
-  if (few) return (Float)_mm256_permutevar8x32_ps((__m256)load<Float>(table), (__m256i)at);
+  if (few) {
+    const __m256 first = _mm256_permutevar8x32_ps((__m256)load<Float>(table), (__m256i)at);
+    const __m256 second = _mm256_permutevar8x32_ps((__m256)load<Float>(table + lanes), (__m256i)at);
+    return (Float)_mm256_blendv_ps(first, second, (__m256)(at << 28));  // the sign: whether it is 8 or more
+  }
   return (Float)_mm256_i32gather_ps(table, (__m256i)at, 4);
 #else
   Float found{};
@@ -237,8 +242,8 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
 
 Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
               const Passing& passing, const Undecided& undecided) {
-  const auto run = boxes.classes <= lanes ? (boxes.narrow ? reduce_some<true, true> : reduce_some<true, false>)
-                                          : (boxes.narrow ? reduce_some<false, true> : reduce_some<false, false>);
+  const auto run = boxes.classes <= few_classes ? (boxes.narrow ? reduce_some<true, true> : reduce_some<true, false>)
+                                                : (boxes.narrow ? reduce_some<false, true> : reduce_some<false, false>);
   return run(points, others, boxes, added, sums, passing, undecided);
 }
 
@@ -308,8 +313,8 @@ int64_t units_of(const float* gain, const float* correctness, const int32_t* lab
 
 int64_t units(const float* gain, const float* correctness, const int32_t* label, int64_t count, const ClassTables& all,
               int32_t* place, int32_t* of, std::uint64_t* unit) {
-  return all.classes <= lanes ? units_of<true>(gain, correctness, label, count, all, place, of, unit)
-                              : units_of<false>(gain, correctness, label, count, all, place, of, unit);
+  return all.classes <= few_classes ? units_of<true>(gain, correctness, label, count, all, place, of, unit)
+                                    : units_of<false>(gain, correctness, label, count, all, place, of, unit);
 }
 
 }  // namespace

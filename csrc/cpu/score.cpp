@@ -46,10 +46,11 @@ void appraise_alone(const Appraisal& task, int64_t first, int64_t count, Invalid
   for (; i + lanes <= count; i += lanes) store(gain + i, 1.0f - minimum(broadcast(1.0f), load<Float>(gain + i)));  // NaN: invalid
   for (; i < count; ++i) gain[i] = 1.0f - (gain[i] > 1.0f ? 1.0f : gain[i]);
   if (!task.other) return;
-  if (other)
-    for (i = 0; i < count; ++i) task.other[to + i] = static_cast<std::uint8_t>(other[i]);
-  else likeliest_others(task.teacher, first, count, label, task.other + to);
-  for (i = 0; i < count; ++i) task.other[to + i] &= static_cast<std::uint8_t>(~(label[i] >> 31));
+  if (!other) likeliest_others(task.teacher, first, count, label, task.other + to);
+  for (i = 0; other && i + lanes <= count; i += lanes)
+    store(task.other + to + i, bytes_of(load<Int>(other + i) & ~(load<Int>(label + i) >> 31)));
+  for (; i < count; ++i)
+    task.other[to + i] = static_cast<std::uint8_t>((other ? other[i] : task.other[to + i]) & ~(label[i] >> 31));
 }
 
 void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid& teacher_invalid, Invalid& student_invalid) {
@@ -111,7 +112,7 @@ void appraise_some(const Appraisal& task, int64_t first, int64_t count, Invalid&
     if (other) {  // where the student's label is not the teacher's, it is the likeliest other class
       const Int learned_label = load<Int>(learner_label + i);
       const Int likeliest = alike ? (load<Int>(label + i) == learned_label ? load<Int>(other + i) : learned_label) : learned_label;
-      const Bytes bytes = __builtin_convertvector(likeliest & ~wrong, Bytes);
+      const Bytes bytes = bytes_of(likeliest & ~wrong);
       __builtin_memcpy(task.other + to + i, &bytes, static_cast<unsigned long>(some));
     }
   }

@@ -206,18 +206,28 @@ RAD_FAST_INLINE Sum sum_columns(const Scalar* columns, int classes, V top, const
   return sum;
 }
 
-// The first class besides `label` whose logit is `top2`.
+// The first class besides the label whose logit is the second largest. Only where that is the largest, too, can it be the label.
 template <class T>
-RAD_FAST_INLINE Int other_of(const typename Compared<T>::Scalar* columns, int classes, Int label, typename Compared<T>::Vector top2) {
-  typename Compared<T>::Vector x;
-  typename Compared<T>::Index other, j;
+RAD_FAST_INLINE Int other_of(const typename Compared<T>::Scalar* columns, int classes, const Leaders<T>& leaders) {
+  typename Compared<T>::Vector x, other, c, one;
   set(other, 0);
-  for (int c = classes - 1; c >= 0; --c) {
-    load_lanes(columns + c * lanes, x);
-    set(j, c);
-    other = where_equal(rule_out(x, label == c), top2, j, other);
+  set(c, classes);
+  set(one, 1);
+  for (int k = classes - 1; k >= 0; --k) {
+    load_lanes(columns + k * lanes, x);
+    c = minus(c, one);
+    other = where_equal(x, leaders.top2, c, other);
   }
-  return to_int(other);
+  if (equal_lanes(difference(leaders.top2, leaders.top1), Float{})) {
+    const Int label = to_int(leaders.label);
+    set(c, classes);
+    for (int k = classes - 1; k >= 0; --k) {
+      load_lanes(columns + k * lanes, x);
+      c = minus(c, one);
+      other = where_equal(rule_out(x, label == k), leaders.top2, c, other);
+    }
+  }
+  return to_int(whole_number(other));
 }
 
 template <class T>
@@ -254,7 +264,7 @@ RAD_FAST_INLINE void score_few(const T* rows, int64_t stride, int classes, const
     store(tile[k].sum, sum_plainly<true>(columns[k], 0, classes, leaders[k].top1, to, ahead_of_tile));
     store(tile[k].lost, Float{});
     store_first(exponential(Float{}, to), tile[k]);
-    if (with_other) store(tile[k].other, other_of<T>(columns[k], classes, to_int(leaders[k].label), leaders[k].top2));
+    if (with_other) store(tile[k].other, other_of<T>(columns[k], classes, leaders[k]));
     store_leaders(leaders[k], rows + k * lanes * stride, stride, classes, given ? given + k * lanes : nullptr, count, tile[k]);
   }
 }
@@ -275,7 +285,7 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
     for (int k = c; k < c + step && k < classes; k += 4) include_four(fours, columns + k * lanes, classes - k);
   }
   const Leaders<T> leaders = leaders_of(fours, rows, stride, classes);
-  if (with_other) store(tile.other, other_of<T>(columns, classes, to_int(leaders.label), leaders.top2));
+  if (with_other) store(tile.other, other_of<T>(columns, classes, leaders));
   Float reference = reference_of(columns), largest = relative_top(leaders.top1);
   Reference to = relative_to(reference);
   Sum sum = sum_columns(columns, classes, leaders.top1, to, ahead);

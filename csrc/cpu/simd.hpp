@@ -289,6 +289,19 @@ RAD_FAST_INLINE Int lesser(Int a, Int b) { return a < b ? a : b; }
 RAD_FAST_INLINE Longs lesser(Longs a, Longs b) {
   return {a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
 }
+// Numbers from 0 to 255. The compiler would take them one by one.
+RAD_FAST_INLINE Bytes bytes_of(Int x) {
+#if defined(__AVX512F__)
+  return (Bytes)_mm512_cvtepi32_epi8((__m512i)x);
+#elif defined(__AVX2__)
+  const __m128i pairs = _mm_packus_epi32(_mm256_castsi256_si128((__m256i)x), _mm256_extracti128_si256((__m256i)x, 1));
+  const __m128i packed = _mm_packus_epi16(pairs, pairs);
+  return load<Bytes>(&packed);
+#else
+  return __builtin_convertvector(x, Bytes);
+#endif
+}
+
 RAD_FAST_INLINE Int whole_number(Float a) { return __builtin_convertvector(a, Int); }
 RAD_FAST_INLINE Longs whole_number(Doubles a) { return {__builtin_convertvector(a.low, Long), __builtin_convertvector(a.high, Long)}; }
 RAD_FAST_INLINE Int to_int(Int a) { return a; }
