@@ -14,7 +14,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -322,8 +321,6 @@ PYBIND11_MODULE(_cpu, module) {
     return names;
   }, "The SIMD levels that this processor supports, best first.");
   module.def("constants", &constants_dict, "The numbers that Python has, too.");
-  module.def("hardware_threads", [] { return std::max(1u, std::thread::hardware_concurrency()); },
-             "Processors this machine reports, at least 1.");
   bind_score(module);
   bind_game(module);
   bind_sample(module);

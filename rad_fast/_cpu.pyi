@@ -152,9 +152,6 @@ def group(
 ) -> None:
     """Each class's points that are not left out, in their order, to starts[class] and on; the starts are moved."""
 
-def hardware_threads() -> int:
-    """Processors this machine reports, at least 1."""
-
 def ladders(
     gain: _Float32s,
     correctness: _Float32s,

@@ -15,10 +15,9 @@ from rad_fast.kernels.reference.game import Equilibrium
 from rad_fast.kernels.reference.score import Findings
 from rad_fast.kernels.triton import by_class, score
 
-from . import arrays, cuda, cuda_classes, on_triton
+from . import arrays, cuda, cuda_classes, on_cuda, on_triton
 from .arrays import Room
 from .cuda_classes import Int64s
-from .route import Stages
 
 
 class Selected(NamedTuple):
@@ -73,20 +72,13 @@ class Kernels(on_triton.Kernels):
     """Triton's scores, the compiled game and sample."""
 
     name = "triton+cuda"
-    stages = Stages(
-        score.appraise,
-        score.findings,
-        select,
-        read,
-        cuda.DevicePool,
-        cuda.sample,
-        cuda.probabilities,
-        appraise_by_class,
-        tally,
-        cuda_classes.select_by_class,
-        cuda_classes.read_by_class,
-        cuda_classes.sample_by_class,
-        cuda_classes.class_probabilities,
+    stages = on_cuda.Kernels.stages._replace(
+        appraise=score.appraise,
+        findings=score.findings,
+        select=select,
+        read=read,
+        appraise_by_class=appraise_by_class,
+        tally=tally,
     )
 
     def __init__(self) -> None:

@@ -259,6 +259,14 @@ void appraise_as(DType dtype, std::int64_t rows, std::int64_t classes) {
   }
 }
 
+// Scores of which nothing is kept.
+Appraisal asked_of(const std::vector<float>& logits, std::int64_t rows, std::int64_t classes) {
+  Appraisal task{};
+  task.teacher = {logits.data(), DType::float32, rows, classes, classes};
+  task.correctness.model = CorrectnessModel::confidence;
+  return task;
+}
+
 // Rows that are scored and played for in one pass, whose points are kept or not, against stages of their own.
 void play_at_once(std::int64_t rows, std::int64_t classes, const Steps& steps, const std::vector<double>& random) {
   const std::vector<float> logits = some_logits<float>(rows * classes);
@@ -266,10 +274,8 @@ void play_at_once(std::int64_t rows, std::int64_t classes, const Steps& steps, c
   std::vector<float> gain(static_cast<std::size_t>(rows)), correctness(gain);
   std::vector<std::int32_t> label(gain.size());
   std::vector<std::uint8_t> other(gain.size());
-  Appraisal task{};
-  task.teacher = {logits.data(), DType::float32, rows, classes, classes};
-  task.correctness.model = CorrectnessModel::confidence;
-  const Appraisal bare = task;
+  const Appraisal bare = asked_of(logits, rows, classes);
+  Appraisal task = bare;
   task.gain = gain.data();
   task.probability_correct = correctness.data();
   task.label = label.data();
@@ -321,10 +327,8 @@ void play_alone(std::int64_t rows, std::int64_t classes, const Steps& steps, con
   std::vector<std::int32_t> label(gain.size());
   const auto left_out = std::make_unique<bool[]>(gain.size());
   for (std::size_t i = 0; i < gain.size(); ++i) left_out[i] = uniform() < 0.1;
-  Appraisal task{};
-  task.teacher = {logits.data(), DType::float32, rows, classes, classes};
-  task.correctness.model = CorrectnessModel::confidence;
-  const Appraisal bare = task;
+  const Appraisal bare = asked_of(logits, rows, classes);
+  Appraisal task = bare;
   task.gain = gain.data();
   task.probability_correct = correctness.data();
   task.label = label.data();
