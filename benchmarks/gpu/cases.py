@@ -22,6 +22,7 @@ from rad_fast.kernels.reference.sample import start
 REPLAYED, LAUNCHED = "replayed from a CUDA graph", "launched"
 SCORE, GAME, SAMPLE, WHOLE = "scoring", "the game", "the sample", "select"
 BY_CLASS = "select, a game a class"
+WITH_QUOTAS = ", with quotas"
 HOST = "the host, and waiting"
 QUACK, LIGER, SOFTMAX = "quack softmax", "Liger softmax", "torch softmax"
 SMALL = (10_000, 10)  # points, classes
@@ -38,6 +39,7 @@ class Size(NamedTuple):
     wholes: tuple[tuple[int, str], ...]  # classes, dtype
     whole_bytes: int
     shapes: tuple[tuple[int, int, str], ...]  # points, classes, dtype: of which stages and graphs are looked at
+    routes: tuple[tuple[int, str], ...]  # classes, dtype: of which whole selections are compared, each way through
     memory_points: int
     compiled: frozenset[int]
     rounds: int
@@ -48,21 +50,23 @@ LARGE = 1 << 32  # bytes: of these the cache holds the last few, and the next tu
 CLASSES = (10, 32, 100, 1000, 4096, 32768, 50257, 131072)  # rows of 50257 begin anywhere
 FEW_ROWS = 1000  # of the most classes: fewer than a GPU has places for blocks
 DTYPES = ("bfloat16", "float16", "float32")
+ROUTES = ((10, "bfloat16"), (100, "bfloat16"), (1000, "bfloat16"), (131072, "bfloat16"), (10, "float32"))
 SHAPES = ((*SMALL, "float32"), (1_000_000, 100, "bfloat16"), (10_000_000, 1000, "bfloat16"))
 
 FULL = Size(
     "full", 2 << 30, CLASSES, DTYPES, (100_000, 1_000_000, 10_000_000, 100_000_000),
-    ((1000, "bfloat16"), (100, "float32")), 20_000_000_000, SHAPES, 20_000_000,
-    frozenset((10, 1000, 131072, 10_000, 100_000_000)), 40, 10,
+    ((1000, "bfloat16"), (100, "float32")), 20_000_000_000, SHAPES,
+    (*ROUTES, (32, "bfloat16"), (4096, "bfloat16"), (50257, "bfloat16"), (100, "float32"), (1000, "float32")),
+    20_000_000, frozenset((10, 1000, 131072, 10_000, 100_000_000)), 40, 10,
 )  # fmt: skip
 QUICK = FULL._replace(
     name="quick", nbytes=1 << 30, classes=(10, 100, 1000, 131072, 50257), dtypes=("bfloat16", "float32"),
     games=(1_000_000, 100_000_000), wholes=((1000, "bfloat16"),), shapes=(SHAPES[0], SHAPES[2]),
-    compiled=frozenset((1000,)), rounds=20, sparing_rounds=5,
+    routes=ROUTES, compiled=frozenset((1000,)), rounds=20, sparing_rounds=5,
 )  # fmt: skip
 REHEARSAL = Size(
     "rehearsal", 1 << 16, CLASSES[:4], DTYPES, (1000, 3000), ((100, "float32"),), 1 << 16,
-    ((500, 10, "float32"), (2000, 20, "float32")), 1000, frozenset(), 5, 3,
+    ((500, 10, "float32"), (2000, 20, "float32")), ROUTES[:1], 1000, frozenset(), 5, 3,
 )  # fmt: skip
 SIZES = {size.name: size for size in (FULL, QUICK, REHEARSAL)}
 
@@ -111,6 +115,21 @@ def inputs(points: int, classes: int, dtype: str, device: str) -> Iterator[Any]:
 
 def budget_of(points: int) -> int:
     return max(1, round(SHARE * points))
+
+
+# ------------------------------------------------------------------------------------------------------- routes
+
+
+def by_route(classes: int, dtype: str, nbytes: int, device: str) -> Case:
+    """rad_fast.select by each way through the kernels, one game and with quotas; for the host's clock."""
+    rows = cuda.rows_of(classes, dtype, nbytes)
+    turn, budget = inputs(rows, classes, dtype, device), budget_of(rows)
+    contenders: dict[str, Work] = {READ: cuda.one(cuda.total, turn)}
+    for name in cuda.routes(device):
+        contenders[cuda.ours(name)] = cuda.one(cuda.selected(name, budget), turn)
+        contenders[cuda.ours(name) + WITH_QUOTAS] = cuda.one(cuda.selected(name, budget, "auto"), turn)
+    about: dict[str, str | int] = {"stage": "route", "classes": classes, "dtype": dtype, "device": cuda.kind(device)}
+    return Case(f"select, {rows:,} points of {classes:,} classes, {dtype}", rows, contenders, about=about)
 
 
 # -------------------------------------------------------------------------------------------------------- CUDA graphs

@@ -24,16 +24,17 @@ from .build import FOLDER, ROOT
 from .parts import FAILED, Budget, Outcome, Part, line, run_all, write_json
 
 SECONDS = 560.0  # of ten minutes
-# (least, most) seconds of each part; the least sum to what is given, less the build's.
+# (least, most) seconds of each part; those of the tests run at once. The least sum to what is given, less the build's.
 BUILD = 120.0
 PARTS = {
     "machine": (5.0, 30.0),
-    "tests compiled": (40.0, 80.0),
-    "tests Triton": (50.0, 110.0),
-    "kernels": (45.0, 100.0),
+    "tests compiled": (60.0, 130.0),
+    "tests Triton": (60.0, 130.0),
+    "kernels": (60.0, 130.0),
     "memcheck": (15.0, 40.0),
     "racecheck": (10.0, 25.0),
     "selections": (45.0, 60.0),
+    "routes": (40.0, 60.0),
     "games": (25.0, 45.0),
     "scores": (60.0, 110.0),
     "stages": (15.0, 30.0),
@@ -114,12 +115,12 @@ def suite(name: str, what: Sequence[str], environment: dict[str, str] | None = N
     """A part of the suite in processes of its own. -v: what was said is there however far it came."""
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += ["-v", "--tb=short", "-p", "no:cacheprovider", *what]
-    if importlib.util.find_spec("xdist") is not None:  # -n 7: two such suites share a card of 80 GB
-        command += ["-p", "xdist", "-n", str(max(1, min(7, (os.cpu_count() or 1) // 2)))]
+    if importlib.util.find_spec("xdist") is not None:  # three suites run at once, and share a card of 80 GB or more
+        command += ["-p", "xdist", "-n", str(max(1, min(5, (os.cpu_count() or 1) // 3)))]
     if importlib.util.find_spec("pytest_timeout") is not None:
         command += ["-p", "pytest_timeout", "--timeout", "90"]
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **(environment or {})}
-    return Part(name, command, 0.0, 0.0, say=gpu_report.summary_of_pytest, environment=alone)
+    return Part(name, command, 0.0, 0.0, say=gpu_report.summary_of_pytest, environment=alone, together="tests")
 
 
 def sanitizer(tool: str, device: str) -> Part:

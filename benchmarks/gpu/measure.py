@@ -207,6 +207,16 @@ def select_plans(size: Size, device: str) -> Iterator[Plan]:
     )
 
 
+def route_plans(size: Size, device: str) -> Iterator[Plan]:
+    """Which set of kernels select() should take: all of them, beside one another."""
+    nbytes = cases.LARGE if device == "cuda" else size.nbytes
+    for classes, dtype in size.routes:
+        make = lambda classes=classes, dtype=dtype: [(cases.by_route(classes, dtype, nbytes, device), HOST)]  # noqa: E731
+        yield Plan(
+            f"routes, {classes:,} classes, {dtype}", least(device, 8), make, size.rounds // 2, size.sparing_rounds
+        )
+
+
 def stage_plans(size: Size, device: str) -> Iterator[Plan]:
     for points, classes, dtype in size.shapes:
         for backend in cuda.usable(device):
@@ -255,6 +265,7 @@ def after(*groups: Callable[[Size, str], Iterator[Plan]]) -> Callable[[Size, str
 # By what is worth most where the time runs out; a process each, so that a CUDA error in one leaves the others alone.
 GROUPS: dict[str, Callable[[Size, str], Iterator[Plan]]] = {
     "selections": select_plans,
+    "routes": route_plans,
     "games": game_plans,
     "scores": after(bandwidth_plans, scoring_plans, softmax_plans),
     "stages": after(memory_plans, stage_plans),

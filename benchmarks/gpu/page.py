@@ -61,6 +61,7 @@ def markdown(found: Mapping[str, Any], drawn: Sequence[tuple[str, str]] = (), un
         "## select(), from logits to indices, times as fast as its peers": against(
             found, "select", (TORCH, COMPILED, MARGIN), reads=True
         ),
+        "## select() by each way through the kernels, in reads of the logits": routes(found),
         "## CUDA graphs": graphs(found),
         "## Beside other libraries' softmax, of the bandwidth of a streaming read": softmaxes(found),
         "## Where select() spends its time": stage_table(found),
@@ -166,6 +167,14 @@ def against(found: Mapping[str, Any], stage: str, peers: Sequence[str], *, reads
             rows.append([case.name, backend(name), *cells])
     head = ["", "backend", *(["in reads of the logits"] if reads else []), *peers]
     return table(head, rows)
+
+
+def routes(found: Mapping[str, Any]) -> str:
+    """A line for each case, a column for each way."""
+    measured = list(cases(found, "route"))
+    names = list(dict.fromkeys(name for case in measured for name in case.backends()))
+    rows = [[case.name, *(shown(case.reads(name), ratio) for name in names)] for case in measured]
+    return table(["", *(backend(name) for name in names)], rows)
 
 
 def graphs(found: Mapping[str, Any]) -> str:

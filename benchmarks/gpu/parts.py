@@ -9,7 +9,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ class Part:
     absent: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     timed: bool = False  # whether the command is told its seconds, as --seconds
+    together: str = ""  # parts that follow one another and are so named run at once
 
 
 @dataclass
@@ -70,14 +73,22 @@ class Budget:
 def run_all(
     parts: Sequence[Part], budget: Budget, folder: Path, cwd: Path, say: Callable[[str], None] = print
 ) -> list[Outcome]:
-    """Every part in turn; each leaves the later ones at least what they need."""
-    outcomes = []
-    for index, part in enumerate(parts):
-        later = sum(other.least for other in parts[index + 1 :] if not other.absent)
-        outcome = run(part, min(part.most, budget.left() - later), folder, cwd)
-        say(f"[{budget.spent():5.0f} s] {line(outcome)}")
-        outcomes.append(outcome)
+    """Every part in turn, or several at once; each leaves the later ones at least what they need."""
+    outcomes: list[Outcome] = []
+    batches = [list(batch) for _, batch in groupby(parts, key=lambda part: part.together or id(part))]
+    for index, batch in enumerate(batches):
+        limit = budget.left() - sum(map(least, batches[index + 1 :]))
+        with ThreadPoolExecutor(len(batch)) as pool:
+            running = [pool.submit(run, part, min(part.most, limit), folder, cwd) for part in batch]
+            for outcome in running:
+                outcomes.append(outcome.result())
+                say(f"[{budget.spent():5.0f} s] {line(outcomes[-1])}")
     return outcomes
+
+
+def least(batch: Sequence[Part]) -> float:
+    """Seconds that parts which run at once need; what is not there needs none."""
+    return max((part.least for part in batch if not part.absent), default=0.0)
 
 
 def line(outcome: Outcome) -> str:

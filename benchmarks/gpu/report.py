@@ -37,6 +37,7 @@ PAGE_SECONDS = 12.0  # for the page and its figures
 # Of every group the seconds that it is sure of, and the most that it may take, by size.
 GROUP_SECONDS = {
     "selections": {"full": (70.0, 120.0), "quick": (42.0, 45.0)},
+    "routes": {"full": (30.0, 60.0), "quick": (10.0, 30.0)},
     "games": {"full": (45.0, 90.0), "quick": (16.0, 45.0)},
     "scores": {"full": (55.0, 150.0), "quick": (20.0, 40.0)},
     "stages": {"full": (20.0, 45.0), "quick": (8.0, 25.0)},

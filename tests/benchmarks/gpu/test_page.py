@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.gpu import page as gpu_page
 from benchmarks.gpu.figures import duration
 from benchmarks.gpu.results import Measured, cases
+from rad_fast.bench.peers import READ
 
 
 def test_goals_come_first_then_ratios_then_times(found: dict[str, Any]) -> None:
@@ -24,6 +26,14 @@ def test_goals_come_first_then_ratios_then_times(found: dict[str, Any]) -> None:
         "| select() at 20 GB: reads of the logits | cuda | ≤ 1.10 × | 1.22 × (1.21 × to 1.23 ×) | **missed** |" in text
     )
     assert "| select, 20 GB | triton | 1.10 (1.09 to 1.11) | 9.26 (8.95 to 9.27) | – | – |" in text
+
+
+def test_each_way_through_the_kernels_has_a_column(found: dict[str, Any]) -> None:
+    seconds = {READ: [1.0, 1.0], "rad_fast cuda": [1.5, 1.5], "rad_fast cuda, with quotas": [2.0, 2.0]}
+    case = Measured("select, 7 points", 7, {"stage": "route"}, {}, seconds)
+    text = gpu_page.markdown(found | {"groups": {"routes": {"cases": [asdict(case)]}}})
+    assert "|  | cuda | cuda, with quotas |" in text
+    assert "| select, 7 points | 1.50 (1.50 to 1.50) | 2.00 (2.00 to 2.00) |" in text
 
 
 def test_what_failed_or_is_missing_is_said(found: dict[str, Any]) -> None:

@@ -43,6 +43,16 @@ def test_what_takes_too_long_is_stopped_and_what_it_wrote_is_kept(tmp_path: Path
     assert ended(int((tmp_path / "child").read_text()))
 
 
+def test_parts_of_one_batch_run_at_once_and_need_the_longest(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "between")  # opening it for one side waits for the other
+    meet = [python(f"open('between', '{mode}').close()") for mode in "rw"]
+    first, second = (Part(mode, command, 7.0, LONG, together="met") for mode, command in zip("rw", meet, strict=True))
+    last = Part("last", python(""), 1.0, LONG)
+    outcomes = run(tmp_path, first, second, last, seconds=8.0)
+    assert [outcome.status for outcome in outcomes] == [DONE] * 3
+    assert [outcome.status for outcome in run(tmp_path, first, second, last, seconds=7.5)] == [DROPPED, DROPPED, DONE]
+
+
 def ended(process: int) -> bool:
     """Waits for the end of a process that has been killed."""
     try:
