@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rad_fast.bench import cuda, peers
-from rad_fast.bench.peers import COMPILED
+from rad_fast.bench.peers import COMPILED, MARGIN, TORCH
 from rad_fast.bench.timing import Case, Clock, measure, reason
 
 from . import cases as cases
@@ -186,25 +186,31 @@ def game_plans(size: Size, device: str) -> Iterator[Plan]:
         yield Plan(name, least(device, 25 if compiled else 8), make, size.rounds, size.sparing_rounds)
 
 
-def whole(classes: int, dtype: str, size: Size, device: str) -> list[tuple[Case, str]]:
+def whole(classes: int, dtype: str, size: Size, device: str, *, compiled: bool) -> list[tuple[Case, str]]:
     between = cases.apart(device, size.whole_bytes)
     case = cuda.whole(classes, dtype, size.whole_bytes, device=device, between=between)
-    return [(case if size.compiled else cases.without(case, COMPILED), HOST)]
+    if not compiled:
+        return [(cases.without(case, COMPILED), HOST)]
+    return [(cases.without(case, TORCH, MARGIN), HOST)]
 
 
 def select_plans(size: Size, device: str) -> Iterator[Plan]:
-    for classes, dtype in size.wholes:
-        make = lambda classes=classes, dtype=dtype: whole(classes, dtype, size, device)  # noqa: E731
+    """What torch compiles comes last: where it loses the device, the rest is there."""
+
+    def plan(classes: int, dtype: str, *, compiled: bool) -> Plan:
         name = f"select, {size.whole_bytes / 1e9:.3g} GB, {classes:,} classes, {dtype}"
-        yield Plan(name, least(device, 30), make, max(5, size.rounds // 2), 3)
+        make = lambda: whole(classes, dtype, size, device, compiled=compiled)  # noqa: E731
+        name = f"{name}, beside torch.compile" if compiled else name
+        return Plan(name, least(device, 20), make, max(5, size.rounds // 2), 3)
 
     def small() -> list[tuple[Case, str]]:
         case = cuda.small_call(*SMALL, device=device, between=cases.apart(device))
         return [(case if SMALL[0] in size.compiled else cases.without(case, COMPILED), HOST)]
 
-    yield Plan(
-        f"select, {SMALL[0]:,} points of {SMALL[1]} classes", least(device, 8), small, 5 * size.rounds, size.rounds
-    )
+    name = f"select, {SMALL[0]:,} points of {SMALL[1]} classes"
+    yield Plan(name, least(device, 8), small, 5 * size.rounds, size.rounds)
+    yield from (plan(*shape, compiled=False) for shape in size.wholes)
+    yield from (plan(*shape, compiled=True) for shape in size.wholes if size.compiled)
 
 
 def route_plans(size: Size, device: str) -> Iterator[Plan]:

@@ -178,7 +178,7 @@ def summary_of_pytest(output: str) -> str:
 
 def summary_of_sanitizer(output: str) -> str:
     for text in reversed(output.splitlines()):
-        if "ERROR SUMMARY" in text:
+        if " SUMMARY: " in text:
             return text.strip("= ")
     return ""
 

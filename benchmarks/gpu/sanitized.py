@@ -1,6 +1,6 @@
 """Small selections of every kind of kernel, to be run by compute-sanitizer: python -m benchmarks.gpu.sanitized
 
-Rows short, whole-tile and long, lengths that no vector divides. torch's allocator has to hand out every array by itself
+One game and with quotas. Rows short, whole-tile and long, lengths that no vector divides. torch's allocator has to hand out every array by itself
 (PYTORCH_NO_CUDA_MEMORY_CACHING=1), or what lies beyond one array is another, and no error.
 """
 
@@ -30,9 +30,10 @@ def main() -> None:
         for points, classes, dtype in SHAPES[: given.shapes]:
             x = cuda.logits(points, classes, dtype, "cuda", 0)
             budget = points // 20
-            indices = rad_fast.select(x, budget, quotas=None, backend=backend)
-            if len(indices.unique()) != budget:
-                raise SystemExit(f"{backend}, {points} x {classes}: expected {budget} distinct indices")
+            for quotas in (None, "auto"):
+                indices = rad_fast.select(x, budget, quotas=quotas, backend=backend)
+                if len(indices.unique()) != budget:
+                    raise SystemExit(f"{backend}, {points} x {classes}: expected {budget} distinct indices")
             print(f"{backend}, {points:,} x {classes:,}, {dtype}", flush=True)
 
 

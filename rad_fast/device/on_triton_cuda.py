@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rad_fast.kernels.reference.game import Equilibrium
-from rad_fast.kernels.reference.score import Findings
+from rad_fast.kernels.reference.score import Findings, Rule
 from rad_fast.kernels.triton import by_class, score
 
 from . import arrays, cuda, cuda_classes, on_cuda, on_triton
@@ -29,10 +29,19 @@ class Selected(NamedTuple):
 
 
 def select(
-    teacher: torch.Tensor, budget: int, running: int, mistakes: float, mistakes_each: float = 0.0, *scoring: Any
+    teacher: torch.Tensor,
+    budget: int,
+    running: int,
+    mistakes: float,
+    mistakes_each: float = 0.0,
+    student: torch.Tensor | None = None,
+    rule: Rule | score.DeviceRule | None = None,
+    given: torch.Tensor | None = None,
+    exclude: torch.Tensor | None = None,
+    gains: torch.Tensor | None = None,
 ) -> Selected:
-    """Enqueue a selection; ``scoring``: what ``appraise`` takes beside the teacher."""
-    points = score.appraise(teacher, *scoring)
+    """Enqueue a selection; arguments as those of the Triton kernels' ``select``."""
+    points = score.appraise(teacher, student, rule, given, exclude, gains)
     solution = cuda.solve(points.gain, points.correctness, budget, mistakes, mistakes_each)
     indices = cuda.sample(points.gain, points.correctness, solution, running, budget)
     return Selected(indices, points, solution)

@@ -5,6 +5,7 @@ What it selects is, index for index, what the specification selects from the sam
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 from typing import Any
 
@@ -57,6 +58,14 @@ def test_without_the_compiled_kernels_it_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(route, "is_cuda", lambda _: True)
     with pytest.raises(ValueError, match=r"there are no kernels here for a .*Tensor on a CUDA device .triton\+cuda: "):
         route.route(PAIR, there(TEACHER))
+
+
+def test_its_selection_takes_the_arguments_of_the_others() -> None:
+    from rad_fast.device import cuda
+    from rad_fast.kernels.triton.select import select as by_triton
+
+    taken = [list(inspect.signature(one).parameters) for one in (on_triton_cuda.select, cuda.select, by_triton)]
+    assert taken[0] == taken[1] == taken[2][:-1]  # Triton's takes its shape besides
 
 
 @pytest.mark.parametrize("quotas", ["auto", None])
