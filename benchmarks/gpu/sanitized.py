@@ -1,7 +1,7 @@
 """Small selections of every kind of kernel, to be run by compute-sanitizer: python -m benchmarks.gpu.sanitized
 
-One game and with quotas. Rows short, whole-tile and long, lengths that no vector divides. torch's allocator has to hand out every array by itself
-(PYTORCH_NO_CUDA_MEMORY_CACHING=1), or what lies beyond one array is another, and no error.
+One game and with quotas; rows short, whole-tile and long, lengths that no vector divides. torch's allocator has to hand
+out every array by itself (PYTORCH_NO_CUDA_MEMORY_CACHING=1), or what lies beyond one array is another, and no error.
 """
 
 from __future__ import annotations
