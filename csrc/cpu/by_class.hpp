@@ -113,7 +113,9 @@ class ByClass {
     return true;
   }
   std::vector<PassingPart>& parts() { return parts_; }
-  bool take(PassingPart& part, const LabelledPoints& block) const { return part.take(block, boxes_of_, stakes_.others); }
+  bool take(PassingPart& part, const LabelledPoints& block, std::int64_t* counts) const {
+    return part.take(block, boxes_of_, stakes_.others, counts);
+  }
   // Whether all games were solved within their boxes, now that the stakes are known.
   bool conclude(const ClassStakes& stakes) {
     const std::vector<std::int64_t> expected = open_;
@@ -152,6 +154,7 @@ class ByClass {
   }
 
   std::int64_t keys() const { return stakes_.classes * stakes_.others; }
+  std::int64_t kept_keys() const { return stakes_.classes << other_bits(stakes_.others); }
 
   // From what each key's points add in each part to where the running sum starts there.
   static void accumulate(std::vector<std::uint64_t>& sums, std::int64_t keys, std::uint64_t running) {
@@ -167,16 +170,14 @@ class ByClass {
 
   std::vector<Sampled> sample_kept(std::uint64_t running) {
     const Tables tables(answers.view(), stakes_.classes);
-    std::vector<double> price;
-    for (const double of_class : answers.price) price.insert(price.end(), static_cast<std::size_t>(stakes_.others), of_class);
-    const Prices prices{price.data(), tables.view().of.price, static_cast<std::int32_t>(stakes_.classes),
-                        static_cast<std::int32_t>(stakes_.others)};
-    std::vector<std::uint64_t> sums(parts_.size() * static_cast<std::size_t>(keys()));
+    const Prices prices{tables.view().of.price, static_cast<std::int32_t>(stakes_.classes), other_bits(stakes_.others)};
+    const std::int64_t keys = kept_keys();
+    std::vector<std::uint64_t> sums(parts_.size() * static_cast<std::size_t>(keys));
     const auto count = static_cast<std::int64_t>(parts_.size());
     in_parallel(count, size_ * 12, [&](std::int64_t part) {
-      parts_[static_cast<std::size_t>(part)].settle(tables.view(), prices, sums.data() + part * keys());
+      parts_[static_cast<std::size_t>(part)].settle(tables.view(), prices, sums.data() + part * keys);
     });
-    accumulate(sums, keys(), running);
+    accumulate(sums, keys, running);
     std::vector<std::int64_t> begins{0};
     for (const LabelledPoints& chunk : chunks_) begins.push_back(begins.back() + chunk.count);
     std::vector<Sampled> taken(parts_.size());
@@ -185,7 +186,7 @@ class ByClass {
       const double share = static_cast<double>(parts_[part].points()) / static_cast<double>(size_);
       taken[part].begin = begins[chunk_of_[part]];
       taken[part].places.reserve(static_cast<std::size_t>(1.02 * share * budget_) + 64);
-      parts_[part].sample(prices, sums.data() + number * keys(), taken[part].places);
+      parts_[part].sample(prices, sums.data() + number * keys, taken[part].places);
     });
     parts_.clear();
     return taken;
@@ -260,7 +261,7 @@ class ByClass {
     }
     passing_ = kept / static_cast<double>(size_);
     undecided_ = left / static_cast<double>(size_);
-    keeps_ = bytes_left * left + bytes_kept * kept < room() && keys() <= most_keys;
+    keeps_ = bytes_left * left + bytes_kept * kept < room() && kept_keys() <= most_keys;
     if (left <= room() / bytes_left) return true;
     std::fill(boxes_.begin(), boxes_.end(), everywhere);
     return false;

@@ -100,71 +100,128 @@ struct Passed {
   alignas(64) int32_t label[sifted_points + lanes];
 };
 
+// Calls step(gain, correctness, label, other, first) for `count` points, `lanes` at a time; points that are left out follow the last.
+template <class Step>
+RAD_FAST_INLINE void for_lanes(const float* gain, const float* correctness, const int32_t* label, const std::uint8_t* other, int64_t count,
+                               const Step& step) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    step(load<Float>(gain + i), load<Float>(correctness + i), load<Int>(label + i), other ? load<Bytes>(other + i) : Bytes{}, i);
+  if (i == count) return;
+  const auto left = static_cast<unsigned>(count - i);
+  Float g = broadcast(__builtin_nanf("")), c{};
+  Int at{};
+  Bytes second{};
+  if (other) __builtin_memcpy(&second, other + i, left);
+  __builtin_memcpy(&g, gain + i, left * sizeof(float));
+  __builtin_memcpy(&c, correctness + i, left * sizeof(float));
+  __builtin_memcpy(&at, label + i, left * sizeof(int32_t));
+  step(g, c, at, second, i);
+}
+
 // Of up to sifted_points points those that reach their class's bound, and some that come near it: see sift.hpp. Returns how
 // many, or -1 where a label is no class. Where many come through, whether a vector holds one cannot be foreseen: no branch.
-// `where`: their place goes there, `begin` and on, and with_keys label x others + other above it.
-template <bool few, bool with_keys>
-RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, const std::uint8_t* other,
-                             int32_t others, int64_t count, const float* least, int32_t classes, Passed& out, int64_t begin,
-                             int32_t* where) {
+// `where`: their place goes there, `begin` and on.
+template <bool few>
+RAD_FAST_INLINE int64_t pass(const float* gain, const float* correctness, const int32_t* label, int64_t count, const float* least,
+                             int32_t classes, Passed& out, int64_t begin, int32_t* where) {
   Int stray{};
-  unsigned stray_others = 0;
-  int64_t found = 0, i = 0;
-  const auto step = [&](Float g, Float c, Int at, Bytes second) RAD_FAST_FORCED {
+  int64_t found = 0;
+  for_lanes(gain, correctness, label, nullptr, count, [&](Float g, Float c, Int at, Bytes, int64_t i) RAD_FAST_FORCED {
     stray |= (at < -1) | (at >= classes) | ((at < 0) & (g == g));
     at = (at < 0) | (at >= classes) ? Int{} : at;
     const unsigned chosen = reaching((c * 2.0f - 1.0f) * g, of_class<few>(least, at));
     pack(out.gain + found, g, chosen);
     pack(out.correctness + found, c, chosen);
     pack(reinterpret_cast<float*>(out.label + found), (Float)at, chosen);
-    Int place = counting() + static_cast<int32_t>(begin + i);
-    if (with_keys) {
-      const Int beside = __builtin_convertvector(second, Int);
-      stray_others |= set_lanes(beside >= others) & chosen;
-      place |= (Int)((Bits)(at * others + beside) << place_bits);
-    }
-    pack(reinterpret_cast<float*>(where + found), (Float)place, chosen);
+    pack(reinterpret_cast<float*>(where + found), (Float)(counting() + static_cast<int32_t>(begin + i)), chosen);
     found += __builtin_popcount(chosen);
-  };
-  for (; i + lanes <= count; i += lanes)
-    step(load<Float>(gain + i), load<Float>(correctness + i), load<Int>(label + i), other ? load<Bytes>(other + i) : Bytes{});
-  if (i < count) {
-    Float g = broadcast(__builtin_nanf("")), c{};
-    Int at{};
-    Bytes second{};
-    if (other) __builtin_memcpy(&second, other + i, static_cast<unsigned>(count - i));
-    __builtin_memcpy(&g, gain + i, static_cast<unsigned>(count - i) * sizeof(float));
-    __builtin_memcpy(&c, correctness + i, static_cast<unsigned>(count - i) * sizeof(float));
-    __builtin_memcpy(&at, label + i, static_cast<unsigned>(count - i) * sizeof(int32_t));
-    step(g, c, at, second);
-  }
-  return any(stray) || stray_others ? -1 : found;
+  });
+  return any(stray) ? -1 : found;
 }
 
-// Two tables by turns: a number that was just written is read again some cycles later only.
-bool count_labels(const float* gain, const float* correctness, const int32_t* label, int64_t count, int32_t classes, int64_t* even,
-                  int64_t* odd) {
-  alignas(64) int32_t at[sifted_points + lanes];
-  Int stray{};
-  for (int64_t first = 0; first < count; first += sifted_points) {
-    const int64_t here = count - first < sifted_points ? count - first : sifted_points;
-    const auto place = [&](Float g, Float c, Int y) RAD_FAST_FORCED {
-      const Int plays = g == g, known = (y >= 0) & (y < classes), positive = (g > 0.0f) & (c > 0.5f);
-      stray |= plays & ~known;
-      return plays & known & (2 * (y + 1) - positive);  // true is -1
-    };
-    int64_t i = 0;
-    for (; i + lanes <= here; i += lanes)
-      store(at + i, place(load<Float>(gain + first + i), load<Float>(correctness + first + i), load<Int>(label + first + i)));
-    for (; i < here; ++i)
-      at[i] = place(broadcast(gain[first + i]), broadcast(correctness[first + i]), broadcast(label[first + i]))[0];
-    for (i = 0; i + 1 < here; i += 2) {
-      ++even[at[i]];
-      ++odd[at[i + 1]];
+// Points whose labels are counted at a time: no byte below counts more than 255 of them.
+constexpr int64_t counted_points = 2048;
+typedef std::uint8_t ManyBytes __attribute__((vector_size(lanes * 4)));
+constexpr int many = lanes * 4;
+
+RAD_FAST_INLINE int64_t sum_of(ManyBytes x) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_epi64(_mm512_sad_epu8((__m512i)x, _mm512_setzero_si512()));
+#elif defined(__AVX2__)
+  const Long sums = (Long)_mm256_sad_epu8((__m256i)x, _mm256_setzero_si256());
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+#elif defined(__SSE4_1__)
+  const Long sums = (Long)_mm_sad_epu8((__m128i)x, _mm_setzero_si128());
+  return sums[0] + sums[1];
+#else
+  int64_t sum = 0;
+  for (int k = 0; k < many; ++k) sum += x[k];
+  return sum;
+#endif
+}
+
+// One is added where a byte has the value.
+RAD_FAST_INLINE ManyBytes one_more(ManyBytes counts, ManyBytes bytes, std::uint8_t value) {
+#if defined(__AVX512BW__)
+  const __mmask64 alike = _mm512_cmpeq_epi8_mask((__m512i)bytes, _mm512_set1_epi8(static_cast<char>(value)));
+  return (ManyBytes)_mm512_mask_sub_epi8((__m512i)counts, alike, (__m512i)counts, _mm512_set1_epi8(-1));
+#else
+  return counts - (ManyBytes)(bytes == value);
+#endif
+}
+
+// Adds how many of up to counted_points bytes have each value up to 2 classes + 1, in whole vectors.
+RAD_FAST_INLINE void count_bytes(const std::uint8_t* bytes, int64_t count, int32_t classes, int64_t* counts) {
+  for (int value = 0; value < 2 * classes + 2; value += 2) {
+    ManyBytes found[2] = {};
+    for (int64_t i = 0; i < count; i += many) {
+      const ManyBytes x = load<ManyBytes>(bytes + i);
+      for (int k = 0; k < 2; ++k) found[k] = one_more(found[k], x, static_cast<std::uint8_t>(value + k));
     }
-    if (i < here) ++even[at[i]];
+    for (int k = 0; k < 2; ++k) counts[value + k] += sum_of(found[k]);
+  }
+}
+
+// Of few classes each is looked for in all labels. Of more there are two tables by turns: a number that was just written is read again
+// some cycles later only.
+template <bool few>
+bool count_some(const float* gain, const float* correctness, const int32_t* label, int64_t count, int32_t classes, int64_t* even,
+                int64_t* odd) {
+  alignas(64) int32_t at[few ? 1 : counted_points + lanes];
+  alignas(64) std::uint8_t bytes[few ? counted_points + many : 1];
+  Int stray{};
+  const auto place = [&](Float g, Float c, Int y) RAD_FAST_FORCED {
+    const Int plays = g == g, known = (y >= 0) & (y < classes), positive = (g > 0.0f) & (c > 0.5f);
+    stray |= plays & ~known;
+    return plays & known & (2 * (y + 1) - positive);  // true is -1
+  };
+  for (int64_t first = 0; first < count; first += counted_points) {
+    const int64_t here = count - first < counted_points ? count - first : counted_points;
+    for_lanes(gain + first, correctness + first, label + first, nullptr, here,
+              [&](Float g, Float c, Int y, Bytes, int64_t i) RAD_FAST_FORCED {
+                if constexpr (few) store(bytes + i, bytes_of(place(g, c, y)));
+                else store(at + i, place(g, c, y));
+              });
+    if constexpr (few) {
+      __builtin_memset(bytes + here, 255, many);
+      count_bytes(bytes, here, classes, even);
+    } else {
+      int64_t i = 0;
+      for (; i + 1 < here; i += 2) {
+        ++even[at[i]];
+        ++odd[at[i + 1]];
+      }
+      if (i < here) ++even[at[i]];
+    }
   }
   return !any(stray);
+}
+
+bool count_labels(const float* gain, const float* correctness, const int32_t* label, int64_t count, int32_t classes, int64_t* even,
+                  int64_t* odd) {
+  return classes <= few_classes ? count_some<true>(gain, correctness, label, count, classes, even, odd)
+                                : count_some<false>(gain, correctness, label, count, classes, even, odd);
 }
 
 // a[0], b[0], a[1], b[1] and on.
@@ -186,76 +243,127 @@ RAD_FAST_INLINE void store_pairs(int64_t* to, Long a, Long b) {
 }
 typedef int64_t Pair __attribute__((vector_size(16)));
 
+// What points that pass add to the sums of their classes, and which of them are undecided.
 template <bool few, bool narrow>
+RAD_FAST_INLINE int64_t add_up(const Passed& passed, int64_t count, int32_t others, const ClassBoxes& boxes, const PricedSums& added,
+                               Sums* sums, const Passing& passing, const Undecided& undecided, Int& stray) {
+  alignas(64) int32_t advantages[sifted_points + lanes], labels[sifted_points + lanes];
+  alignas(64) int64_t both[lanes], high[half_lanes];
+  const int bits = other_bits(others), shift = place_bits + bits;
+  int64_t open_points = 0;
+  for (int64_t i = 0; i < count; i += lanes) {
+    const Int used = counting() < static_cast<int32_t>(count - i);
+    const Float g = load<Float>(passed.gain + i), c = load<Float>(passed.correctness + i), a = c * 2.0f - 1.0f;
+    const Int where = load<Int>(passing.where + i) & used, at = where >> shift;
+    stray |= ((where >> place_bits) & ((1 << bits) - 1)) >= others;
+    const Int inside = (a * g > of_class<few>(boxes.high, at)) & used;
+    const Int reacting = inside & (g > of_class<few>(boxes.price_high, at)), whole = inside & (g <= of_class<few>(boxes.price_low, at));
+    const Int open = used & ~(reacting | whole);
+    store(passing.what + i, (__builtin_convertvector(g * 0x1p24f, Int) & reacting) | (open & undecided_point));
+    store(advantages + i, __builtin_convertvector(a * 0x1p24f, Int) & reacting);
+    store(labels + i, at);
+    const unsigned left = set_lanes(open);
+    pack(undecided.gain + open_points, g, left);
+    pack(undecided.correctness + open_points, c, left);
+    pack(reinterpret_cast<float*>(undecided.label + open_points), (Float)at, left);
+    open_points += __builtin_popcount(left);
+    for (unsigned rest = set_lanes(whole); rest; rest &= rest - 1) {
+      const int k = __builtin_ctz(rest);
+      const int64_t d = static_cast<int64_t>(a[k] * 0x1p24f) * static_cast<int64_t>(g[k] * 0x1p24f);
+      Sums& sum = sums[at[k]];
+      ++sum.saturated;
+      sum.value_high += d >> 24;
+      sum.value_low += d & 0xffffff;
+    }
+  }
+  for (int64_t i = 0; i < count; i += half_lanes) {
+    const NarrowInt what = load<NarrowInt>(passing.what + i);
+    const Long priced = longs((what << 1) > 0);
+    const Double width = round_down(doubles(0x1p62) / widen(what) + doubles(0.5));  // see width_units
+    const Double above = narrow ? Double{} : round_down(width * 0x1p-31);
+    store_pairs(both, longs(load<NarrowInt>(advantages + i)), integer(width - above * 0x1p31) & priced);
+    if (!narrow) store(high, integer(above) & priced);
+    for (int k = 0; k < half_lanes; ++k) {
+      const int64_t at = labels[i + k];
+      store(added.pairs + 2 * at, load<Pair>(added.pairs + 2 * at) + load<Pair>(both + 2 * k));
+      if (!narrow) added.high[at] += high[k];
+    }
+  }
+  return open_points;
+}
+
+// `counts`: as of count_labels, of few classes; or null.
+template <bool few, bool narrow, bool counted>
 Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
-                   const Passing& passing, const Undecided& undecided) {
+                   const Passing& passing, const Undecided& undecided, int64_t* counts) {
   Passed passed;
-  alignas(64) int32_t advantages[sifted_points + lanes], priced[sifted_points + lanes];
-  alignas(64) int64_t both[2 * (sifted_points + lanes)], width_high[sifted_points + lanes];
-  Counts counts{0, 0};
+  alignas(64) std::uint8_t bytes[counted ? counted_points + many : 1];
+  const int bits = other_bits(others);
+  const auto classes = static_cast<std::uint32_t>(boxes.classes);
+  Bits most{};  // of the labels
+  Int stray{};
+  Counts all{0, 0};
   for (int64_t first = 0; first < points.count; first += sifted_points) {
     const int64_t here = points.count - first < sifted_points ? points.count - first : sifted_points;
-    const std::uint8_t* const other = points.other ? points.other + first : nullptr;
-    const int64_t some = pass<few, true>(points.gain + first, points.correctness + first, points.label + first, other, others, here,
-                                         boxes.low, boxes.classes, passed, first, passing.where + counts.passing);
-    if (some < 0) return {-1, 0};
-    for (int64_t i = 0; i < some; i += lanes) {
-      const Int used = counting() < static_cast<int32_t>(some - i);
-      const Float g = load<Float>(passed.gain + i), c = load<Float>(passed.correctness + i), a = c * 2.0f - 1.0f;
-      const Int at = load<Int>(passed.label + i) & used;
-      const Int inside = (a * g > of_class<few>(boxes.high, at)) & used;
-      const Int reacting = inside & (g > of_class<few>(boxes.price_high, at)), whole = inside & (g <= of_class<few>(boxes.price_low, at));
-      const Int open = used & ~(reacting | whole);
-      store(passing.what + counts.passing + i, (__builtin_convertvector(g * 0x1p24f, Int) & reacting) | (open & undecided_point));
-      store(advantages + i, __builtin_convertvector(a * 0x1p24f, Int) & reacting);
-      store(priced + i, reacting);
-      const unsigned left = set_lanes(open);
-      pack(undecided.gain + counts.undecided, g, left);
-      pack(undecided.correctness + counts.undecided, c, left);
-      pack(reinterpret_cast<float*>(undecided.label + counts.undecided), (Float)at, left);
-      counts.undecided += __builtin_popcount(left);
-      for (unsigned rest = set_lanes(whole); rest; rest &= rest - 1) {
-        const int k = __builtin_ctz(rest);
-        const int64_t d = static_cast<int64_t>(a[k] * 0x1p24f) * static_cast<int64_t>(g[k] * 0x1p24f);
-        Sums& sum = sums[at[k]];
-        ++sum.saturated;
-        sum.value_high += d >> 24;
-        sum.value_low += d & 0xffffff;
+    int32_t* const where = passing.where + all.passing;
+    std::uint8_t* const codes = bytes + (counted ? first % counted_points : 0);
+    int64_t found = 0;
+    for_lanes(points.gain + first, points.correctness + first, points.label + first, points.other ? points.other + first : nullptr, here,
+              [&](Float g, Float c, Int y, Bytes second, int64_t i) RAD_FAST_FORCED {
+                const Int plays = g == g;
+                const Bits at = (Bits)(y & plays);
+                most = at > most ? at : most;
+                const Float d = (c * 2.0f - 1.0f) * g;
+                const unsigned chosen = reaching(d, of_class<few>(boxes.low, few ? y : (Int)(at < classes ? at : Bits{})));
+                if constexpr (counted) store(codes + i, bytes_of(plays & (2 * (y + 1) - (d > 0.0f))));
+                pack(passed.gain + found, g, chosen);
+                pack(passed.correctness + found, c, chosen);
+                const Int key = (y << bits) | __builtin_convertvector(second, Int);
+                pack(reinterpret_cast<float*>(where + found), (Float)((counting() + static_cast<int32_t>(first + i)) | (key << place_bits)),
+                     chosen);
+                found += __builtin_popcount(chosen);
+              });
+    if constexpr (counted) {
+      const int64_t begun = first % counted_points;
+      if (begun + sifted_points == counted_points || first + here == points.count) {
+        __builtin_memset(bytes + begun + here, 255, many);
+        count_bytes(bytes, begun + here, boxes.classes, counts);
       }
     }
-    for (int64_t i = 0; i < some; i += half_lanes) {
-      const Double width = width_units(widen(load<NarrowFloat>(passed.gain + i)));
-      const Long reacts = longs(load<NarrowInt>(priced + i));
-      const Double high = narrow ? Double{} : round_down(width * 0x1p-31);
-      store_pairs(both + 2 * i, longs(load<NarrowInt>(advantages + i)), integer(width - high * 0x1p31) & reacts);
-      if (!narrow) store(width_high + i, integer(high) & reacts);
-    }
-    for (int64_t i = 0; i < some; ++i) {
-      const int64_t k = passed.label[i];
-      store(added.pairs + 2 * k, load<Pair>(added.pairs + 2 * k) + load<Pair>(both + 2 * i));
-      if (!narrow) added.high[k] += width_high[i];
-    }
-    counts.passing += some;
+    if (any((Int)(most >= classes))) return {-1, 0};
+    all.undecided += add_up<few, narrow>(passed, found, others, boxes, added, sums, {passing.what + all.passing, where},
+                                         {undecided.gain + all.undecided, undecided.correctness + all.undecided,
+                                          undecided.label + all.undecided},
+                                         stray);
+    all.passing += found;
   }
-  return counts;
+  return any(stray) ? Counts{-1, 0} : all;
 }
 
 Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
-              const Passing& passing, const Undecided& undecided) {
-  const auto run = boxes.classes <= few_classes ? (boxes.narrow ? reduce_some<true, true> : reduce_some<true, false>)
-                                                : (boxes.narrow ? reduce_some<false, true> : reduce_some<false, false>);
-  return run(points, others, boxes, added, sums, passing, undecided);
+              const Passing& passing, const Undecided& undecided, int64_t* counts) {
+  const int32_t classes = boxes.classes;
+  if (classes > few_classes) {
+    if (counts && !count_some<false>(points.gain, points.correctness, points.label, points.count, classes, counts,
+                                     counts + 2 * (classes + 1)))
+      return {-1, 0};
+    return (boxes.narrow ? reduce_some<false, true, false> : reduce_some<false, false, false>)(points, others, boxes, added, sums, passing,
+                                                                                              undecided, nullptr);
+  }
+  const auto run = counts ? (boxes.narrow ? reduce_some<true, true, true> : reduce_some<true, false, true>)
+                          : (boxes.narrow ? reduce_some<true, true, false> : reduce_some<true, false, false>);
+  return run(points, others, boxes, added, sums, passing, undecided, counts);
 }
 
 // What chance.hpp says of points of whom the first piece is taken and the second is not.
 template <bool few>
 int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices, const std::uint64_t* undecided, int32_t* key,
                     std::uint64_t* unit) {
-  // A product and a shift in place of the division by `others`: exact, for keys below 16 x 256.
-  const int32_t inverse = ((1 << 20) + prices.others - 1) / prices.others;
+  const int bits = prices.other_bits;
+  const double* const table = prices.of_class;
   const auto step = [&](NarrowInt what, NarrowInt where, int64_t i) RAD_FAST_FORCED {
     const NarrowInt at = where >> place_bits;
-    const Double price = few ? of_class<true>(prices.of_class, (at * inverse) >> 20) : gather(prices.of_key, at);
+    const Double price = of_class<few>(table, at >> bits);
     const Double one = doubles(1.0), gain = widen(what & (undecided_point - 1)) * 0x1p-24;
     const Double priced = price * (width_units(gain) * 0x1p-38);  // saturated: infinite
     store(key + i, at);
@@ -283,7 +391,7 @@ int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices,
 
 int64_t settle(const Passing& passing, int64_t count, const Prices& prices, const std::uint64_t* undecided, int32_t* key,
                std::uint64_t* unit) {
-  return prices.classes <= lanes ? settle_some<true>(passing, count, prices, undecided, key, unit)
+  return prices.classes <= few_classes ? settle_some<true>(passing, count, prices, undecided, key, unit)
                                  : settle_some<false>(passing, count, prices, undecided, key, unit);
 }
 
@@ -296,8 +404,7 @@ int64_t units_of(const float* gain, const float* correctness, const int32_t* lab
     const int64_t here = count - first < sifted_points ? count - first : sifted_points;
     // A second piece pays no more than the first: where that pays less than the threshold nothing is taken.
     const int64_t some =
-        pass<few, false>(gain + first, correctness + first, label + first, nullptr, 1, here, all.least, all.classes, passed, first,
-                         place + found);
+        pass<few>(gain + first, correctness + first, label + first, here, all.least, all.classes, passed, first, place + found);
     if (some < 0) return -1;
     for_labelled(passed.gain, passed.correctness, passed.label, some,
                  [&](const Terms& t, NarrowInt at, int64_t i, int) RAD_FAST_FORCED {

@@ -32,12 +32,19 @@ struct ClassBoxes {
   bool narrow;
 };
 
+// The key of a point that passes: its label, and in so many lower bits its other class.
+constexpr int other_bits(std::int64_t others) {
+  int bits = 0;
+  while (std::int64_t{1} << bits < others) ++bits;
+  return bits;
+}
 constexpr std::int64_t most_keys = std::int64_t{1} << (31 - place_bits);
 
-// The prices of all keys, and of all classes: key / others is the class.
+// The prices of all classes.
 struct Prices {
-  const double *of_key, *of_class;
-  std::int32_t classes, others;
+  const double* of_class;
+  std::int32_t classes;
+  int other_bits;
 };
 
 // Sums over the priced points of each class that have not been added to Sums yet: two numbers a class, advantage and width, which
@@ -70,9 +77,9 @@ struct ClassKernels {
                         const Equilibria& equilibria, double* out);
   // Adds what the boxes surely decide to the sums of the classes, and writes the points that pass; returns how many do, -1
   // where a label is no class or another class not below `others`. For thresholds from 0 on: no point is full. Keys are cut to
-  // what an entry has room for.
+  // what an entry has room for. `counts`: the tables of `count`, one behind the other, for the same count; or null.
   Counts (*reduce)(const LabelledPoints& points, std::int32_t others, const ClassBoxes& boxes, const PricedSums& priced, Sums* sums,
-                   const Passing& passing, const Undecided& undecided);
+                   const Passing& passing, const Undecided& undecided, std::int64_t* counts);
   // Keys and probabilities, in units of 2^-62, of points that pass; `undecided`: the probabilities of those that boxes left
   // undecided. Returns how many of these there were. Outputs have room for `count` + 16 numbers.
   std::int64_t (*settle)(const Passing& passing, std::int64_t count, const Prices& prices, const std::uint64_t* undecided,

@@ -43,9 +43,7 @@ class OnePass {
       table.resize(4 * (classes + 1));
       for_scored_tiles(task, left_out, with_other, part.first(), part.first() + part.points(), teacher[at], student[at],
                        [&](const LabelledPoints& block) {
-                         level().classes->count(block.gain, block.correctness, block.label, block.count,
-                                                static_cast<std::int32_t>(classes), table.data(), table.data() + 2 * (classes + 1));
-                         if (!games_.take(part, block)) stray.seen = true;
+                         if (!games_.take(part, block, table.data())) stray.seen = true;
                        });
     });
     stray.check("label or other");

@@ -21,19 +21,20 @@ class PassingPart {
       : first_(first), end_(end), keep_(keep), passing_part_(passing), undecided_part_(undecided),
         priced_(static_cast<std::size_t>(3 * classes)), sums_(static_cast<std::size_t>(classes), Sums{}) {}
 
-  // The next points, at most game_points; false where a label or other class is none.
-  bool take(const LabelledPoints& block, const ClassBoxes& boxes, std::int64_t others) {
+  // The next points, at most game_points; false where a label or other class is none. `counts`: as ClassKernels::reduce.
+  bool take(const LabelledPoints& block, const ClassBoxes& boxes, std::int64_t others, std::int64_t* counts = nullptr) {
     if (ends_.empty()) make_room(keep_ ? passing_part_ : 0.0, undecided_part_);
     const std::int64_t at = keep_ ? passing_ : 0;
     make_room(0.0, 0.0);
     if (added_ + block.count > game_points) add_priced();
     added_ += block.count;
-    const Counts counts = level().classes->reduce(block, static_cast<std::int32_t>(others), boxes, priced(), sums_.data(),
+    const Counts found = level().classes->reduce(block, static_cast<std::int32_t>(others), boxes, priced(), sums_.data(),
                                                   {what_.get() + at, where_.get() + at},
-                                                  {gain_.get() + undecided_, correctness_.get() + undecided_, label_.get() + undecided_});
-    if (counts.passing < 0) return false;
-    passing_ += counts.passing;
-    undecided_ += counts.undecided;
+                                                  {gain_.get() + undecided_, correctness_.get() + undecided_, label_.get() + undecided_},
+                                                  counts);
+    if (found.passing < 0) return false;
+    passing_ += found.passing;
+    undecided_ += found.undecided;
     taken_ += block.count;
     ends_.push_back({passing_, taken_});
     return true;
@@ -71,16 +72,25 @@ class PassingPart {
                                                std::min(game_points, undecided_ - at), tables, places.get(), labels.get(), units.get());
       for (std::int64_t k = 0; k < found; ++k) units_[static_cast<std::size_t>(at + places[k])] = units[k];
     }
-    for_passing(prices, [masses](std::int64_t, std::int32_t key, std::uint64_t unit) { masses[key] += unit; });
+    for_passing(prices, [masses](std::int64_t, const std::int32_t*, const std::int32_t* key, const std::uint64_t* unit, std::int64_t count) {
+      for (std::int64_t i = 0; i < count; ++i) masses[key[i]] += unit[i];
+    });
   }
 
   // The places, as first() counts, where the running sum of their key passes a whole number, ascending.
   void sample(const Prices& prices, std::uint64_t* running, std::vector<std::uint32_t>& to) const {
-    for_passing(prices, [running, &to](std::int64_t place, std::int32_t key, std::uint64_t unit) {
-      std::uint64_t& sum = running[key];
-      const std::uint64_t was = sum, is = was + unit;
-      sum = is;
-      if ((was ^ is) >> probability_bits & 1) to.push_back(static_cast<std::uint32_t>(place));
+    for_passing(prices, [running, &to](std::int64_t begin, const std::int32_t* where, const std::int32_t* key, const std::uint64_t* unit,
+                                       std::int64_t count) {
+      std::uint32_t taken[settled];
+      std::int64_t found = 0;
+      for (std::int64_t i = 0; i < count; ++i) {  // without a branch: who is taken cannot be foreseen
+        std::uint64_t& sum = running[key[i]];
+        const std::uint64_t was = sum, is = was + unit[i];
+        sum = is;
+        taken[found] = static_cast<std::uint32_t>(begin + (where[i] & (game_points - 1)));
+        found += static_cast<std::int64_t>((was ^ is) >> probability_bits & 1);
+      }
+      to.insert(to.end(), taken, taken + found);
     });
   }
 
@@ -105,7 +115,7 @@ class PassingPart {
     std::fill(priced_.begin(), priced_.end(), 0);
   }
 
-  // Calls work(place, key, probability in units) for all points that pass, ascending.
+  // Calls work(where the places begin, places, keys, probabilities in units, how many) for all points that pass, ascending.
   template <class Work>
   void for_passing(const Prices& prices, const Work& work) const {
     const ClassKernels& kernels = *level().classes;
@@ -118,7 +128,7 @@ class PassingPart {
         const std::int64_t some = std::min(settled, end.passing - entry);
         const std::int32_t* const where = where_.get() + entry;
         undecided += kernels.settle({what_.get() + entry, where_.get() + entry}, some, prices, undecided, key, unit);
-        for (std::int64_t i = 0; i < some; ++i) work(begin + (where[i] & (game_points - 1)), key[i], unit[i]);
+        work(begin, where, key, unit, some);
         entry += some;
       }
       begin = first_ + end.taken;
