@@ -94,6 +94,17 @@ RAD_FAST_INLINE bool any(Int mask) {
   return all != 0;
 }
 
+// The compiler would take them one by one.
+RAD_FAST_INLINE Int ints_of(Bytes x) {
+#if defined(__AVX512F__)
+  return (Int)_mm512_cvtepu8_epi32((__m128i)x);
+#elif defined(__AVX2__)
+  return (Int)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(&x)));
+#else
+  return __builtin_convertvector(x, Int);
+#endif
+}
+
 // Points that came through, with room for what is written past the last one.
 struct Passed {
   alignas(64) float gain[sifted_points + lanes], correctness[sifted_points + lanes];
@@ -247,7 +258,7 @@ typedef int64_t Pair __attribute__((vector_size(16)));
 template <bool few, bool narrow>
 RAD_FAST_INLINE int64_t add_up(const Passed& passed, int64_t count, int32_t others, const ClassBoxes& boxes, const PricedSums& added,
                                Sums* sums, const Passing& passing, const Undecided& undecided, Int& stray) {
-  alignas(64) int32_t advantages[sifted_points + lanes], labels[sifted_points + lanes];
+  alignas(64) int32_t advantages[sifted_points + lanes], pairs[sifted_points + lanes];
   alignas(64) int64_t both[lanes], high[half_lanes];
   const int bits = other_bits(others), shift = place_bits + bits;
   int64_t open_points = 0;
@@ -261,7 +272,7 @@ RAD_FAST_INLINE int64_t add_up(const Passed& passed, int64_t count, int32_t othe
     const Int open = used & ~(reacting | whole);
     store(passing.what + i, (__builtin_convertvector(g * 0x1p24f, Int) & reacting) | (open & undecided_point));
     store(advantages + i, __builtin_convertvector(a * 0x1p24f, Int) & reacting);
-    store(labels + i, at);
+    store(pairs + i, at << 1);
     const unsigned left = set_lanes(open);
     pack(undecided.gain + open_points, g, left);
     pack(undecided.correctness + open_points, c, left);
@@ -284,9 +295,9 @@ RAD_FAST_INLINE int64_t add_up(const Passed& passed, int64_t count, int32_t othe
     store_pairs(both, longs(load<NarrowInt>(advantages + i)), integer(width - above * 0x1p31) & priced);
     if (!narrow) store(high, integer(above) & priced);
     for (int k = 0; k < half_lanes; ++k) {
-      const int64_t at = labels[i + k];
-      store(added.pairs + 2 * at, load<Pair>(added.pairs + 2 * at) + load<Pair>(both + 2 * k));
-      if (!narrow) added.high[at] += high[k];
+      const int64_t at = pairs[i + k];
+      store(added.pairs + at, load<Pair>(added.pairs + at) + load<Pair>(both + 2 * k));
+      if (!narrow) added.high[at / 2] += high[k];
     }
   }
   return open_points;
@@ -318,7 +329,7 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
                 if constexpr (counted) store(codes + i, bytes_of(plays & (2 * (y + 1) - (d > 0.0f))));
                 pack(passed.gain + found, g, chosen);
                 pack(passed.correctness + found, c, chosen);
-                const Int key = (y << bits) | __builtin_convertvector(second, Int);
+                const Int key = (y << bits) | ints_of(second);
                 pack(reinterpret_cast<float*>(where + found), (Float)((counting() + static_cast<int32_t>(first + i)) | (key << place_bits)),
                      chosen);
                 found += __builtin_popcount(chosen);

@@ -144,9 +144,12 @@ class Search {
         room_(room.at_least(count)),
         some_(some.at_least(2 * count)) {}
 
-  Found run(const Bounds& limits, std::int64_t enough = 0) {
+  // `near`: where the answer may be. By default the middle of limits that were read off a sample.
+  Found run(const Bounds& limits, std::int64_t enough = 0, const Spot* near = nullptr) {
     bounds_ = limits;
-    std::int64_t step = std::max<std::int64_t>(bounds_.low, 0), threshold = 0;  // where the iteration stands
+    const bool narrow_limits = limits.low >= 0;
+    std::int64_t step = near ? 2 * near->ceiling - 1 : narrow_limits ? (limits.low + limits.high) >> 1 : 0;  // where the iteration stands
+    std::int64_t threshold = near ? near->threshold : narrow_limits ? (limits.bottom + limits.top) >> 1 : 0;
     bool by_medians = false;
     for (std::int64_t probes = 0;; ++probes) {
       if (probes % narrowed_every == 0) {

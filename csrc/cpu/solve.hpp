@@ -106,8 +106,8 @@ class SmallGame {
   SmallGame(const Units& points, std::int64_t count, const Stakes& stakes, Scratch& scratch)
       : points_(points), count_(count), stakes_(stakes), scratch_(scratch) {}
 
-  Found search(const Demand& demand, const Bounds& limits, std::int64_t enough = 0) {
-    return Search(points_, count_, demand, scratch_.left, scratch_.some).run(limits, enough);
+  Found search(const Demand& demand, const Bounds& limits, std::int64_t enough = 0, const Spot* near = nullptr) {
+    return Search(points_, count_, demand, scratch_.left, scratch_.some).run(limits, enough, near);
   }
 
   // The equilibrium, from exact sums over the sets that the search found; none where it is not in the bounds.
@@ -329,7 +329,7 @@ class Solver {
         if (stakes_.without_mistakes && y > 0) break;  // without mistakes the price is 1, whatever the sample
         const Demand moved{middle.budget + x * fill, stakes_.without_mistakes ? middle.spend : middle.spend + y * slope,
                            middle.width};
-        const Found corner = game.search(moved, limits, std::max<std::int64_t>(1, count / steps_.enough));
+        const Found corner = game.search(moved, limits, std::max<std::int64_t>(1, count / steps_.enough), &spot);
         const Bounds at = corner.settled ? corner.spot.bounds() : corner.bounds;
         found = {std::min(found.low, at.low), std::max(found.high, at.high), std::min(found.bottom, at.bottom),
                  std::max(found.top, at.top)};

@@ -159,11 +159,18 @@ def number(mask: npt.NDArray[np.bool_], counts: Integers | None) -> int:
 @overload
 def search(points: Points, demand: Demand, bounds: Bounds) -> Spot: ...
 @overload
-def search(points: Points, demand: Demand, bounds: Bounds, enough: int) -> Spot | Bounds: ...
-def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0) -> Spot | Bounds:
-    """Where the equilibrium is, or the bounds that leave at most ``enough`` points undecided."""
+def search(points: Points, demand: Demand, bounds: Bounds, enough: int, near: Spot) -> Spot | Bounds: ...
+def search(
+    points: Points, demand: Demand, bounds: Bounds, enough: int = 0, near: Spot | None = None
+) -> Spot | Bounds:
+    """Where the equilibrium is, or the bounds that leave at most ``enough`` points undecided.
+
+    ``near``: where it may be. By default the middle of bounds that were read off a sample.
+    """
     low, high, bottom, top = bounds
-    step, threshold = max(low, 0), 0  # where the iteration stands
+    step, threshold = ((low + high) >> 1, (bottom + top) >> 1) if low >= 0 else (0, 0)  # where the iteration stands
+    if near is not None:
+        step, threshold = 2 * near.ceiling - 1, near.threshold
     by_medians = False
     probes = 0
     while True:

@@ -197,7 +197,7 @@ def estimate(
     for x in (-fill, fill):
         for y in (-slope, slope) if mistakes else (0,):  # without mistakes the price is 1, whatever the sample
             corner = middle._replace(budget=middle.budget + x, spend=middle.spend + y)
-            corner_at = search(points, corner, limits, max(1, len(points.gain) // ENOUGH))
+            corner_at = search(points, corner, limits, max(1, len(points.gain) // ENOUGH), spot)
             found.append(corner_at if isinstance(corner_at, Bounds) else corner_at.bounds())
     low, high, bottom, top = zip(*found, strict=True)
     # A step further out: what lies on a bound is not proved by what lies beyond.
