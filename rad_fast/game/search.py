@@ -160,9 +160,7 @@ def number(mask: npt.NDArray[np.bool_], counts: Integers | None) -> int:
 def search(points: Points, demand: Demand, bounds: Bounds) -> Spot: ...
 @overload
 def search(points: Points, demand: Demand, bounds: Bounds, enough: int, near: Spot) -> Spot | Bounds: ...
-def search(
-    points: Points, demand: Demand, bounds: Bounds, enough: int = 0, near: Spot | None = None
-) -> Spot | Bounds:
+def search(points: Points, demand: Demand, bounds: Bounds, enough: int = 0, near: Spot | None = None) -> Spot | Bounds:
     """Where the equilibrium is, or the bounds that leave at most ``enough`` points undecided.
 
     ``near``: where it may be. By default the middle of bounds that were read off a sample.
