@@ -161,7 +161,7 @@ def few_rows_plan(size: Size, device: str, dtype: str) -> Plan:
     def make() -> list[tuple[Case, str]]:
         nbytes = rows * classes * int(getattr(peers.torch(), dtype).itemsize)
         case = cases.without(cuda.scoring(classes, dtype, nbytes, device=device, between=cases.apart(device)), COMPILED)
-        return [(replace(case, name=f"{case.name}, {rows:,} rows"), DEVICE)]
+        return [(replace(case, name=f"{case.name}, {rows:,} rows", about={**case.about, "rows": rows}), DEVICE)]
 
     name = f"scoring, {rows:,} rows of {classes:,} classes, {dtype}"
     return Plan(name, least(device, 4), make, size.rounds, size.sparing_rounds)

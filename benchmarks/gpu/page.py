@@ -148,13 +148,19 @@ def scoring(found: Mapping[str, Any], value: Callable[[Measured, str], Spread], 
     dtypes = list(dict.fromkeys(str(case.about["dtype"]) for case in measured))
     blocks = []
     for name in dict.fromkeys(name for case in measured for name in case.backends()):
-        by_place = {(case.about["classes"], case.about["dtype"]): value(case, name) for case in measured}
+        by_place = {(*size(case), case.about["dtype"]): value(case, name) for case in measured}
         rows = [
-            [f"{classes:,}", *(shown(by_place.get((classes, dtype)), say) for dtype in dtypes)]
-            for classes in sorted({case.about["classes"] for case in measured})
+            [f"{classes:,}{few}", *(shown(by_place.get((classes, few, dtype)), say) for dtype in dtypes)]
+            for classes, few in sorted({size(case) for case in measured})
         ]
         blocks.append(table([backend(name), *dtypes], rows))
     return "\n\n".join(blocks)
+
+
+def size(case: Measured) -> tuple[int, str]:
+    """Its classes, and its rows where they are few."""
+    rows = case.about.get("rows")
+    return int(case.about["classes"]), f", {rows:,} rows" if rows else ""
 
 
 def against(found: Mapping[str, Any], stage: str, peers: Sequence[str], *, reads: bool = False) -> str:
@@ -258,7 +264,7 @@ def series(measured: Iterable[Measured], x: Callable[[Measured], float], y: Call
 
 def draw_roofline(found: Mapping[str, Any], path: Path) -> bool:
     panels = {}
-    measured = list(cases(found, "scoring"))
+    measured = [case for case in cases(found, "scoring") if "rows" not in case.about]
     for dtype in dict.fromkeys(str(case.about["dtype"]) for case in measured):
         of_dtype = [case for case in measured if case.about["dtype"] == dtype]
         ours = {name for case in of_dtype for name in case.backends()}

@@ -36,6 +36,17 @@ def test_each_way_through_the_kernels_has_a_column(found: dict[str, Any]) -> Non
     assert "| select, 7 points | 1.50 (1.50 to 1.50) | 2.00 (2.00 to 2.00) |" in text
 
 
+def test_few_rows_have_a_line_of_their_own(found: dict[str, Any]) -> None:
+    about = {"stage": "scoring", "classes": 1000, "dtype": "float32"}
+    seconds = {READ: [1.0, 1.0], "rad_fast cuda": [2.0, 2.0]}
+    traffic = dict.fromkeys(seconds, 8)
+    many = Measured("scoring", 9000, about, traffic, seconds)
+    few = Measured("few", 7, {**about, "rows": 7}, traffic, {**seconds, "rad_fast cuda": [4.0, 4.0]})
+    text = gpu_page.markdown(found | {"groups": {"scores": {"cases": [asdict(many), asdict(few)]}}})
+    assert "| 1,000 | 50% (50% to 50%) |" in text
+    assert "| 1,000, 7 rows | 25% (25% to 25%) |" in text
+
+
 def test_what_failed_or_is_missing_is_said(found: dict[str, Any]) -> None:
     text = gpu_page.markdown(found, undrawn=["Stages: no matplotlib"])
     for said in (
