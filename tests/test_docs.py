@@ -144,6 +144,13 @@ def test_figures_quoted_from_the_study_are_those_on_its_page() -> None:
     assert brings.format(*best, rival[0]) in " ".join(readme.split())
 
 
+def test_facts_say_how_long_the_study_took() -> None:
+    page, facts = ((DOCS / name).read_text(encoding="utf-8") for name in ("study.md", "facts.md"))
+    took = re.search(r"It took (\d+ CPU minutes)\b", page)
+    assert took is not None
+    assert f"The first took {took[1]}" in facts
+
+
 def test_facts_are_those_of_their_sources() -> None:
     """Each row of a table in docs/facts.md stands just so in the file that the line above the table names."""
     page = DOCS / "facts.md"

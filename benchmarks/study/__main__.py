@@ -3,7 +3,8 @@
     python -m benchmarks.study            everything: under an hour on two idle cores
     python -m benchmarks.study --quick    a few seeds and arms in under a minute, kept nowhere unless --out is given
     python -m benchmarks.study --report   the tables, the figure and the page from the results that are there
-    python -m benchmarks.study --go-on    only what the results that are there lack; --again NAME does a strategy anew
+    python -m benchmarks.study --go-on    only what the results that are there lack
+    python -m benchmarks.study --go-on --again NAME    a strategy, or a set, anew
 
 A run that was interrupted goes on where it was, arm by arm: what is done is kept in build/study/units.jsonl.
 """
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a few seeds and arms")
     parser.add_argument("--report", action="store_true", help="only write the tables, figure and page again")
     parser.add_argument("--go-on", action="store_true", help="begin with the results that are there")
-    parser.add_argument("--again", nargs="+", default=[], help="strategies whose results are forgotten first")
+    parser.add_argument("--again", nargs="+", default=[], help="strategies or sets whose results are forgotten")
     parser.add_argument("--seeds", type=int, help=f"how many ({plan.SEEDS})")
     parser.add_argument("--blocks", nargs="+", help="only these blocks")
     parser.add_argument("--sets", nargs="+", help="only these sets")
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
                 results.unpack(out / "study.npz", done)
             results.forget(done, given.again)
             measure(some, done, given.jobs)
-            results.pack(done, out / "study.npz", given.jobs)
+            results.pack(done, out / "study.npz")
         from .report import write
 
         write(out / "study.npz", figure=out / "study.png", page=page)
@@ -66,13 +67,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure(units: Iterable[Unit], done: Path, jobs: int) -> None:
     """Run what is not done yet, and keep each unit as it comes."""
-    before, earlier = results.arms_done(done), results.elapsed(done)
+    before, run = results.arms_done(done), results.conditions(jobs)
     lacking = [(unit, plan.lacking(unit, before.get(unit.key, set()))) for unit in units]
     left = [(unit, names) for unit, names in lacking if names]
     began = time.perf_counter()
     for count, (unit, (found, seconds)) in enumerate(finished(left, jobs), 1):
         taken = time.perf_counter() - began
-        results.keep(done, unit.key, found, seconds, None if earlier is None else earlier + taken)
+        results.keep(done, unit.key, found, seconds, run, taken)
         print(f"{taken:6.0f} s  {count}/{len(left)}  {unit.key}", flush=True)
 
 

@@ -90,8 +90,8 @@ def lacking(unit: Unit, done: set[Key]) -> set[Key]:
 
 
 def units(seeds: int = SEEDS) -> Iterator[Unit]:
-    """The whole study. The main strategies get all three budgets on every seed of a real set; elsewhere the budgets
-    rotate: seed and teacher say whose turn it is."""
+    """The whole study. The main strategies get all three budgets on every seed of a real set, with every student and
+    kind of labels; elsewhere the budgets rotate: seed and teacher say whose turn it is."""
     there = [pair for pair in real.TEACHERS if real.is_there(pair[0])]
     some = (EIGHT, FOUR, real.SOFT, HEADS)
     eight, four, soft, heads = ([pair for pair in pairs if pair in there] for pairs in some)
@@ -128,7 +128,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
             yield Unit("subclasses", "banking77", kind, seed, 0, labels="soft", student="64 units")
     for seed in range(seeds):
         for student in ("minilm-linear", "minilm-128"):
-            yield from of(seed, "main", heads, student=student)
+            yield from main(seed, heads, student=student)
 
 
 def quick(seeds: int = 2) -> Iterator[Unit]:

@@ -11,10 +11,12 @@ from textwrap import fill
 from benchmarks.streams.summary import SUMMARY
 
 from . import data, made, plan, real
+from .early import EARLY
 from .figure import SHORT_NAMES, draw, main_rivals
 from .losses import LOSSES, PLAIN
+from .results import Run
 from .runs import ROUNDS
-from .scores import FEWEST, OLD, REAL, Scores, Within, hard_tfidf, interval, of_sets, shown, table
+from .scores import FEWEST, OLD, REAL, Cell, Scores, Within, hard_tfidf, interval, of_sets, shown, table
 from .subclasses import KINDS, LELP, SIZES, SOFT
 from .variants import PLAIN as PLAIN_SELECT
 
@@ -24,7 +26,17 @@ MINE = (plan.DEFAULT, PLAIN)
 SEES_POOL = {plan.DEFAULT, plan.BEFORE, "rad-both", "rad-raw", "rad-teacher", "proportional", "balanced",
              "balanced-greedy", "balanced-top-confidence", "confident-learning", "conformal", "learnability",
              "learnability-top", "llkd"}  # fmt: skip
+OTHERS: dict[str, Within] = {  # parts of the study beside hard labels and components of TF-IDF
+    "soft labels": lambda c: c.labels == "soft" and c.source in REAL,
+    "students on frozen embeddings": lambda c: c.student.startswith("minilm"),
+}
+VERSIONS = {"python": "Python", "numpy": "NumPy", "scipy": "SciPy", "torch": "torch"}
+CORES = 2  # of the machine that the study is planned for
 LEAST = -0.5  # of what a set may cost against uniform selection
+
+
+def every_real(cell: Cell) -> bool:
+    return cell.source in REAL
 
 
 def by_set(s: Scores, names: list[str], sets: tuple[str, ...], chosen: Within) -> list[list[str]]:
@@ -89,20 +101,27 @@ def by_budget(s: Scores) -> str:
 
 
 def budgets_of(s: Scores) -> str:
-    """On how many seeds the main strategies ran with every budget and teacher."""
-    chosen = hard_tfidf(REAL)
-    names = [name for name in plan.MAIN if (name, PLAIN) in s.of]
-    common = set.intersection(*({c for c in s.of[name, PLAIN] if chosen(c)} for name in names)) if names else set()
-    teachers = len({(c.source, c.teacher) for c in common})
-    each = Counter(c.seed for c in common)
-    whole = sum(count == len(plan.MULTIPLES) * teachers for count in each.values())
+    """What the main strategies ran with every budget, and on how many seeds."""
+    whole, seeds, teachers = with_every_budget(s, hard_tfidf(REAL))
     rest = "one budget per seed and teacher, in rotation."
     if whole == 0:
         return f"All strategies had {rest}"
-    seeds = f"all {whole} seeds" if whole == len(each) else f"{whole} of the {len(each)} seeds"
-    most = f"`rad`, `rad-prior` and every rival had all three budgets with {teachers} teachers and {seeds}."
-    said = f"{most} All else but soft labels had {rest}"
-    return fill(said, 118, subsequent_indent="  ", break_on_hyphens=False)
+    often = f"all {whole} seeds" if whole == seeds else f"{whole} of the {seeds} seeds"
+    found = {name: with_every_budget(s, within) for name, within in OTHERS.items()}
+    too = [name for name, (some, of, _) in found.items() if of > 0 and some == of]
+    also = f", also with {' and with '.join(too)}" if too else ""
+    most = f"`rad`, `rad-prior` and every rival had all three budgets with {teachers} teachers and {often}{also}."
+    return fill(f"{most} All else had {rest}", 118, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def with_every_budget(s: Scores, chosen: Within) -> tuple[int, int, int]:
+    """Seeds on which every main strategy had all budgets with every teacher and student; seeds; teachers."""
+    names = [name for name in plan.MAIN if (name, PLAIN) in s.of]
+    common = set.intersection(*({c for c in s.of[name, PLAIN] if chosen(c)} for name in names)) if names else set()
+    cases = {(c.source, c.teacher, c.student) for c in common}
+    each = Counter(c.seed for c in common)
+    whole = sum(count == len(plan.MULTIPLES) * len(cases) for count in each.values())
+    return whole, len(each), len({case[:2] for case in cases})
 
 
 def over_uniform_in(s: Scores, within: Within, names: Iterable[str]) -> list[str]:
@@ -152,7 +171,7 @@ def made_said(s: Scores) -> str:
 
 def other_students(s: Scores) -> str:
     parts: list[Within] = [
-        lambda c: c.labels == "soft" and c.source in REAL,
+        OTHERS["soft labels"],
         lambda c: c.student == "minilm-linear",
         lambda c: c.student == "minilm-128",
     ]
@@ -174,13 +193,13 @@ def soft_labels(s: Scores) -> str:
         here: Within = lambda c, at=(source, teacher): (c.source, c.teacher) == at  # type: ignore[misc]  # noqa: E731
         said = f"{SHORT_NAMES.get(source, source)}: {teacher}"
         rows.append([said, *(soft_over_hard(s, name, here) for name in names)])
-    rows.append(["**mean**", *(soft_over_hard(s, name, lambda c: c.source in REAL) for name in names)])
+    rows.append(["**mean**", *(soft_over_hard(s, name, every_real) for name in names)])
     return table(["soft labels minus hard ones", *names], rows)
 
 
 def early(s: Scores) -> str:
     chosen = hard_tfidf(REAL)
-    names = [n for n in s.strategies(chosen) if n not in SEES_POOL and n not in plan.VARIANTS and "going" not in n]
+    names = [n for n in s.strategies(chosen) if n in EARLY or (n in plan.STRATEGIES and n not in SEES_POOL)]
     rows = []
     for name in names:
         over = [shown(s.differences((name, PLAIN), (base, PLAIN), chosen)) for base in ("uniform", "margin")]
@@ -332,7 +351,6 @@ def reasons(s: Scores) -> dict[str, str]:
     uneven: Within = lambda c: c.source.startswith("policy") and chosen(c)  # noqa: E731
     spoken: Within = lambda c: c.teacher in ("qwen3-8b", "gemma3-4b", "mistral-7b") and chosen(c)  # noqa: E731
     poor: Within = lambda c: c.teacher == "gemma3-12b" and chosen(c)  # noqa: E731
-    every: Within = lambda c: c.source in REAL  # noqa: E731
     soft: Within = lambda c: c.labels == "soft" and c.source in REAL and c.student == "tfidf"  # noqa: E731
     alone: Within = lambda c: c.source in made.SETS and c.teacher.endswith("labels")  # noqa: E731
     rad, best = plan.DEFAULT, (main_rivals(s) or ["balanced-greedy"])[0]
@@ -354,23 +372,36 @@ def reasons(s: Scores) -> dict[str, str]:
         f"`badge` {over('badge', poor)}, margin sampling {over('margin', poor)}",
         "WHY_EARLY": f"margin sampling {over('margin', chosen)}; on top of that, `badge` "
         f"{over('badge', chosen, 'margin')} and `rad-prior` {over('rad-prior', chosen, 'margin')}",
-        "WHY_SOFT": f"soft labels instead of hard ones: `{rad}` {soft_over_hard(s, rad, every)}, uniform selection "
-        f"{soft_over_hard(s, 'uniform', every)}; with soft labels, `{rad}` is {over(rad, soft)} over uniform selection",
+        "WHY_SOFT": f"soft labels instead of hard ones: `{rad}` {soft_over_hard(s, rad, every_real)}, uniform "
+        f"selection {soft_over_hard(s, 'uniform', every_real)}; with soft labels, `{rad}` is {over(rad, soft)} over "
+        "uniform selection",
     }
+
+
+def conditions(s: Scores) -> str:
+    """When, on what, and how long: by the clock only if one run measured it all, without interruption."""
+    seeds, runs = len({c.seed for c in s.of[UNIFORM]}), s.runs
+    machines = " and ".join(dict.fromkeys(run["machine"] for run in runs))
+    took = f"It took {s.cpu_minutes:.0f} CPU minutes on {machines}"
+    if len(runs) == 1 and runs[0]["minutes"] is not None:
+        took += f", {runs[0]['minutes']:.0f} minutes by the clock with {processes(runs[0])}."
+    else:
+        share, often = math.ceil(s.cpu_minutes / CORES), "one run" if len(runs) == 1 else f"{len(runs)} runs"
+        took += f" in {often}: {share} minutes for each of {CORES} cores that do nothing else."
+    used = (", ".join(f"{what} {run[key]}" for key, what in VERSIONS.items()) for run in runs)
+    last = max(run["began"] for run in runs).partition(" ")[0]
+    lines = [f"{last}: {seeds} seeds. {took}", *(f"With {versions}." for versions in dict.fromkeys(used))]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def processes(run: Run) -> str:
+    return "one process" if run["processes"] == 1 else f"{run['processes']} processes"
 
 
 def write(results: Path, *, figure: Path, page: Path) -> None:
     s = Scores(results)
     draw(s, figure)
     real_sets, old_sets = hard_tfidf(REAL), of_sets(OLD)
-    n = s.conditions
-    seeds = len({c.seed for c in s.of[UNIFORM]})
-    minutes = n["cpu minutes"]
-    wall = f", {n['minutes']:.0f} minutes with {n['processes']} processes" if n.get("minutes") else ""
-    noted = [
-        f"{n['date']}: {seeds} seeds. It took {minutes:.0f} CPU minutes on {n['machine']}{wall}.",
-        f"With Python {n['python']}, NumPy {n['numpy']}, SciPy {n['scipy']}, torch {n['torch']}.",
-    ]
     parts = {
         "ANSWER": answer(s) if s.differences(MINE, UNIFORM, real_sets).size else "",
         "FIRST": first_table(s),
@@ -392,7 +423,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "SUBCLASSES": of_subclasses(s),
         "SETS": sets(s),
         "STREAMS": SUMMARY.read_text(encoding="utf-8").rstrip(),
-        "CONDITIONS": "\n".join(f"- {line}" for line in noted),
+        "CONDITIONS": conditions(s),
     }
     parts |= reasons(s)
     text = TEXT.read_text(encoding="utf-8")

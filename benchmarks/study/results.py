@@ -15,78 +15,91 @@ from .work import COLUMNS
 
 Key = tuple[str, str]  # a strategy and a loss
 Table = dict[str, npt.NDArray[Any]]
-NUMBERS = ("size", "budget", "seed")
-STRATEGY, LOSS = COLUMNS.index("strategy"), COLUMNS.index("loss")
+Run = dict[str, Any]  # when it began, with how many processes, on what
+NUMBERS = ("size", "budget", "seed", "run")
+SET, STRATEGY, LOSS = (COLUMNS.index(name) for name in ("set", "strategy", "loss"))
 
 
-def keep(done: Path, key: str, rows: list[list[Any]], seconds: float, elapsed: float | None = None) -> None:
-    """Add what was found of a unit to the file of what is done: the CPU time it took, and the time since the beginning
-    of the whole run, without interruptions, where it is known."""
-    line = {"key": key, "cpu": round(seconds, 2), "elapsed": elapsed, "rows": rows}
+def keep(done: Path, key: str, rows: list[list[Any]], seconds: float, run: Run, elapsed: float | None) -> None:
+    """Add what was found of a unit to the file of what is done: the CPU time it took, the run that it is part of, and
+    how long that run has taken by the clock."""
+    line = {"key": key, "cpu": round(seconds, 3), "run": run, "elapsed": elapsed, "rows": rows}
     with done.open("a") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def lines(done: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.read_text().splitlines()] if done.exists() else []
 
 
 def arms_done(done: Path) -> dict[str, set[Key]]:
     """By unit, the arms of which there are results."""
     found: dict[str, set[Key]] = {}
-    for line in done.read_text().splitlines() if done.exists() else ():
-        unit = json.loads(line)
+    for unit in lines(done):
         found.setdefault(unit["key"], set()).update((row[STRATEGY], row[LOSS]) for row in unit["rows"])
     return found
 
 
-def elapsed(done: Path) -> float | None:
-    """Seconds that all that is done took, without interruptions; None where a part of it was not timed."""
-    taken = [json.loads(line).get("elapsed") for line in done.read_text().splitlines()] if done.exists() else []
-    return None if None in taken else max(taken, default=0.0)
-
-
-def forget(done: Path, strategies: list[str]) -> None:
-    """Leave the results of some strategies out of what is done, and their share of the time: they have changed."""
-    if not strategies or not done.exists():
+def forget(done: Path, names: list[str]) -> None:
+    """Leave the results of some strategies or sets out of what is done, and their share of the CPU time: they have
+    changed. How long their runs took by the clock says nothing of what is left."""
+    if not names or not done.exists():
         return
-    units = [json.loads(line) for line in done.read_text().splitlines()]
-    before = sum(unit["cpu"] for unit in units)
+    units, less = lines(done), []
     for unit in units:
-        kept = [row for row in unit["rows"] if row[STRATEGY] not in strategies]
-        unit["cpu"] = round(unit["cpu"] * len(kept) / len(unit["rows"]), 2)
+        kept = [row for row in unit["rows"] if row[STRATEGY] not in names and row[SET] not in names]
+        if len(kept) < len(unit["rows"]):
+            less.append(unit["run"])
+        unit["cpu"] = round(unit["cpu"] * len(kept) / len(unit["rows"]), 3)
         unit["rows"] = kept
-    share = sum(unit["cpu"] for unit in units) / before
     for unit in units:
-        unit["elapsed"] = unit["elapsed"] and share * unit["elapsed"]
+        unit["elapsed"] = None if unit["run"] in less else unit["elapsed"]
     done.write_text("".join(json.dumps(unit) + "\n" for unit in units if unit["rows"]))
 
 
 def unpack(path: Path, done: Path) -> None:
-    """The file of what is done from the results: the CPU time of the whole, an equal share for every row."""
+    """The file of what is done from the results."""
     table, noted = read(path)
-    units: dict[str, list[list[Any]]] = {}
-    for values in zip(*(table[name].tolist() for name in COLUMNS), strict=True):
+    units: dict[tuple[str, int], list[tuple[list[Any], float]]] = {}
+    columns = [table[name].tolist() for name in (*COLUMNS, "cpu", "run")]
+    for *values, cpu, run in zip(*columns, strict=True):
         of = dict(zip(COLUMNS, values, strict=True))
         key = "|".join(str(of[name]) for name in ("block", "set", "teacher", "seed", "size", "labels", "student"))
-        units.setdefault(key, []).append(list(values))
-    for key, rows in units.items():
-        keep(done, key, rows, 60 * noted["cpu minutes"] * len(rows) / len(table["seed"]))
+        units.setdefault((key, run), []).append((values, cpu))
+    for (key, at), found in units.items():
+        run = dict(noted["runs"][at])
+        minutes = run.pop("minutes")
+        seconds = None if minutes is None else 60 * minutes
+        keep(done, key, [row for row, _ in found], sum(cpu for _, cpu in found), run, seconds)
 
 
-def pack(done: Path, path: Path, processes: int = 1) -> None:
-    """Write the rows of all finished units, and the conditions of the run."""
-    units = [json.loads(line) for line in done.read_text().splitlines()]
-    found = sorted((row for unit in units for row in unit["rows"]), key=lambda row: [str(v) for v in row[:10]])
+def pack(done: Path, path: Path) -> None:
+    """Write the rows of all finished units, each with its share of the unit's CPU time, and the runs they are from: a
+    run has ``minutes`` by the clock up to its last unit, where all that it measured is there."""
+    units = lines(done)
+    each: dict[str, Run] = {json.dumps(unit["run"]): unit["run"] for unit in units}
+    runs = sorted(each.values(), key=lambda run: run["began"])
+    found = sorted(
+        ((*row, unit["cpu"] / len(unit["rows"]), runs.index(unit["run"])) for unit in units for row in unit["rows"]),
+        key=lambda row: [str(v) for v in row[:10]],
+    )
     columns = list(zip(*found, strict=True))
     table: Table = {}
-    for name, values in zip(COLUMNS, columns, strict=True):
+    for name, values in zip((*COLUMNS, "cpu", "run"), columns, strict=True):
         if isinstance(values[0], str):
             table[f"{name}_names"], codes = np.unique(np.array(values), return_inverse=True)
             table[name] = codes.astype(np.int16)
         else:
             table[name] = np.array(values, np.int16 if name in NUMBERS else np.float32)
-    noted = conditions(sum(unit["cpu"] for unit in units)) | {"processes": processes}
-    taken = elapsed(done)
-    table["conditions"] = np.array(json.dumps(noted | {"minutes": None if taken is None else round(taken / 60, 1)}))
+    noted = [run | {"minutes": by_the_clock(run, units)} for run in runs]
+    table["conditions"] = np.array(json.dumps({"runs": noted}))
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **table)
+
+
+def by_the_clock(run: Run, units: list[dict[str, Any]]) -> float | None:
+    taken = [unit["elapsed"] for unit in units if unit["run"] == run]
+    return None if None in taken else round(max(taken) / 60, 1)
 
 
 def read(path: Path) -> tuple[Table, dict[str, Any]]:
@@ -98,16 +111,16 @@ def read(path: Path) -> tuple[Table, dict[str, Any]]:
     return table | {name: known[table[name]] for name, known in words.items()}, noted
 
 
-def conditions(cpu_seconds: float) -> dict[str, Any]:
-    """What a reader needs to do it again."""
+def conditions(processes: int) -> Run:
+    """Of a run that begins: what a reader needs to do it again."""
     import scipy
     import torch
 
     import rad_fast
 
     return {
-        "cpu minutes": round(cpu_seconds / 60, 1),
-        "date": time.strftime("%Y-%m-%d"),
+        "began": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "processes": processes,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,

@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 
 from . import data, real
 from .losses import PLAIN
-from .results import read
+from .results import Run, read
 from .runs import ROUNDS
 
 REAL = tuple(dict.fromkeys(source for source, _ in real.TEACHERS))
@@ -40,7 +40,9 @@ class Scores:
     """Scores, mean accuracy over the rounds, by (strategy, loss) and cell."""
 
     def __init__(self, path: Path) -> None:
-        table, self.conditions = read(path)
+        table, noted = read(path)
+        self.runs: list[Run] = noted["runs"]
+        self.cpu_minutes = float(table["cpu"].sum(dtype=np.float64)) / 60
         rounds = np.column_stack([table[f"round{n}"] for n in range(ROUNDS + 1)])
         self.of: dict[Key, dict[Cell, float]] = defaultdict(dict)
         self.beside: dict[Key, dict[Cell, npt.NDArray[np.float64]]] = defaultdict(dict)

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="the study needs torch")
 pytest.importorskip("sklearn", reason="the study takes its digits from scikit-learn")
 pytest.importorskip("matplotlib", reason="the study draws a figure")
 
-from benchmarks.study import figure, made, plan, real, results, scores, sorted_game, work
+from benchmarks.study import figure, made, plan, real, report, results, scores, sorted_game, work
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,10 @@ def test_the_quick_study_on_the_digits(tmp_path):
     assert len(table["seed"]) == sum(len(plan.arms(block)) for block in blocks)
     assert len(set(table["round0"])) == 1  # paired: all begin alike
     assert ((table["round3"] >= 0) & (table["round3"] <= 100)).all()
-    assert noted["cpu minutes"] > 0
+    assert table["cpu"].min() > 0
+    assert noted["runs"][0]["minutes"] > 0
+    assert noted["runs"][0]["processes"] == 1
+    assert "by the clock with one process" in page.read_text(encoding="utf-8")
     assert (tmp_path / "study.png").stat().st_size > 1000
     assert "{{" not in page.read_text(encoding="utf-8")
     # A second run finds everything done, and a unit that is missing is run again, to the same numbers.
@@ -64,30 +67,58 @@ def test_results_go_on_arm_by_arm(tmp_path):
     """What is done is known from the results alone; of a strategy that has changed it is forgotten."""
     units = [plan.Unit("old", "digits", "fair", seed, 0, "hard") for seed in range(2)]
     done, packed, again = tmp_path / "done.jsonl", tmp_path / "study.npz", tmp_path / "again.jsonl"
+    runs = [results.conditions(2) | {"began": f"2026-11-2{day} 12:00:00"} for day in (6, 7)]
     for turn, unit in enumerate(units):
         cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, 10, unit.seed]
         arms = plan.arms(unit.block)
         made = [[*cell, arm.strategy, arm.loss, *np.arange(7.0) + at] for at, arm in enumerate(arms)]
-        results.keep(done, unit.key, made, 3.0, 6.0 * (turn + 1))
-    results.pack(done, packed, 2)
+        results.keep(done, unit.key, made[:5], 1.0, runs[0], 6.0 * (turn + 1))
+        results.keep(done, unit.key, made[5:], 3.0, runs[1], 30.0 * (turn + 1))
+    results.pack(done, packed)
     results.unpack(packed, again)
     assert results.arms_done(again) == results.arms_done(done)
     assert all(plan.lacking(unit, results.arms_done(again)[unit.key]) == set() for unit in units)
-    results.forget(again, ["margin", "llkd"])
+    before, noted = results.read(packed)
+    assert [run["minutes"] for run in noted["runs"]] == [0.2, 1.0]
+    assert [before["cpu"][before["run"] == run].sum() for run in range(2)] == pytest.approx([2.0, 6.0])
+    forgotten = [arm.strategy for arm in plan.arms("old")][-2:]
+    results.forget(again, forgotten)
     for unit in units:
         lacking = plan.lacking(unit, results.arms_done(again)[unit.key])
-        assert {strategy for strategy, _ in lacking} == {"margin", "llkd"}
-    kept = [json.loads(line) for line in again.read_text().splitlines()]
-    arms = len(plan.arms("old"))
-    assert sum(unit["cpu"] for unit in kept) == pytest.approx(6.0 * (arms - 2) / arms, abs=0.02)
+        assert {strategy for strategy, _ in lacking} == set(forgotten)
     results.pack(again, tmp_path / "fewer.npz")
-    (before, noted), (after, _) = results.read(packed), results.read(tmp_path / "fewer.npz")
+    after, left = results.read(tmp_path / "fewer.npz")
     assert len(before["seed"]) - len(after["seed"]) == 4
-    assert noted["cpu minutes"] == pytest.approx(0.1)
-    assert (noted["minutes"], noted["processes"]) == (0.2, 2)
-    assert results.elapsed(again) is None  # results alone do not say when
-    results.forget(done, ["margin", "llkd"])
-    assert results.elapsed(done) == pytest.approx(12.0 * (arms - 2) / arms, abs=0.1)
+    rest = len(plan.arms("old")) - 5
+    assert after["cpu"].sum() == pytest.approx(2.0 + 6.0 * (rest - 2) / rest, abs=0.01)
+    # The clock of a run of which something was forgotten says nothing of what is left.
+    assert left["runs"] == [noted["runs"][0], noted["runs"][1] | {"minutes": None}]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        ([55.2], "It took 93 CPU minutes on x86_64, 55 minutes by the clock with 2 processes."),
+        ([None], "It took 93 CPU minutes on x86_64 in one run: 47 minutes for each of 2 cores that do nothing else."),
+        (
+            [30.0, 25.0],
+            "It took 93 CPU minutes on x86_64 in 2 runs: 47 minutes for each of 2 cores that do nothing else.",
+        ),
+    ],
+)
+def test_the_page_tells_the_clock_of_one_whole_run_alone(tmp_path, minutes, said):
+    done = tmp_path / "done.jsonl"
+    for turn, taken in enumerate(minutes):
+        run = results.conditions(2) | {"began": f"2026-11-26 1{turn}:00:00", "machine": "x86_64"}
+        unit = plan.Unit("old", "digits", "fair", turn, 0, "hard")
+        cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, 10, unit.seed]
+        row = [*cell, "uniform", "plain", *np.arange(7.0)]
+        results.keep(done, unit.key, [row], 60 * 93.0 / len(minutes), run, None if taken is None else 60 * taken)
+    results.pack(done, tmp_path / "study.npz")
+    lines = report.conditions(scores.Scores(tmp_path / "study.npz")).splitlines()
+    assert lines[0] == f"- 2026-11-26: {len(minutes)} seeds. {said}"
+    assert len(lines) == 2
+    assert f"NumPy {np.__version__}" in lines[1]
 
 
 def test_rates_of_labels_are_drawn_together_and_leave_the_point_itself_out():
@@ -114,11 +145,16 @@ def test_the_plan_covers_every_strategy_and_begins_with_the_real_sets():
 
 
 @pytest.mark.skipif(not real.is_there("banking77"), reason="the real teachers' files are not in shared/data/real")
-def test_the_main_strategies_have_every_budget_with_every_seed_and_teacher():
-    asked = [unit for unit in plan.units(2) if (unit.block, unit.labels, unit.student) == ("main", "hard", "tfidf")]
-    sizes = {(unit.seed, unit.source, unit.teacher, unit.size) for unit in asked if unit.source in scores.REAL}
+def test_the_main_strategies_have_every_budget_with_every_seed_teacher_and_student():
+    asked = [unit for unit in plan.units(2) if unit.block == "main" and unit.source in scores.REAL]
     there = [pair for pair in real.TEACHERS if real.is_there(pair[0])]
-    assert sizes == {(seed, *pair, size) for seed in range(2) for pair in there for size in range(3)}
+    of = {("hard", "tfidf"): there, ("soft", "tfidf"): [pair for pair in real.SOFT if pair in there]}
+    of |= {("hard", student): list(plan.HEADS) for student in ("minilm-linear", "minilm-128")}
+    assert {(unit.labels, unit.student) for unit in asked} == set(of)
+    for kind, teachers in of.items():
+        these = [unit for unit in asked if (unit.labels, unit.student) == kind]
+        sizes = {(unit.seed, unit.source, unit.teacher, unit.size) for unit in these}
+        assert sizes == {(seed, *pair, size) for seed in range(2) for pair in teachers for size in range(3)}
 
 
 def test_the_figure_has_the_means_and_the_sets_of_which_there_are_results(tmp_path):
@@ -127,7 +163,8 @@ def test_the_figure_has_the_means_and_the_sets_of_which_there_are_results(tmp_pa
     for unit in units:
         cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, 10, unit.seed]
         for name in ("uniform", plan.DEFAULT, "llkd"):
-            results.keep(done, unit.key, [[*cell, name, "plain", *np.arange(7.0)]], 1.0)
+            made = [[*cell, name, "plain", *np.arange(7.0)]]
+            results.keep(done, unit.key, made, 1.0, results.conditions(1), 1.0)
     results.pack(done, tmp_path / "study.npz")
     s = scores.Scores(tmp_path / "study.npz")
     assert [name for name, _ in figure.places(s)] == ["mean of the older sets", "digits"]
