@@ -366,6 +366,16 @@ Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& bo
   return run(points, others, boxes, added, sums, passing, undecided, counts);
 }
 
+RAD_FAST_INLINE Double smaller(Double a, Double b) {  // b where a is NaN
+#if defined(__AVX512F__)
+  return (Double)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__)
+  return (Double)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+  return choose(greater(b, a), a, b);
+#endif
+}
+
 // What chance.hpp says of points of whom the first piece is taken and the second is not.
 template <bool few>
 int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices, const std::uint64_t* undecided, int32_t* key,
@@ -375,10 +385,10 @@ int64_t settle_some(const Passing& passing, int64_t count, const Prices& prices,
   const auto step = [&](NarrowInt what, NarrowInt where, int64_t i) RAD_FAST_FORCED {
     const NarrowInt at = where >> place_bits;
     const Double price = of_class<few>(table, at >> bits);
-    const Double one = doubles(1.0), gain = widen(what & (undecided_point - 1)) * 0x1p-24;
-    const Double priced = price * (width_units(gain) * 0x1p-38);  // saturated: infinite
+    const Double width = round_down(doubles(0x1p62) / widen(what & (undecided_point - 1)) + doubles(0.5));  // see width_units
+    const Double priced = price * (width * 0x1p-38);  // saturated: infinite, or NaN
     store(key + i, at);
-    store(unit + i, truncated_units(choose(greater(one, priced), priced, one)));
+    store(unit + i, truncated_units(smaller(priced, doubles(1.0))));
     return undecided_lanes(what);
   };
   // Which points are undecided cannot be foreseen: they are looked for 64 at a time, not at each vector.

@@ -73,6 +73,7 @@ class PassingPart {
       for (std::int64_t k = 0; k < found; ++k) units_[static_cast<std::size_t>(at + places[k])] = units[k];
     }
     for_passing(prices, [masses](std::int64_t, const std::int32_t*, const std::int32_t* key, const std::uint64_t* unit, std::int64_t count) {
+#pragma GCC unroll 8
       for (std::int64_t i = 0; i < count; ++i) masses[key[i]] += unit[i];
     });
   }
@@ -83,6 +84,7 @@ class PassingPart {
                                        std::int64_t count) {
       std::uint32_t taken[settled];
       std::int64_t found = 0;
+#pragma GCC unroll 4
       for (std::int64_t i = 0; i < count; ++i) {  // without a branch: who is taken cannot be foreseen
         std::uint64_t& sum = running[key[i]];
         const std::uint64_t was = sum, is = was + unit[i];

@@ -66,6 +66,12 @@ struct Wide {
     moved.word[0] <<= bits;
     return moved;
   }
+  uint128 from(int bit) const {  // 128 bits from that one on
+    const auto at = [this](int k) { return k < 4 ? static_cast<uint128>(word[k]) : 0; };
+    const int first = bit / 64, within = bit % 64;
+    const uint128 low = at(first) | at(first + 1) << 64;
+    return within == 0 ? low : low >> within | at(first + 2) << (128 - within);
+  }
   int length() const {  // binary digits of a number that is not negative
     for (int k = 3; k >= 0; --k)
       if (word[k]) return 64 * k + 64 - __builtin_clzll(word[k]);
@@ -73,7 +79,7 @@ struct Wide {
   }
 };
 
-// n / d 2^exponent in float64, rounded to nearest, ties to even; d > 0, both below 2^253.
+// n / d 2^exponent in float64, rounded to nearest, ties to even; d > 0, both below 2^226.
 inline double ratio(Wide n, Wide d, int exponent) {
   const bool negative = n.negative();
   if (negative) n = -n;
@@ -85,14 +91,19 @@ inline double ratio(Wide n, Wide d, int exponent) {
     n = n.doubled();
     --shift;
   }
-  std::uint64_t quotient = 0;  // 55 binary digits of n / d in [1, 2), the last two for rounding
-  for (int k = 0; k < 55; ++k) {
-    quotient <<= 1;
-    if (n >= d) {
-      n = n - d;
-      quotient |= 1;
-    }
-    n = n.doubled();
+  // 55 binary digits of n / d in [1, 2), the last two for rounding: the first is 1, 27 at a time follow. Leading digits alone say them
+  // but for one or two, and never say too much.
+  constexpr int digits = 27;
+  std::uint64_t quotient = 1;
+  n = n - d;
+  const int from = d.length() > 64 ? d.length() - 64 : 0;
+  const uint128 leading = d.from(from) + (from > 0 ? 1 : 0);
+  for (int step = 0; step < 2; ++step) {
+    n = n.shifted(digits);
+    auto some = static_cast<std::uint64_t>(n.from(from) / leading);
+    n = n - d * Wide(some);
+    for (; n >= d; ++some) n = n - d;
+    quotient = quotient << digits | some;
   }
   const std::uint64_t rest = quotient & 3;
   quotient >>= 2;
