@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rad_fast.distill import STRATEGIES
 
-from . import data, made, real
+from . import data, held, made, real
 from .early import EARLY
 from .losses import LOSSES
 from .runs import Arm
@@ -74,6 +74,8 @@ def arms(block: str) -> list[Arm]:
         return [Arm(name, choose) for name, choose in (named | PLAIN).items()]
     if block == "early":
         return [Arm(name, choose) for name, choose in EARLY.items()]
+    if block == "held":
+        return held.ARMS
     if block == "losses":
         two = [Arm(name, STRATEGIES[name]) for name in ("uniform", DEFAULT)]
         return [Arm(arm.strategy, arm.choose, loss) for loss in LOSSES for arm in two]
@@ -119,7 +121,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
         for at, pair in enumerate(made.TEACHERS):
             yield Unit("made", *pair, seed, (at // 2 + seed) % 3)
     for seed in range(seeds):
-        yield from of(seed, "parts,own,early", eight)
+        yield from of(seed, "held,parts,own,early", eight)
         yield from of(seed, "losses", four)
         yield from of(seed, "losses", soft, labels="soft")
     for seed in range(math.ceil(seeds / 2)):
@@ -134,7 +136,7 @@ def units(seeds: int = SEEDS) -> Iterator[Unit]:
 def quick(seeds: int = 2) -> Iterator[Unit]:
     """The digits, which come with scikit-learn, and one real teacher where it is there: under a minute."""
     for seed in range(seeds):
-        for block in ("old", "own", "losses", "early", "parts", "variants", "going on"):
+        for block in ("old", "own", "held", "losses", "early", "parts", "variants", "going on"):
             yield Unit(block, "digits", data.QUALITIES[seed % 3], seed, 1 - seed % 2, ("hard", "soft")[seed % 2])
     if real.is_there("policy-en"):
         yield Unit("main", "policy-en", "gpt-4o", 0, 0)

@@ -10,13 +10,13 @@ from textwrap import fill
 
 from benchmarks.streams.summary import SUMMARY
 
-from . import data, made, plan, real
+from . import data, held, made, plan, real
 from .early import EARLY
 from .figure import SHORT_NAMES, draw, main_rivals
 from .losses import LOSSES, PLAIN
 from .results import Run
 from .runs import ROUNDS
-from .scores import FEWEST, OLD, REAL, Cell, Scores, Within, hard_tfidf, interval, of_sets, shown, table
+from .scores import FEWEST, OLD, REAL, Cell, Scores, Within, hard_tfidf, interval, mean_of, of_sets, shown, table
 from .subclasses import KINDS, LELP, SIZES, SOFT
 from .variants import PLAIN as PLAIN_SELECT
 
@@ -178,6 +178,29 @@ def other_students(s: Scores) -> str:
     names = [name for name in s.strategies(parts[0]) if name in plan.MAIN and name != "uniform"]
     rows = [[name, *(shown(s.differences((name, PLAIN), UNIFORM, part)) for part in parts)] for name in names]
     return table(["strategy", "soft labels", "linear on MiniLM", "128 units on MiniLM"], rows)
+
+
+ABOUT_HELD = """Calibration needs labelled points that the student has not learned. A strategy that does without can
+have its student learn them, and one that calibrates can do so when all is chosen. Here every student that is tested has
+learned the hold-out. Those that choose with `rad` and `balanced-greedy` have not. The last column compares with uniform
+selection and a student that has not learned the hold-out, as in the other tables."""
+
+
+def with_holdout(s: Scores) -> str:
+    """A section of the page; nothing where nothing was measured."""
+    base = (held.named("uniform"), PLAIN)
+    of = {name: s.differences((held.named(name), PLAIN), base, every_real) for name in (*held.LAST, *held.FIRST)}
+    if len(of["uniform"]) == 0:
+        return ""
+    rows = []
+    for name in sorted(of, key=lambda name: -mean_of(of[name])):
+        mine = (held.named(name), PLAIN)
+        by = [shown(s.differences(mine, base, lambda c, x=x: c.source == x)) for x in REAL]  # type: ignore[misc]
+        label = f"**{name}**" if name == plan.DEFAULT else name
+        rows.append([label, shown(of[name]), *by, shown(s.differences(mine, UNIFORM, every_real))])
+    head = ["hold-out learned", "over uniform", *(SHORT_NAMES.get(x, x) for x in REAL), "over uniform without"]
+    seeds = f"On {len(of['uniform'])} seeds."
+    return f"### If the hold-out is learned too\n\n{ABOUT_HELD}\n\n{table(head, rows)}\n\n{seeds}\n\n"
 
 
 def soft_over_hard(s: Scores, name: str, within: Within) -> str:
@@ -413,6 +436,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "BUDGETS": by_budget(s),
         "STUDENTS": other_students(s),
         "SOFT": soft_labels(s),
+        "HELD": with_holdout(s),
         "EARLY": early(s),
         "BUDGETS_OF": budgets_of(s),
         "MADE": of_made(s),

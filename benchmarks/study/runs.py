@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,14 @@ TOGETHER = 10  # students in one batch: as many as fit the caches well
 
 @dataclass(frozen=True)
 class Arm:
-    """A strategy and a loss; ``restart`` False goes on with the student of the round before."""
+    """A strategy and a loss; ``restart`` False goes on with the student of the round before. With ``holdout`` the
+    student that is tested has learned the hold-out too, and the one that helps to choose has not."""
 
     strategy: str
     choose: Strategy
     loss: str = PLAIN
     restart: bool = True
+    holdout: bool = False
 
 
 @dataclass
@@ -107,8 +109,9 @@ def run(start: Start, arms: list[Arm], budget: int, labels: str) -> list[Outcome
             if number == 0:
                 start.memory |= {name: state.memory[name] for name in KEPT if name in state.memory}
         train(arms, states, fresh, number + 1, label)
-        for state, outcome in zip(states, outcomes, strict=True):
-            outcome.accuracy.append(score(state.net, p)[0])
+        for arm, state, outcome in zip(arms, states, outcomes, strict=True):
+            tested = with_holdout(p, arm, state, fresh, number + 1) if arm.holdout else state.net
+            outcome.accuracy.append(score(tested, p)[0])
     return outcomes
 
 
@@ -200,6 +203,16 @@ def fit(arms: list[Arm], states: list[State], fresh: Networks, number: int, grad
     nets.train(x, targets, weight, seed=number, gradient=gradient, **SETTINGS)
     for at, state in enumerate(states):
         state.net = nets.part(at)
+
+
+def with_holdout(p: Problem, arm: Arm, state: State, fresh: Networks, number: int) -> Networks:
+    """A student of what is known to an arm, and of the hold-out."""
+    hot = torch.nn.functional.one_hot(p.y["holdout"], p.classes).float()
+    x, targets = torch.cat([state.x, p.x["holdout"]]), torch.cat([state.targets, hot])
+    weight = torch.cat([state.weight, torch.ones(len(hot))])
+    more = replace(state, x=x, targets=targets, weight=weight)
+    fit([arm], [more], fresh, number, None)
+    return more.net
 
 
 def score(nets: Networks, p: Problem) -> list[float]:

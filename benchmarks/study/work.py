@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import data, made, real, subclasses
+from . import data, held, made, real, subclasses
 from .plan import MULTIPLES, Key, Unit, arms
 from .runs import ROUNDS, Start, run
 
@@ -32,7 +32,8 @@ def rows(unit: Unit, names: set[Key] | None = None) -> Found:
     budget = old.budgets[unit.size] if old else MULTIPLES[unit.size] * problem.classes
     found = []
     some = [arm for arm in arms(unit.block) if names is None or (arm.strategy, arm.loss) in names]
-    for outcome in run(begin, some, budget, unit.labels):
+    measure = held.outcomes if unit.block == "held" else run
+    for outcome in measure(begin, some, budget, unit.labels):
         cell = [unit.block, unit.source, unit.teacher, unit.student, unit.labels, unit.size, budget, unit.seed]
         accuracy = [round(value, 3) for value in outcome.accuracy]
         right, ms = 100 * sum(outcome.right) / ROUNDS, 1000 * sum(outcome.seconds) / ROUNDS

@@ -15,7 +15,7 @@ pytest.importorskip("torch", reason="the study needs torch")
 pytest.importorskip("sklearn", reason="the study takes its digits from scikit-learn")
 pytest.importorskip("matplotlib", reason="the study draws a figure")
 
-from benchmarks.study import figure, made, plan, real, report, results, scores, sorted_game, work
+from benchmarks.study import figure, held, made, plan, real, report, results, scores, sorted_game, work
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,11 +56,24 @@ def test_the_quick_study_on_the_digits(tmp_path):
     assert accuracy[0] == accuracy[1]
 
 
-@pytest.mark.parametrize("block", ["early", "going on", "made", "parts", "variants"])
+@pytest.mark.parametrize("block", ["early", "going on", "held", "made", "parts", "variants"])
 def test_the_other_blocks_run(block):
     found, _ = work.rows(plan.Unit(block, "digits", "fair", 0, 0, "hard"))
     assert [row[8] for row in found] == [arm.strategy for arm in plan.arms(block)]
     assert all(0 <= row[13] <= 100 and 0 <= row[14] <= 100 for row in found)
+
+
+def test_the_student_that_chooses_does_not_learn_the_hold_out_that_the_tested_one_learns():
+    unit = plan.Unit("held", "digits", "fair", 0, 1, "hard")
+    plain = {row[8]: row for row in work.rows(plan.Unit("old", "digits", "fair", 0, 1, "hard"))[0]}
+    learned = {row[8].removesuffix(", hold-out learned"): row for row in work.rows(unit)[0]}
+    at = [work.COLUMNS.index(name) for name in ("round0", "round1", "round3", "right")]
+    for name in held.LAST:
+        (first, *_, right), (first_too, *_, right_too) = ([rows[name][k] for k in at] for rows in (plain, learned))
+        assert (first, right) == (first_too, right_too)  # the same points are chosen
+    start, end = ([rows["uniform"][at[0]] for rows in (plain, learned)], at[1:3])
+    assert start[1] > start[0]  # where nobody calibrates, it is learned from the beginning
+    assert all(learned[name][k] > plain[name][k] for name in (*held.LAST, "uniform") for k in end)
 
 
 def test_results_go_on_arm_by_arm(tmp_path):
@@ -222,6 +235,22 @@ def test_the_parts_of_a_real_problem_do_not_overlap(monkeypatch):
         assert len(p.x["holdout"]) == max(2 * p.classes, 120)
         assert (np.bincount(p.y["labelled"], minlength=p.classes) == 3).all()
         assert 0.4 < p.right < 0.9
+
+
+@pytest.mark.skipif(not real.is_there("policy-da"), reason="the real teachers' files are not in shared/data/real")
+def test_no_student_has_learned_the_titles_that_it_is_tested_on(monkeypatch):
+    """Danish titles of laws recur, up to some fifty times."""
+    monkeypatch.setattr(real, "features", lambda source, student: np.arange(30_000, dtype=np.float32)[:, None])
+    texts = np.array([real.words(text) for text in real.texts_of("policy-da")])
+    p = real.problem("policy-da", "gpt-4o", 0)
+    rows = {name: x[:, 0].numpy().astype(int) for name, x in p.x.items()}
+    learned = np.concatenate([rows[name] for name in ("labelled", "holdout", "pool")])
+    assert not np.isin(texts[rows["test"]], texts[learned]).any()
+
+
+def test_of_texts_with_the_same_words_the_first_is_kept():
+    texts = ["Lov om skov.", "lov om  Skov", "lov om skove", "LOV OM SKOV"]
+    assert real.first_of_equals(texts).tolist() == [True, False, True, False]
 
 
 @pytest.mark.skipif(not real.is_there("clinc150"), reason="the real teachers' files are not in shared/data/real")
