@@ -130,7 +130,8 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Static)  # the module loads where there is no CUD
 set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 pybind11_add_module(_cuda MODULE NO_EXTRAS csrc/bindings_cuda.cpp csrc/bindings_cuda_classes.cpp csrc/arrays.cpp
-  csrc/cuda/score.cu csrc/cuda/game.cu csrc/cuda/classes.cu csrc/cuda/sample.cu csrc/cuda/order.cu csrc/cuda/memory.cu)
+  csrc/cuda/score.cu csrc/cuda/game.cu csrc/cuda/classes.cu csrc/cuda/sample.cu csrc/cuda/order.cu csrc/cuda/keys.cu
+  csrc/cuda/memory.cu)
 string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
 target_compile_definitions(_cuda PRIVATE RAD_FAST_CUDA_ARCHITECTURES="${architectures}")
 # No fast-math on any target: NaN must stay NaN, and the game's float64 must round as NumPy's does. What must not be fused

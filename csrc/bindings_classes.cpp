@@ -187,8 +187,10 @@ std::tuple<Doubles, Doubles, Doubles> shares(const py::object& asked, const py::
   share_out(weights, points, before, budget, bounded ? points + classes : nullptr, quotas.mutable_data());
   constexpr double unit = 0x1p-25;
   double* const out = each.mutable_data();
+  std::fill(out, out + classes, 0.0);
   for (std::int64_t k = 0; k < classes; ++k)
-    out[k] = std::floor(mistakes * static_cast<double>(points[k]) / static_cast<double>(every) / unit + 0.5) * unit;
+    if (points[k] > 0)
+      out[k] = std::floor(mistakes * static_cast<double>(points[k]) / static_cast<double>(every) / unit + 0.5) * unit;
   return {quotas, as_array(weights), each};
 }
 

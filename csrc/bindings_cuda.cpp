@@ -394,13 +394,16 @@ void bind_memory(py::module_& module) {
       "copy_out",
       [](Address from, std::size_t bytes, int device, Address stream) {
         require("from", from, static_cast<std::int64_t>(bytes));
-        std::string to(bytes, '\0');
         const Where here = where(device, stream);
+        // Filled in place, before anyone else has it.
+        py::bytes to = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(bytes)));
+        if (!to) throw py::error_already_set();
+        char* const memory = PyBytes_AS_STRING(to.ptr());
         {
           py::gil_scoped_release release_gil;
-          copy_out(here, &to[0], pointer<const void>(from), bytes);
+          copy_out(here, memory, pointer<const void>(from), bytes);
         }
-        return py::bytes(to);
+        return to;
       },
       "from"_a, "bytes"_a, "device"_a, "stream"_a, "Copies device memory to the host, and waits for it.");
 }

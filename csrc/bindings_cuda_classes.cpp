@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <string_view>
 #include <vector>
 
 #include "bindings_cuda.hpp"
@@ -40,7 +41,8 @@ constexpr std::int64_t answer_fields = 6;  // price, threshold, share, value, st
 // The workspace of `select_by_class`: what the host reads of it lies first, what it writes after that.
 struct Room {
   double* answers;
-  char* given;  // games, a 0 a class, the large classes
+  char* given;  // games, a 0 each, the large ones, the classes of all
+  std::int32_t* place;
   void* rest;
   std::size_t rest_bytes;
 };
@@ -49,19 +51,23 @@ std::int64_t most_large(std::int64_t points, std::int64_t classes) {
   return std::min(classes, points / (class_games_direct() + 1));
 }
 
+// Of more classes those that have a quota alone play.
+constexpr std::int64_t all_play = 4096;
+
 std::size_t lay_out(Room& room, void* workspace, std::int64_t points, std::int64_t classes) {
   Pieces pieces(workspace);
-  const std::int64_t large = most_large(points, classes);
-  room.answers = pieces.take<double>(answer_fields * classes + static_cast<std::int64_t>(sizeof(Drawn) / sizeof(double)));
-  room.given = pieces.take<char>(classes * static_cast<std::int64_t>(sizeof(ClassGame) + sizeof(Counter)) +
+  const std::int64_t large = most_large(points, classes), games = classes <= all_play ? classes : std::min(classes, points);
+  room.answers = pieces.take<double>(answer_fields * games + static_cast<std::int64_t>(sizeof(Drawn) / sizeof(double)));
+  room.given = pieces.take<char>(games * static_cast<std::int64_t>(sizeof(ClassGame) + sizeof(Counter) + sizeof(std::int32_t)) +
                                  large * static_cast<std::int64_t>(sizeof(std::int32_t)));
-  room.rest_bytes = std::max(class_games_workspace(points, classes, large), sample_by_class_workspace(points, classes));
+  room.place = pieces.take<std::int32_t>(classes <= all_play ? 0 : classes);
+  room.rest_bytes = std::max(class_games_workspace(points, games, large), sample_by_class_workspace(points, classes));
   room.rest = pieces.take<char>(static_cast<std::int64_t>(room.rest_bytes));
   return pieces.used();
 }
 
-// Each class's game on `counts` points with its quota and mistakes, and the sample along the keys.
-void select_by_class(const py::tuple& points, const Counts& counts, const Numbers& quotas, const Numbers& mistakes,
+// Each class's game on `counts` points with its quota and mistakes, and the sample along the keys. The classes that play; None: all.
+py::object select_by_class(const py::tuple& points, const Counts& counts, const Numbers& quotas, const Numbers& mistakes,
                      std::uint64_t running, Address indices, std::int64_t capacity, Address workspace,
                      std::size_t workspace_bytes, int device, Address stream) {
   const Labelled of = labelled_of(points);
@@ -77,32 +83,47 @@ void select_by_class(const py::tuple& points, const Counts& counts, const Number
   Room room{};
   if (lay_out(room, pointer<void>(workspace), of.points, classes) > workspace_bytes)
     refuse("workspace", "the bytes of select_by_class_workspace", std::to_string(workspace_bytes));
-  const auto all = static_cast<std::size_t>(classes);
-  std::vector<ClassGame> games(all);
-  std::vector<std::int32_t> large;
+  std::vector<ClassGame> games;
+  std::vector<std::int32_t> large, playing;
   std::int64_t start = 0, least = 0;
   for (std::int64_t k = 0; k < classes; ++k) {
     const std::int64_t count = counts.data()[k];
     const double quota = quotas.data()[k];
     if (count < 0 || count > of.points - start) refuse("counts", "no more than the points in all", std::to_string(count));
+    if (classes > all_play && (quota == 0.0 || count == 0)) {
+      start += count;
+      continue;
+    }
+    if (count > class_games_direct() && quota != 0.0) {
+      least = large.empty() ? count : std::min(least, count);
+      large.push_back(static_cast<std::int32_t>(games.size()));
+    }
     // More mistakes than points change nothing: the price is 0 then.
-    games[static_cast<std::size_t>(k)] = {quota, std::min(mistakes.data()[k], 2.0 * static_cast<double>(count) + 2.0), start, count};
+    games.push_back({quota, std::min(mistakes.data()[k], 2.0 * static_cast<double>(count) + 2.0), start, count});
+    if (classes > all_play) playing.push_back(static_cast<std::int32_t>(k));
     start += count;
-    if (count <= class_games_direct() || quota == 0.0) continue;
-    least = large.empty() ? count : std::min(least, count);
-    large.push_back(static_cast<std::int32_t>(k));
   }
-  const std::size_t of_games = all * sizeof(ClassGame), zeros = all * sizeof(Counter), of_large = large.size() * sizeof(std::int32_t);
-  std::vector<char> given(of_games + zeros + of_large);
-  std::memcpy(given.data(), games.data(), of_games);
-  if (of_large > 0) std::memcpy(given.data() + of_games + zeros, large.data(), of_large);
+  const std::size_t all = games.size(), of_games = all * sizeof(ClassGame), zeros = all * sizeof(Counter);
+  const std::size_t of_large = large.size() * sizeof(std::int32_t), of_playing = playing.size() * sizeof(std::int32_t);
+  std::vector<char> given(of_games + zeros + of_large + of_playing);
+  const auto put = [&](std::size_t at, const void* from, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(given.data() + at, from, bytes);
+  };
+  put(0, games.data(), of_games);
+  put(of_games + zeros, large.data(), of_large);
+  put(of_games + zeros + of_large, playing.data(), of_playing);
+  Played played{nullptr, nullptr, static_cast<std::int64_t>(all)};
+  if (classes > all_play)
+    played = {reinterpret_cast<const std::int32_t*>(room.given + of_games + zeros + of_large), room.place, played.games};
   const Where here = where(device, stream);
   copy_in(here, room.given, given.data(), given.size());
-  solve_by_class(here, of, reinterpret_cast<const ClassGame*>(room.given), reinterpret_cast<Counter*>(room.given + of_games),
+  solve_by_class(here, of, played, reinterpret_cast<const ClassGame*>(room.given), reinterpret_cast<Counter*>(room.given + of_games),
                  reinterpret_cast<const std::int32_t*>(room.given + of_games + zeros), static_cast<std::int64_t>(large.size()),
                  least, room.rest, room.rest_bytes, room.answers);
-  sample_by_class(here, of, room.answers, running, pointer<std::int64_t>(indices), capacity, room.rest, room.rest_bytes,
-                  reinterpret_cast<Drawn*>(room.answers + answer_fields * classes));
+  sample_by_class(here, of, played, room.answers, running, pointer<std::int64_t>(indices), capacity, room.rest, room.rest_bytes,
+                  reinterpret_cast<Drawn*>(room.answers + answer_fields * played.games));
+  if (playing.empty()) return py::none();
+  return py::array_t<std::int32_t>(static_cast<py::ssize_t>(playing.size()), playing.data());
 }
 
 }  // namespace
@@ -135,7 +156,8 @@ void bind_classes(py::module_& module) {
       "classes"_a, "tally"_a, "look"_a, "off"_a, "device"_a, "stream"_a, "`appraise` and `count_classes` in one call.");
   module.def(
       "class_counts",
-      [](const std::string& account, std::int64_t classes) {
+      [](const py::bytes& given, std::int64_t classes) {
+        const auto account = static_cast<std::string_view>(given);
         const auto numbers = static_cast<std::size_t>(3 * classes) * sizeof(std::int64_t);
         if (classes < 1 || account.size() != sizeof(Findings) + numbers)
           refuse("account", std::to_string(sizeof(Findings) + numbers), std::to_string(account.size()));
@@ -159,27 +181,44 @@ void bind_classes(py::module_& module) {
   module.def("select_by_class", &select_by_class, "points"_a, "counts"_a, "quotas"_a, "mistakes"_a, "running"_a, "indices"_a,
              "capacity"_a, "workspace"_a, "workspace_bytes"_a, "device"_a, "stream"_a,
              "Each class's game, on `counts` (int64) points with its quota and mistakes (float64), and the sample along the keys as\n"
-             "in `sample_by_class`. To the workspace: what `class_answers` reads.");
+             "in `sample_by_class`. To the workspace: what `class_answers` reads, of the classes that play, which are returned (int32);\n"
+             "None: all.");
   module.def(
       "class_answers",
-      [](const std::string& account, std::int64_t classes) {
-        const std::size_t numbers = static_cast<std::size_t>(answer_fields * classes) * sizeof(double);
+      [](const py::bytes& given, std::int64_t classes, const py::object& played) {
+        const auto account = static_cast<std::string_view>(given);
+        const auto playing = played.is_none() ? py::array_t<std::int32_t>() : played.cast<py::array_t<std::int32_t>>();
+        const std::int64_t games = played.is_none() ? classes : playing.size();
+        const std::size_t numbers = static_cast<std::size_t>(answer_fields * games) * sizeof(double);
         if (classes < 1 || account.size() != numbers + sizeof(Drawn))
           refuse("account", std::to_string(numbers + sizeof(Drawn)), std::to_string(account.size()));
+        const auto number = [&](std::int64_t field, std::int64_t k) {
+          double x;
+          std::memcpy(&x, account.data() + static_cast<std::size_t>(field * games + k) * sizeof x, sizeof x);
+          return x;
+        };
         Numbers answers({std::int64_t{4}, classes});
-        std::memcpy(answers.mutable_data(), account.data(), 4 * static_cast<std::size_t>(classes) * sizeof(double));
         py::array_t<bool> settled(static_cast<py::ssize_t>(classes));
-        for (std::int64_t k = 0; k < classes; ++k) {
-          double status;
-          std::memcpy(&status, account.data() + static_cast<std::size_t>(4 * classes + k) * sizeof(double), sizeof status);
-          settled.mutable_data()[k] = status == static_cast<double>(static_cast<std::int64_t>(Status::solved));
+        double* const out = answers.mutable_data();
+        bool* const done = settled.mutable_data();
+        if (games < classes) {  // no point of the others pays more than the threshold
+          std::fill(out, out + 4 * classes, 0.0);
+          std::fill(out + classes, out + 2 * classes, 2.0);
+          std::fill(done, done + classes, true);
+        }
+        for (std::int64_t i = 0; i < games; ++i) {
+          const std::int64_t k = played.is_none() ? i : playing.data()[i];
+          if (k < 0 || k >= classes) refuse("played", "classes from 0 to " + std::to_string(classes - 1), std::to_string(k));
+          for (std::int64_t field = 0; field < 4; ++field) out[field * classes + k] = number(field, i);
+          done[k] = number(4, i) == static_cast<double>(static_cast<std::int64_t>(Status::solved));
         }
         Drawn drawn;
         std::memcpy(&drawn, account.data() + numbers, sizeof drawn);
         return py::make_tuple(answers, settled, drawn.count);
       },
-      "account"_a, "classes"_a,
-      "(4, classes) float64 of price, threshold, share and value; which classes are settled; how many indices were passed.");
+      "account"_a, "classes"_a, "played"_a = py::none(),
+      "(4, classes) float64 of price, threshold, share and value; which classes are settled; how many indices were passed.\n"
+      "played: what `select_by_class` returned.");
   module.def("sample_by_class_workspace", &sample_by_class_workspace, "points"_a, "classes"_a,
              "Bytes of device memory that `sample_by_class` needs.");
   module.def(
@@ -194,7 +233,7 @@ void bind_classes(py::module_& module) {
         require("workspace", workspace, 1);
         require_aligned("workspace", workspace, 16);
         require("drawn", drawn, 1);
-        sample_by_class(where(device, stream), of, pointer<const double>(answers), running, pointer<std::int64_t>(indices),
+        sample_by_class(where(device, stream), of, Played{nullptr, nullptr, of.classes}, pointer<const double>(answers), running, pointer<std::int64_t>(indices),
                         capacity, pointer<void>(workspace), workspace_bytes, pointer<Drawn>(drawn));
       },
       "points"_a, "answers"_a, "running"_a, "indices"_a, "capacity"_a, "workspace"_a, "workspace_bytes"_a, "drawn"_a,

@@ -8,8 +8,6 @@
 #include <numeric>
 #include <vector>
 
-#include "wide.hpp"
-
 namespace rad_fast {
 
 constexpr int quota_bits = 24, part_bits = 52;
@@ -29,9 +27,15 @@ struct Divided {
   std::int64_t quotient, remainder;
 };
 
+// Of factors below 2^53 and numbers up to their divisor, of 2^54. The quotient in float64 is a few units off; what it leaves fits
+// 64 bits though the products do not: the bits above are lost in both. A division of 128 bits takes ten times as long.
 inline Divided divided(std::int64_t factor, std::int64_t number, std::int64_t divisor) {
-  const uint128 product = static_cast<uint128>(factor) * static_cast<uint128>(number), by = static_cast<uint128>(divisor);
-  return {static_cast<std::int64_t>(product / by), static_cast<std::int64_t>(product % by)};
+  auto near = static_cast<std::int64_t>(static_cast<double>(factor) * static_cast<double>(number) / static_cast<double>(divisor));
+  auto rest = static_cast<std::int64_t>(static_cast<std::uint64_t>(factor) * static_cast<std::uint64_t>(number) -
+                                        static_cast<std::uint64_t>(near) * static_cast<std::uint64_t>(divisor));
+  for (; rest < 0; rest += divisor) --near;
+  for (; rest >= divisor; rest -= divisor) ++near;
+  return {near, rest};
 }
 
 inline Wholes whole_numbers(const std::vector<double>& weights) {
@@ -39,17 +43,18 @@ inline Wholes whole_numbers(const std::vector<double>& weights) {
   std::frexp(*std::max_element(weights.begin(), weights.end()), &exponent);
   const int bits = part_bits - exponent - bit_length(static_cast<std::int64_t>(weights.size()));
   Wholes out(weights.size());
-  for (std::size_t k = 0; k < out.size(); ++k) out[k] = static_cast<std::int64_t>(std::ceil(std::ldexp(weights[k], bits)));
+  for (std::size_t k = 0; k < out.size(); ++k)
+    if (weights[k] != 0.0) out[k] = static_cast<std::int64_t>(std::ceil(std::ldexp(weights[k], bits)));
   return out;
 }
 
-// `chosen`: a number a class.
-inline Wholes lacked(const Wholes& share, const std::int64_t* chosen, std::int64_t budget) {
+// What the classes `at` lack, of all classes' `share`. `chosen`: a number a class.
+inline Wholes lacked(const Wholes& share, const std::vector<std::size_t>& at, const std::int64_t* chosen, std::int64_t budget) {
   const std::int64_t after = std::accumulate(chosen, chosen + share.size(), budget), total = sum_of(share);
   const int bits = part_bits - bit_length(after);
-  Wholes out(share.size());
-  for (std::size_t k = 0; k < out.size(); ++k)
-    out[k] = std::max<std::int64_t>(0, divided(after << bits, share[k], total).quotient - (chosen[k] << bits));
+  Wholes out(at.size());
+  for (std::size_t i = 0; i < at.size(); ++i)
+    out[i] = std::max<std::int64_t>(0, divided(after << bits, share[at[i]], total).quotient - (chosen[at[i]] << bits));
   return out;
 }
 
@@ -107,23 +112,33 @@ inline std::int64_t pour(const Wholes& wanted, const Wholes& room, std::int64_t 
   return asked - amount;
 }
 
-// Quotas to `out`. points, chosen, positive: a number a class; positive may be null.
+// Quotas to `out`. points, chosen, positive: a number a class; positive may be null. Classes without points get none, and are
+// passed over: of a vocabulary's 131,072 they are most.
 inline void share_out(const std::vector<double>& weights, const std::int64_t* points, const std::int64_t* chosen,
                       std::int64_t budget, const std::int64_t* positive, double* out) {
   const std::size_t classes = weights.size();
   const int bits = std::min(quota_bits, part_bits - bit_length(budget));
-  const Wholes share = whole_numbers(weights), lacking = lacked(share, chosen, budget), all(points, points + classes);
-  Wholes filled(classes, 0), room(classes);
+  std::vector<std::size_t> at;
+  for (std::size_t k = 0; k < classes; ++k)
+    if (points[k] > 0) at.push_back(k);
+  const auto of = [&](const auto& numbers) {
+    Wholes some(at.size());
+    for (std::size_t i = 0; i < at.size(); ++i) some[i] = numbers[at[i]];
+    return some;
+  };
+  const Wholes every = whole_numbers(weights), lacking = lacked(every, at, chosen, budget), share = of(every), all = of(points);
+  Wholes filled(at.size(), 0), room(at.size());
   std::int64_t left = budget << bits;
   for (const std::int64_t* most : {positive, points}) {
     if (most == nullptr) continue;
     for (const Wholes* wanted : {&lacking, &share, &all}) {
       if (left == 0) break;
-      for (std::size_t k = 0; k < classes; ++k) room[k] = (std::min(most[k], budget) << bits) - filled[k];
+      for (std::size_t i = 0; i < at.size(); ++i) room[i] = (std::min(most[at[i]], budget) << bits) - filled[i];
       left -= pour(*wanted, room, left, filled);
     }
   }
-  for (std::size_t k = 0; k < classes; ++k) out[k] = std::ldexp(static_cast<double>(filled[k]), -bits);
+  std::fill(out, out + classes, 0.0);
+  for (std::size_t i = 0; i < at.size(); ++i) out[at[i]] = std::ldexp(static_cast<double>(filled[i]), -bits);
 }
 
 }  // namespace rad_fast

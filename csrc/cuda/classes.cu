@@ -65,12 +65,23 @@ constexpr std::int64_t direct_points = 1 << 14;   // a class of so many needs no
 constexpr std::int64_t wanted_sample = 1 << 13;   // of a larger one, at least a quarter of this
 constexpr std::int64_t most_sample = 1 << 14;
 constexpr std::int64_t least_sample = 256;        // of fewer points no box is made
-constexpr int large_threads = 512, small_threads = 128;
+constexpr int large_threads = 512;                // of a block that searches a class with a box; of others by how many there are
 constexpr int estimate_threads = 128;             // blocks that wait for their decisions share a multiprocessor by fours
+constexpr int few_threads = 512;                  // where there are no more blocks than multiprocessors
 constexpr int pass_threads = 256;
 constexpr int pass_warps = pass_threads / warp_lanes;
 constexpr int pass_resident = 3;
 constexpr std::int64_t most_copies = 64, most_sums = 1024;  // of the classes' sums, so that blocks meet less often
+constexpr int few_classes = 64;                   // whose sums each warp has in shared memory
+constexpr int few_pass_threads = 128;
+constexpr int few_pass_warps = few_pass_threads / warp_lanes;
+constexpr int few_pass_resident = 5;
+constexpr int rest_points = 128;                  // undecided points that a warp writes at once
+constexpr int again_sample = 4096;                // of a class's undecided points, for a second box
+constexpr int again_threads = 256;
+constexpr std::int64_t again_share = 8;           // room for one of so many of a class's points after a second box
+constexpr int group_threads = 512;
+constexpr std::int64_t grouped_locally = 8192;    // classes whose counts a block keeps in shared memory, 32 KiB
 typedef WarpQueue<2> Queue;
 
 // Of a class: what its box decides, in the pass over all points.
@@ -82,6 +93,7 @@ struct ClassCuts {
 
 struct Games {
   Labelled points;
+  Played played;
   const ClassGame* game;
   const std::int32_t* large;  // the classes above direct_points that have a quota
   std::int64_t large_count;
@@ -92,8 +104,33 @@ struct Games {
   Counter* held;              // of each class's region
   Bounds* corner;             // large_count x corners
   Sums* sums;                 // copies x large_count
+  // Of a second box, for classes of which the first left many points: as above, large_count each.
+  Point* again_region;
+  Counter* again_held;
+  Bounds* again_corner;
+  Sums* again_sums;
   double* answers;
 };
+
+__device__ __forceinline__ std::int32_t game_of(const Games& s, std::int32_t label) {
+  return s.played.place == nullptr ? label : s.played.place[label];
+}
+
+// Whether a class, all of whose points have been passed, needs a second box.
+__device__ __forceinline__ bool again(const Games& s, std::int64_t k) {
+  return static_cast<std::int64_t>(s.held[k]) > direct_points;
+}
+
+__device__ __forceinline__ Exact sums_of(const Games& s, std::int64_t place) {
+  Exact known;
+  for (std::int64_t copy = 0; copy < s.copies; ++copy) known.add(s.sums[copy * s.large_count + place]);
+  return known;
+}
+
+__global__ void __launch_bounds__(pass_threads) place_games(const Played played) {
+  const std::int64_t i = std::int64_t{pass_threads} * blockIdx.x + threadIdx.x;
+  if (i < played.games) played.place[played.classes[i]] = static_cast<std::int32_t>(i);
+}
 
 // One of `stride` points, and of these what makes some 2^13 a class.
 __global__ void __launch_bounds__(pass_threads) sample_classes(const Games s) {
@@ -101,9 +138,10 @@ __global__ void __launch_bounds__(pass_threads) sample_classes(const Games s) {
   for (std::int64_t i = std::int64_t{pass_threads} * blockIdx.x + threadIdx.x; i < looks; i += step) {
     const std::uint32_t random = mixed(static_cast<std::uint32_t>(i));
     const std::int64_t at = i * s.stride + random % s.stride;
-    const std::int32_t k = s.points.label[at];
     const float gain = s.points.gain[at];
     if (!(gain >= 0.0f)) continue;
+    const std::int32_t k = game_of(s, s.points.label[at]);
+    if (k < 0) continue;
     const ClassGame game = s.game[k];
     if (game.count <= direct_points || game.quota == 0.0) continue;
     const std::int64_t thin = greater(std::int64_t{1}, game.count / s.stride / wanted_sample);
@@ -115,9 +153,10 @@ __global__ void __launch_bounds__(pass_threads) sample_classes(const Games s) {
 
 __device__ __forceinline__ int128 scaled(int128 x, std::int64_t size, std::int64_t sample) { return x / size * sample; }
 
-__global__ void __launch_bounds__(estimate_threads) estimate_classes(const Games s) {
-  typedef Team<estimate_threads, false> SomeTeam;
-  __shared__ SomeTeam::Scratch scratch;
+template <int threads>
+__global__ void __launch_bounds__(threads) estimate_classes(const Games s) {
+  typedef Team<threads, false> SomeTeam;
+  __shared__ typename SomeTeam::Scratch scratch;
   const std::int64_t place = blockIdx.x / corners;
   const int which = static_cast<int>(blockIdx.x % corners);
   const std::int32_t k = s.large[place];
@@ -136,7 +175,7 @@ __global__ void __launch_bounds__(estimate_threads) estimate_classes(const Games
 // What each class's box decides; its region is empty again. First all classes, as if they had no box; then those that have.
 __global__ void __launch_bounds__(pass_threads) cut_classes(const Games s, bool boxed) {
   const std::int64_t i = std::int64_t{pass_threads} * blockIdx.x + threadIdx.x;
-  if (i >= (boxed ? s.large_count : s.points.classes)) return;
+  if (i >= (boxed ? s.large_count : s.played.games)) return;
   const std::int64_t k = boxed ? s.large[i] : i;
   ClassCuts mine;
   mine.cuts = cuts_of(boxed ? box_of(s.corner + i * corners) : Bounds{});
@@ -183,11 +222,12 @@ __device__ __forceinline__ void pass(const Games& s, Queue* queue) {
       is_aligned(s.points.gain) && is_aligned(s.points.correctness),
       [&](float g, float c, std::int64_t at) {
         if (!(g >= 0.0f)) return false;
-        return boxed ? screened_in(g, c, s.cuts[label[at]].screen) : s.game[label[at]].quota > 0.0;
+        const std::int32_t k = game_of(s, label[at]);
+        return k >= 0 && (boxed ? screened_in(g, c, s.cuts[k].screen) : s.game[k].quota > 0.0);
       },
       queue[warp], [&](float g, float c, std::int32_t index) {
         const Point p = point_of(g, c);
-        const std::int32_t k = p.gain < 0 ? -1 : label[begin + index];
+        const std::int32_t k = p.gain < 0 ? -1 : game_of(s, label[begin + index]);
         Part part = k < 0 ? Part::out : Part::undecided;
         if (boxed && k >= 0) {
           const ClassCuts mine = s.cuts[k];
@@ -216,42 +256,318 @@ __global__ void __launch_bounds__(pass_threads, pass_resident) group_classes(con
   pass<false>(s, queue);
 }
 
-__device__ __forceinline__ void write_answer(const Games& s, std::int64_t k, const Equilibrium& e, Status status) {
-  const std::int64_t classes = s.points.classes;
-  s.answers[k] = e.price;
-  s.answers[classes + k] = e.threshold;
-  s.answers[2 * classes + k] = e.share;
-  s.answers[3 * classes + k] = e.value;
-  s.answers[4 * classes + k] = static_cast<double>(static_cast<std::int64_t>(status));
-  s.answers[5 * classes + k] = static_cast<double>(s.held[k]);
+// ------------------------------------------------------------------------------------------- few classes, some with a box
+
+// What a warp adds up of a class's part.
+struct PartSums {
+  std::int64_t count, advantage;
+  std::uint64_t low;  // of d, gain or width
+  std::int64_t high;
+};
+constexpr int summed_parts = 3;
+
+// Undecided points of a warp, with their classes.
+struct Rest {
+  Point point[rest_points + warp_lanes];
+  std::int32_t label[rest_points + warp_lanes];
+};
+
+struct FewScratch {
+  Queue queue[few_pass_warps];
+  Rest rest[few_pass_warps];
+  float screen[few_classes];
+};
+
+// A class asks once for the room of all its points here.
+__device__ __forceinline__ void write_rest(const Games& s, const Rest& rest, int held, unsigned* counts) {
+  const int lane = lane_of_warp();
+  __syncwarp();
+  for (int i = lane; i < held; i += warp_lanes) atomicAdd(counts + rest.label[i], 1u);
+  __syncwarp();
+  for (std::int64_t k = lane; k < s.points.classes; k += warp_lanes)
+    if (counts[k] != 0) counts[k] = static_cast<unsigned>(atomicAdd(s.held + k, Counter{counts[k]}));
+  __syncwarp();
+  for (int i = lane; i < held; i += warp_lanes) {
+    const std::int32_t k = rest.label[i];
+    s.region[s.game[k].start + static_cast<std::int64_t>(atomicAdd(counts + k, 1u))] = rest.point[i];
+  }
+  __syncwarp();
+  for (std::int64_t k = lane; k < s.points.classes; k += warp_lanes) counts[k] = 0;
+  __syncwarp();
 }
 
-// `threads`: large_threads for the classes that have a box, small_threads for all others.
-template <int threads>
+// Adds the points of all lanes to their classes' parts. key: summed_parts x slot + part; -1: none.
+__device__ __forceinline__ void add_by_key(PartSums* sums, int key, std::int64_t x, std::int32_t advantage) {
+  const int lane = lane_of_warp();
+  const unsigned peers = __match_any_sync(all_lanes, key);
+  PartSums all{__popc(peers), 0, 0, 0};
+  for (unsigned left = key < 0 ? 0 : peers; __any_sync(all_lanes, left != 0); left &= left - 1) {
+    const int from = left == 0 ? lane : __ffs(static_cast<int>(left)) - 1;
+    const std::int64_t theirs = from_lane(x, from);
+    const std::int32_t their_advantage = from_lane(advantage, from);
+    if (left == 0) continue;
+    all.advantage += their_advantage;
+    all.low += static_cast<std::uint64_t>(theirs & 0xffffffff);
+    all.high += theirs >> 32;
+  }
+  if (key >= 0 && (peers & ((1u << lane) - 1)) == 0) {
+    PartSums& mine = sums[key];
+    mine.count += all.count;
+    mine.advantage += all.advantage;
+    mine.low += all.low;
+    mine.high += all.high;
+  }
+  __syncwarp();
+}
+
+__device__ __forceinline__ void add_to(Sums* to, int part, const PartSums& p) {
+  if (p.count == 0) return;
+  const auto low = static_cast<std::int64_t>(p.low);
+  if (part == 0) {
+    add_to(&to->saturated, p.count);
+    add_to(&to->value_low, p.low);
+    add_to(&to->value_high, p.high);
+  } else if (part == 1) {
+    add_to(&to->full, p.count);
+    add_to(&to->full_advantage, p.advantage);
+    add_to(&to->full_gain, low);
+  } else {
+    add_to(&to->advantage, p.advantage);
+    add_to(&to->width_low, p.low);
+    add_to(&to->width_high, static_cast<std::uint64_t>(p.high));
+  }
+}
+
+__global__ void __launch_bounds__(few_pass_threads, few_pass_resident) reduce_few(const Games s) {
+  __shared__ FewScratch scratch;
+  RAD_FAST_DYNAMIC_SHARED(memory);  // sums of each warp, then its counts
+  const int lane = lane_of_warp(), warp = warp_of_block();
+  const std::int64_t keys = s.large_count * summed_parts, classes = s.points.classes;
+  auto* const all_sums = reinterpret_cast<PartSums*>(memory);
+  auto* const all_counts = reinterpret_cast<unsigned*>(all_sums + keys * few_pass_warps);
+  for (std::int64_t i = threadIdx.x; i < keys * few_pass_warps; i += few_pass_threads) all_sums[i] = PartSums{0, 0, 0, 0};
+  for (std::int64_t i = threadIdx.x; i < classes * few_pass_warps; i += few_pass_threads) all_counts[i] = 0;
+  for (std::int64_t k = threadIdx.x; k < classes; k += few_pass_threads) scratch.screen[k] = s.cuts[k].screen;
+  __syncthreads();
+  PartSums* const sums = all_sums + keys * warp;
+  unsigned* const counts = all_counts + classes * warp;
+  Rest& rest = scratch.rest[warp];
+  const std::int64_t points = s.points.points, warps = std::int64_t{few_pass_warps} * gridDim.x;
+  const std::int64_t stretch = (points + warps * Queue::step - 1) / (warps * Queue::step) * Queue::step;
+  const std::int64_t begin = lesser(points, stretch * (std::int64_t{few_pass_warps} * blockIdx.x + warp));
+  const std::int32_t* label = s.points.label;
+  int held = 0;
+  for_passing(
+      s.points.gain, s.points.correctness, begin, lesser(points, begin + stretch),
+      is_aligned(s.points.gain) && is_aligned(s.points.correctness),
+      [&](float g, float c, std::int64_t at) { return g >= 0.0f && screened_in(g, c, scratch.screen[label[at]]); },
+      scratch.queue[warp], [&](float g, float c, std::int32_t index) {
+        const Point p = point_of(g, c);
+        const std::int32_t k = p.gain < 0 ? 0 : label[begin + index];
+        Part part = Part::out;
+        int key = -1;
+        std::int64_t x = 0;
+        if (p.gain >= 0) {
+          const ClassCuts mine = s.cuts[k];
+          part = mine.slot < 0 ? Part::undecided : part_of(p, mine.cuts);
+          const int first = mine.slot * summed_parts;
+          if (part == Part::saturated) {
+            key = first;
+            x = effective(p);
+          } else if (part == Part::full) {
+            key = first + 1;
+            x = p.gain;
+          } else if (part == Part::priced) {
+            key = first + 2;
+            x = static_cast<std::int64_t>(width_of_gain(p.gain));
+          }
+        }
+        add_by_key(sums, key, x, p.advantage);
+        const unsigned votes = __ballot_sync(all_lanes, part == Part::undecided);
+        if (part == Part::undecided) {
+          const int to = held + __popc(votes & ((1u << lane) - 1));
+          rest.point[to] = p;
+          rest.label[to] = k;
+        }
+        held += __popc(votes);
+        if (held >= rest_points) {
+          write_rest(s, rest, held, counts);
+          held = 0;
+        }
+      });
+  if (held > 0) write_rest(s, rest, held, counts);
+  __syncthreads();
+  Sums* const to = s.sums + blockIdx.x % s.copies * s.large_count;
+  for (std::int64_t i = threadIdx.x; i < keys; i += few_pass_threads) {
+    PartSums all{0, 0, 0, 0};
+    for (int w = 0; w < few_pass_warps; ++w) {
+      const PartSums& one = all_sums[keys * w + i];
+      all.count += one.count;
+      all.advantage += one.advantage;
+      all.low += one.low;
+      all.high += one.high;
+    }
+    add_to(to + i / summed_parts, static_cast<int>(i % summed_parts), all);
+  }
+}
+
+// --------------------------------------------------------------------------------------------------- a second box
+
+// A sample of what the first box left of a class, and the corners of a smaller one.
+__global__ void __launch_bounds__(few_threads) estimate_again(const Games s) {
+  typedef Team<few_threads, false> SomeTeam;
+  __shared__ SomeTeam::Scratch scratch;
+  __shared__ Point sample[again_sample];
+  const std::int64_t place = blockIdx.x / corners;
+  const std::int32_t k = s.large[place];
+  if (!again(s, k)) return;
+  const ClassGame game = s.game[k];
+  const auto size = static_cast<std::int64_t>(s.held[k]);
+  for (std::uint32_t i = threadIdx.x; i < again_sample; i += few_threads) {
+    const std::uint64_t at = static_cast<std::uint64_t>(i) << 32 | mixed(i);
+    sample[i] = s.region[game.start + static_cast<std::int64_t>(static_cast<uint128>(at) * static_cast<std::uint64_t>(size) /
+                                                                (std::uint64_t{again_sample} << 32))];
+  }
+  __syncthreads();
+  SomeTeam team(sample, nullptr, again_sample, scratch);
+  Problem problem{in_units(game.quota), spend_of(game.mistakes), 0};
+  problem.take_off(sums_of(s, place));
+  problem = {scaled(problem.budget, size, again_sample), scaled(problem.spend, size, again_sample),
+             static_cast<uint128>(scaled(static_cast<int128>(problem.width), size, again_sample))};
+  const Bounds corner = corner_of(team, problem, box_of(s.corner + place * corners), static_cast<int>(blockIdx.x % corners),
+                                  game.mistakes != 0.0);
+  if (threadIdx.x == 0) s.again_corner[blockIdx.x] = corner;
+}
+
+__device__ __forceinline__ std::int64_t again_room(const ClassGame& game) { return game.count / again_share; }
+
+// `each` blocks a class: sums of what the second box decides, and the rest beside.
+__global__ void __launch_bounds__(again_threads) reduce_again(const Games s, std::int64_t each) {
+  __shared__ std::int64_t fields[sums_fields - 1];
+  __shared__ unsigned count;
+  __shared__ Counter base;
+  const std::int64_t place = blockIdx.x / each, part = blockIdx.x % each;
+  const std::int32_t k = s.large[place];
+  if (!again(s, k)) return;
+  if (threadIdx.x < sums_fields - 1) fields[threadIdx.x] = 0;
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  const ClassGame game = s.game[k];
+  const Cuts cuts = cuts_of(box_of(s.again_corner + place * corners));
+  const auto size = static_cast<std::int64_t>(s.held[k]);
+  const std::int64_t length = (size + each - 1) / each;
+  const std::int64_t begin = game.start + lesser(size, length * part), end = game.start + lesser(size, length * (part + 1));
+  Sums own{};
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += again_threads) {
+    const Point p = s.region[i];
+    add_point(own, p, part_of(p, cuts));
+  }
+  std::int64_t numbers[sums_fields];
+  memcpy(numbers, &own, sizeof numbers);
+#pragma unroll
+  for (int f = 0; f < sums_fields - 2; ++f) {
+    const std::int64_t sum = warp_sum(numbers[f]);
+    if (lane_of_warp() == 0 && sum != 0) atomicAdd(reinterpret_cast<Counter*>(fields + f), static_cast<Counter>(sum));
+  }
+  const std::int64_t undecided = warp_sum(own.undecided);
+  if (lane_of_warp() == 0) atomicAdd(&count, static_cast<unsigned>(undecided));
+  __syncthreads();
+  if (threadIdx.x < sums_fields - 2 && fields[threadIdx.x] != 0)
+    atomicAdd(reinterpret_cast<Counter*>(s.again_sums + place) + threadIdx.x, static_cast<Counter>(fields[threadIdx.x]));
+  if (threadIdx.x == 0) {
+    base = atomicAdd(s.again_held + place, Counter{count});
+    count = 0;
+  }
+  __syncthreads();
+  const auto first = static_cast<std::int64_t>(base);
+  for (std::int64_t from = begin; from < end; from += again_threads) {
+    const std::int64_t i = from + threadIdx.x;
+    const Point p = i < end ? s.region[i] : Point{-1, 0};
+    const bool keep = part_of(p, cuts) == Part::undecided;
+    const unsigned votes = __ballot_sync(all_lanes, keep);
+    unsigned to = 0;
+    if (lane_of_warp() == 0 && votes != 0) to = atomicAdd(&count, static_cast<unsigned>(__popc(votes)));
+    const std::int64_t at = first + from_lane(to, 0) + __popc(votes & ((1u << lane_of_warp()) - 1));
+    if (keep && at < again_room(game)) s.again_region[game.start / again_share + at] = p;
+  }
+}
+
+// ------------------------------------------------------------------------------------------- no class with a box
+
+// A block brings its points to their classes' regions, for each of which it asks for room once.
+__global__ void __launch_bounds__(group_threads) group_locally(const Games s) {
+  RAD_FAST_DYNAMIC_SHARED(memory);
+  auto* const counts = reinterpret_cast<unsigned*>(memory);
+  const std::int64_t points = s.points.points, length = (points + gridDim.x - 1) / gridDim.x;
+  const std::int64_t begin = lesser(points, length * blockIdx.x), end = lesser(points, begin + length);
+  for (std::int64_t k = threadIdx.x; k < s.played.games; k += group_threads) counts[k] = 0;
+  __syncthreads();
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += group_threads) {
+    if (!(s.points.gain[i] >= 0.0f)) continue;
+    const std::int32_t k = game_of(s, s.points.label[i]);
+    if (k >= 0 && s.game[k].quota > 0.0) atomicAdd(counts + k, 1u);
+  }
+  __syncthreads();
+  for (std::int64_t k = threadIdx.x; k < s.played.games; k += group_threads)
+    if (counts[k] != 0) counts[k] = static_cast<unsigned>(atomicAdd(s.held + k, Counter{counts[k]}));
+  __syncthreads();
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += group_threads) {
+    const float gain = s.points.gain[i];
+    if (!(gain >= 0.0f)) continue;
+    const std::int32_t k = game_of(s, s.points.label[i]);
+    if (k < 0) continue;
+    const ClassGame game = s.game[k];
+    if (game.quota > 0.0)
+      s.region[game.start + static_cast<std::int64_t>(atomicAdd(counts + k, 1u))] = point_of(gain, s.points.correctness[i]);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------- the answers
+
+__device__ __forceinline__ void write_answer(const Games& s, std::int64_t k, const Equilibrium& e, Status status, std::int64_t points) {
+  const std::int64_t games = s.played.games;
+  s.answers[k] = e.price;
+  s.answers[games + k] = e.threshold;
+  s.answers[2 * games + k] = e.share;
+  s.answers[3 * games + k] = e.value;
+  s.answers[4 * games + k] = static_cast<double>(static_cast<std::int64_t>(status));
+  s.answers[5 * games + k] = static_cast<double>(points);
+}
+
+// `boxed`: the classes that have a box, else all others.
+template <int threads, bool boxed>
 __global__ void __launch_bounds__(threads) finish_classes(const Games s) {
   typedef Team<threads, false> SomeTeam;
   __shared__ typename SomeTeam::Scratch scratch;
-  constexpr bool boxed = threads == large_threads;
   const std::int64_t k = boxed ? s.large[blockIdx.x] : static_cast<std::int64_t>(blockIdx.x);
   const ClassGame game = s.game[k];
   if (game.quota == 0.0) {  // no point pays more than the threshold
-    if (threadIdx.x == 0) write_answer(s, k, {0.0, 2.0, 0.0, 0.0}, Status::solved);
+    if (threadIdx.x == 0) write_answer(s, k, {0.0, 2.0, 0.0, 0.0}, Status::solved, 0);
     return;
   }
   if (!boxed && game.count > direct_points) return;
   Bounds start;
   Exact known;
+  Point* left = s.region + game.start;
+  auto size = static_cast<std::int64_t>(s.held[k]);
   if (boxed) {
-    start = box_of(s.corner + std::int64_t{corners} * blockIdx.x);
-    for (std::int64_t copy = 0; copy < s.copies; ++copy) known.add(s.sums[copy * s.large_count + blockIdx.x]);
+    const std::int64_t place = blockIdx.x;
+    start = box_of(s.corner + corners * place);
+    known = sums_of(s, place);
+    if (again(s, k) && static_cast<std::int64_t>(s.again_held[place]) <= again_room(game)) {
+      start = box_of(s.again_corner + corners * place);
+      known.add(s.again_sums[place]);
+      left = s.again_region + game.start / again_share;
+      size = static_cast<std::int64_t>(s.again_held[place]);
+    }
   }
   const int128 budget = in_units(game.quota), spend = spend_of(game.mistakes);
   Problem problem{budget, spend, 0};
   problem.take_off(known);
-  SomeTeam team(s.region + game.start, nullptr, static_cast<std::int64_t>(s.held[k]), scratch);
+  SomeTeam team(left, nullptr, size, scratch);
   Equilibrium answer{0.0, 0.0, 0.0, 0.0};
   const Status status = settled(team, problem, start, known, budget, spend, answer);
-  if (threadIdx.x == 0) write_answer(s, k, answer, status);
+  if (threadIdx.x == 0) write_answer(s, k, answer, status, size);
 }
 
 std::size_t lay_out(Games& s, void* workspace) {
@@ -259,10 +575,14 @@ std::size_t lay_out(Games& s, void* workspace) {
   const std::int64_t most = greater(s.large_count, std::int64_t{1});
   s.copies = greater(std::int64_t{1}, lesser(most_copies, most_sums / most));
   s.region = pieces.take<Point>(s.points.points);
-  s.cuts = s.large_count == 0 ? nullptr : pieces.take<ClassCuts>(s.points.classes);
+  s.cuts = s.large_count == 0 ? nullptr : pieces.take<ClassCuts>(s.played.games);
   s.corner = pieces.take<Bounds>(s.large_count * corners);
   // As many for any number of large classes: of fewer there are more copies.
   s.sums = pieces.take<Sums>(s.large_count == 0 ? 0 : greater(s.large_count, most_sums));
+  s.again_region = pieces.take<Point>(s.large_count == 0 ? 0 : s.points.points / again_share);
+  s.again_corner = pieces.take<Bounds>(s.large_count * corners);
+  s.again_sums = pieces.take<Sums>(s.large_count);  // cleared together with the next
+  s.again_held = pieces.take<Counter>(s.large_count);
   return pieces.used();
 }
 
@@ -289,45 +609,79 @@ void count_classes(const Where& where, const Labelled& points, const std::uint8_
          tally);
 }
 
-std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std::int64_t large) {
+std::size_t class_games_workspace(std::int64_t points, std::int64_t games, std::int64_t large) {
   Games s{};
   s.points.points = points;
-  s.points.classes = classes;
+  s.played.games = games;
   s.large_count = large;
   return lay_out(s, nullptr);
 }
 
 std::int64_t class_games_direct() { return direct_points; }
 
-void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, Counter* held,
+void solve_by_class(const Where& where, const Labelled& points, const Played& played, const ClassGame* games, Counter* held,
                     const std::int32_t* large, std::int64_t large_count, std::int64_t least, void* workspace, std::size_t workspace_bytes,
                     double* answers) {
   const DeviceGuard guard(where.device);
   const auto stream = static_cast<cudaStream_t>(where.stream);
   Games s{};
   s.points = points;
+  s.played = played;
   s.game = games;
   s.held = held;
   s.large = large;
   s.large_count = large_count;
   s.answers = answers;
-  s.stride = greater(std::int64_t{8}, 4 * least / wanted_sample);
+  const std::int64_t processors = multiprocessors(where.device);
+  const bool few = large_count * corners <= processors;  // every corner can have a multiprocessor
+  s.stride = greater(std::int64_t{8}, (few ? 1 : 4) * least / wanted_sample);
   if (lay_out(s, workspace) > workspace_bytes) throw std::invalid_argument("workspace: smaller than class_games_workspace(...)");
   const auto class_blocks = [](std::int64_t classes) { return (classes + pass_threads - 1) / pass_threads; };
+  if (played.place != nullptr) {
+    RAD_FAST_CHECK(cudaMemsetAsync(played.place, 0xff, static_cast<std::size_t>(points.classes) * sizeof *played.place, stream));
+    launch("place_games", place_games, {class_blocks(played.games), pass_threads}, stream, played);
+  }
+  const auto bytes = [](std::int64_t count, std::size_t each) { return static_cast<std::size_t>(count) * each; };
   if (large_count > 0) {
-    RAD_FAST_CHECK(cudaMemsetAsync(s.sums, 0, static_cast<std::size_t>(large_count * s.copies) * sizeof *s.sums, stream));
+    RAD_FAST_CHECK(cudaMemsetAsync(s.sums, 0, bytes(large_count * s.copies, sizeof *s.sums), stream));
+    const auto* const end = reinterpret_cast<char*>(s.again_held + large_count);
+    RAD_FAST_CHECK(cudaMemsetAsync(s.again_sums, 0, static_cast<std::size_t>(end - reinterpret_cast<char*>(s.again_sums)), stream));
     const std::int64_t blocks = resident((points.points / s.stride + pass_threads - 1) / pass_threads, where.device, 8);
     launch("sample_classes", sample_classes, {blocks, pass_threads}, stream, s);
-    launch("estimate_classes", estimate_classes, {large_count * corners, estimate_threads}, stream, s);
-    launch("cut_classes", cut_classes, {class_blocks(points.classes), pass_threads}, stream, s, false);
+    launch("estimate_classes", few ? estimate_classes<few_threads> : estimate_classes<estimate_threads>,
+           {large_count * corners, few ? few_threads : estimate_threads}, stream, s);
+    launch("cut_classes", cut_classes, {class_blocks(played.games), pass_threads}, stream, s, false);
     launch("cut_classes", cut_classes, {class_blocks(large_count), pass_threads}, stream, s, true);
   }
-  constexpr std::int64_t step = std::int64_t{pass_warps} * Queue::step;
-  const std::int64_t blocks = resident((points.points + step - 1) / step, where.device, pass_resident);
-  launch("reduce_classes", large_count > 0 ? reduce_classes : group_classes, {blocks, pass_threads}, stream, s);
-  if (large_count > 0)
-    launch("finish_classes", finish_classes<large_threads>, {large_count, large_threads}, stream, s);
-  launch("finish_classes", finish_classes<small_threads>, {points.classes, small_threads}, stream, s);
+  const auto passes = [&](std::int64_t warps, int each) {
+    const std::int64_t step = warps * Queue::step;
+    return resident((points.points + step - 1) / step, where.device, each);
+  };
+  if (large_count > 0 && points.classes <= few_classes) {  // each has a game: Played tells some of many more classes
+    const std::size_t shared = bytes(large_count * summed_parts, sizeof(PartSums)) + bytes(points.classes, sizeof(unsigned));
+    launch("reduce_few", reduce_few, {passes(few_pass_warps, few_pass_resident), few_pass_threads, 1, shared * few_pass_warps}, stream,
+           s);
+  } else if (large_count > 0) {
+    launch("reduce_classes", reduce_classes, {passes(pass_warps, pass_resident), pass_threads}, stream, s);
+  } else if (points.points > direct_points && played.games <= grouped_locally) {
+    const std::int64_t blocks = resident((points.points + 4 * group_threads - 1) / (4 * group_threads), where.device, 2);
+    launch("group_locally", group_locally, {blocks, group_threads, 1, bytes(played.games, sizeof(unsigned))}, stream, s);
+  } else {
+    launch("group_classes", group_classes, {passes(pass_warps, pass_resident), pass_threads}, stream, s);
+  }
+  if (large_count > 0) {
+    launch("estimate_again", estimate_again, {large_count * corners, few_threads}, stream, s);
+    const std::int64_t each = greater(std::int64_t{1}, 4 * processors / large_count);
+    launch("reduce_again", reduce_again, {large_count * each, again_threads}, stream, s, each);
+    launch("finish_classes", finish_classes<large_threads, true>, {large_count, large_threads}, stream, s);
+  }
+  // Fewer threads a class where there are so many that blocks have to wait for one another.
+  if (played.games > 4 * processors)
+    launch("finish_classes", finish_classes<64, false>, {played.games, 64}, stream, s);
+  else if (played.games > processors)
+    launch("finish_classes", finish_classes<128, false>, {played.games, 128}, stream, s);
+  else
+    launch("finish_classes", finish_classes<512, false>, {played.games, 512}, stream, s);
 }
 
 }  // namespace cuda

@@ -123,6 +123,14 @@ struct ClassGame {
   std::int64_t start, count;
 };
 
+// Which classes play. Of a vocabulary most have no points: the games are then those of `classes`, ascending, and place[k] is that
+// of class k or -1. Where both are null every class has a game.
+struct Played {
+  const std::int32_t* classes;
+  std::int32_t* place;
+  std::int64_t games;
+};
+
 // To `tally`: the findings; how many points of each class play, how many of these have a positive effective gain, and how many
 // have a byte in `chosen`. `chosen` and `findings` may be null. `tally` may be the findings themselves, with counters behind them
 // that are 0.
@@ -130,18 +138,18 @@ void count_classes(const Where& where, const Labelled& points, const std::uint8_
                    Findings* tally);
 
 std::int64_t class_games_direct();  // a class of more points is `large`
-std::size_t class_games_workspace(std::int64_t points, std::int64_t classes, std::int64_t large);  // no less with more `large`
-// The equilibrium of each class's game: price, threshold, share, value, status (of `Status`) and how many points the last step
-// solved, `classes` numbers each.
-// held: a 0 for each class, brought with the games. large: the classes above class_games_direct() that have a quota; least: how
-// many points the smallest of these has.
-void solve_by_class(const Where& where, const Labelled& points, const ClassGame* games, Counter* held,
+std::size_t class_games_workspace(std::int64_t points, std::int64_t games, std::int64_t large);  // no less with more of either
+// The equilibrium of each game: price, threshold, share, value, status (of `Status`) and how many points the last step solved,
+// played.games numbers each. Writes played.place.
+// held: a 0 for each game, brought with them. large: the games of more than class_games_direct() points that have a quota; least:
+// how many points the smallest of these has.
+void solve_by_class(const Where& where, const Labelled& points, const Played& played, const ClassGame* games, Counter* held,
                     const std::int32_t* large, std::int64_t large_count, std::int64_t least, void* workspace,
                     std::size_t workspace_bytes, double* answers);
 
 std::size_t sample_by_class_workspace(std::int64_t points, std::int64_t classes);
-// The indices of a scan along the keys, ascending; of at most 2^32 points.
-void sample_by_class(const Where& where, const Labelled& points, const double* answers, std::uint64_t running,
+// The indices of a scan along the keys, ascending; of at most 2^32 points. A class without a game has none.
+void sample_by_class(const Where& where, const Labelled& points, const Played& played, const double* answers, std::uint64_t running,
                      std::int64_t* indices, std::int64_t capacity, void* workspace, std::size_t workspace_bytes, Drawn* drawn);
 
 std::size_t class_rates_bytes();

@@ -11,8 +11,10 @@
 
 #include "collective.cuh"
 #include "kernels.hpp"
+#include "keys.cuh"
 #include "launch.cuh"
 #include "points.cuh"
+#include "rates.cuh"
 #include "workspace.cuh"
 
 namespace rad_fast {
@@ -26,14 +28,9 @@ constexpr int sort_threads = digits;  // a thread a digit
 constexpr int sort_warps = sort_threads / warp_lanes;
 constexpr std::int64_t most_sorters = 512;
 constexpr std::int64_t few_points = 1 << 14;
+constexpr std::int64_t rated_by_one = 1024;  // classes whose rates one block finds in passing
 constexpr std::int64_t mark_step = 4 * warp_lanes;  // marks that a warp reads at once
 typedef WarpQueue<2> Queue;
-
-// What a class's equilibrium says of its points.
-struct ClassRates {
-  Rates rates;
-  float screen;
-};
 
 // Stretches of equal length, a warp each.
 struct Stretches {
@@ -46,12 +43,14 @@ struct Part {
 
 struct Order {
   Labelled points;
+  Played played;
   const double* answers;
   ClassRates* rates;
   std::uint32_t* list[2];
   std::uint8_t* marks;
   std::int64_t* starts;  // of every stretch in the list, then how many it has in all
-  std::int64_t* table;   // digits x sorters, and their sum
+  std::int64_t* table;   // digits x sorters
+  std::int64_t* total;   // of each digit
   std::int64_t* places;  // of every stretch in the indices
   uint128* sums;         // of every stretch of the ordered list, and the end of the last
   Stretches by_index, by_key, by_mark;
@@ -66,16 +65,9 @@ __device__ __forceinline__ std::int64_t my_stretch() { return std::int64_t{walk_
 
 // Every step of the sample is a function that all blocks of a grid call together, and a kernel; `few` calls them in turn.
 
-__device__ __forceinline__ void rate(const double* answers, std::int64_t classes, ClassRates* out) {
-  const std::int64_t step = std::int64_t{walk_threads} * gridDim.x;
-  for (std::int64_t k = std::int64_t{walk_threads} * blockIdx.x + threadIdx.x; k < classes; k += step) {
-    const Rates rates = rates_of(Equilibrium{answers[k], answers[classes + k], answers[2 * classes + k], 0.0});
-    out[k] = {rates, screen_of(rates.threshold)};
-  }
-}
-
-__global__ void __launch_bounds__(walk_threads) rate_classes(const double* answers, std::int64_t classes, ClassRates* out) {
-  rate(answers, classes, out);
+__global__ void __launch_bounds__(walk_threads) rate_classes(const double* answers, const Played played, std::int64_t classes,
+                                                            ClassRates* out) {
+  rate(answers, played, classes, out);
 }
 
 __device__ __forceinline__ std::uint64_t units_at(const Order& s, std::int64_t i) {
@@ -154,7 +146,8 @@ __global__ void __launch_bounds__(walk_threads) list_taken(const Order s) {
 __device__ __forceinline__ std::int64_t listed(const Order& s) { return s.starts[s.by_index.count]; }
 
 __device__ __forceinline__ int digit_of(const Order& s, std::uint32_t i, int shift) {
-  const std::int64_t label = s.points.label[i];
+  // Of games the order is the same as of their classes, and has fewer bits.
+  const std::int64_t label = s.played.place == nullptr ? s.points.label[i] : s.played.place[s.points.label[i]];
   const std::int64_t key = s.points.other == nullptr ? label : label * s.points.others + s.points.other[i];
   return static_cast<int>(key >> shift) & (digits - 1);
 }
@@ -182,11 +175,28 @@ __global__ void __launch_bounds__(sort_threads) count_digits(const Order s, int 
   count_all_digits(s, from, shift, counts);
 }
 
-// Moves a part of the list to where its digits belong, those of one digit in their order.
-__device__ __forceinline__ void move_all(const Order& s, int from, int shift, std::int64_t (*places)[digits]) {
+// A block a digit: how many of it the sorters before each have, and how many there are.
+__global__ void __launch_bounds__(sort_threads) scan_digits(const Order s) {
+  __shared__ std::int64_t scratch[2][sort_warps];
+  std::int64_t* const counts = s.table + blockIdx.x * s.sorters;
+  std::int64_t running = 0;
+  int turn = 0;
+  for (std::int64_t first = 0; first < s.sorters; first += sort_threads, turn ^= 1) {
+    const std::int64_t i = first + threadIdx.x;
+    const std::int64_t own = i < s.sorters ? counts[i] : 0;
+    std::int64_t total;
+    const std::int64_t before = running + block_scan<sort_threads>(own, scratch[turn], total);
+    if (i < s.sorters) counts[i] = before;
+    running += total;
+  }
+  if (threadIdx.x == 0) s.total[blockIdx.x] = running;
+}
+
+// Moves a part of the list to where its digits belong, those of one digit in their order. `next`: where the first goes of the
+// digit that is this thread's.
+__device__ __forceinline__ void move_all(const Order& s, int from, int shift, std::int64_t next, std::int64_t (*places)[digits]) {
   const int lane = lane_of_warp(), warp = warp_of_block(), mine = static_cast<int>(threadIdx.x);
   const Part part = part_of_sorter(s);
-  std::int64_t next = s.table[std::int64_t{mine} * gridDim.x + blockIdx.x];  // of the digit that is this thread's
   for (std::int64_t first = part.begin; first < part.end; first += sort_threads) {
     for (int w = 0; w < sort_warps; ++w) places[w][mine] = 0;
     __syncthreads();
@@ -211,7 +221,10 @@ __device__ __forceinline__ void move_all(const Order& s, int from, int shift, st
 
 __global__ void __launch_bounds__(sort_threads) move_digits(const Order s, int from, int shift) {
   __shared__ std::int64_t places[sort_warps][digits];  // of each warp's next of a digit
-  move_all(s, from, shift, places);
+  __shared__ std::int64_t scratch[sort_warps];
+  std::int64_t all;
+  const std::int64_t below = block_scan<sort_threads>(s.total[threadIdx.x], scratch, all);
+  move_all(s, from, shift, below + s.table[std::int64_t{threadIdx.x} * gridDim.x + blockIdx.x], places);
 }
 
 // -------------------------------------------------------------------------------------------------------------- the scan
@@ -336,9 +349,9 @@ union FewScratch {
   __device__ FewScratch() {}
 };
 
-__global__ void __launch_bounds__(walk_threads, 1) sample_few_by_class(const Order s, std::int64_t keys) {
+__global__ void __launch_bounds__(walk_threads, 1) sample_few_by_class(const Order s, std::int64_t keys, bool rated) {
   __shared__ FewScratch scratch;
-  rate(s.answers, s.points.classes, s.rates);
+  if (!rated) rate(s.answers, s.played, s.points.classes, s.rates);
   for (std::int64_t i = threadIdx.x; i < s.points.points + mark_step; i += walk_threads) s.marks[i] = 0;
   __syncthreads();
   count_all(s, scratch.queue);
@@ -353,7 +366,7 @@ __global__ void __launch_bounds__(walk_threads, 1) sample_few_by_class(const Ord
     __syncthreads();
     scan_all<walk_threads>(s.table, digits, scratch.numbers);
     __syncthreads();
-    move_all(s, from, shift, scratch.places);
+    move_all(s, from, shift, s.table[threadIdx.x], scratch.places);
     __syncthreads();
   }
   add_all(s, from);
@@ -405,6 +418,7 @@ std::size_t lay_out(Order& s, void* workspace) {
   s.rates = pieces.take<ClassRates>(s.points.classes);
   s.starts = pieces.take<std::int64_t>(s.by_index.count + 1);
   s.table = pieces.take<std::int64_t>(digits * s.sorters + 1);
+  s.total = pieces.take<std::int64_t>(digits);
   s.places = pieces.take<std::int64_t>(s.by_mark.count + 1);
   s.sums = pieces.take<uint128>(s.by_key.count + 1);
   return pieces.used();
@@ -416,36 +430,43 @@ std::size_t sample_by_class_workspace(std::int64_t points, std::int64_t classes)
   Order s{};
   s.points.points = points;
   s.points.classes = classes;
-  return lay_out(s, nullptr);
+  return greater(lay_out(s, nullptr), sample_along_few_workspace(points, lesser(classes, few_keys), few_keys));
 }
 
-void sample_by_class(const Where& where, const Labelled& points, const double* answers, std::uint64_t running,
+void sample_by_class(const Where& where, const Labelled& points, const Played& played, const double* answers, std::uint64_t running,
                      std::int64_t* indices, std::int64_t capacity, void* workspace, std::size_t workspace_bytes, Drawn* drawn) {
   const DeviceGuard guard(where.device);
   const auto stream = static_cast<cudaStream_t>(where.stream);
   Order s{};
   s.points = points;
+  s.played = played;
   s.answers = answers;
   s.running = running;
   s.indices = indices;
   s.capacity = capacity;
   s.drawn = drawn;
-  if (lay_out(s, workspace) > workspace_bytes)
+  if (sample_by_class_workspace(points.points, points.classes) > workspace_bytes)
     throw std::invalid_argument("workspace: smaller than sample_by_class_workspace(...)");
-  const std::int64_t keys = points.classes * (points.other == nullptr ? 1 : points.others);
-  if (points.points <= few_points) {
-    launch("sample_few_by_class", sample_few_by_class, {1, walk_threads}, stream, s, keys);
+  const std::int64_t keys = played.games * (points.other == nullptr ? 1 : points.others);
+  if (points.points > few_points && played.place == nullptr && keys <= few_keys) {
+    sample_along_few(where, points, played, answers, running, indices, capacity, workspace, drawn);
     return;
   }
+  lay_out(s, workspace);
+  const bool few = points.points <= few_points, rated = !few || points.classes > rated_by_one;
   const std::int64_t class_blocks = (points.classes + walk_threads - 1) / walk_threads;
-  launch("rate_classes", rate_classes, {class_blocks, walk_threads}, stream, answers, points.classes, s.rates);
+  if (rated) launch("rate_classes", rate_classes, {class_blocks, walk_threads}, stream, answers, played, points.classes, s.rates);
+  if (few) {
+    launch("sample_few_by_class", sample_few_by_class, {1, walk_threads}, stream, s, keys, rated);
+    return;
+  }
   launch("count_taken", count_taken, {warp_blocks(s.by_index), walk_threads}, stream, s);
   launch("scan_counts", scan_counts, {1, scan_threads}, stream, s.starts, s.by_index.count);
   launch("list_taken", list_taken, {warp_blocks(s.by_index), walk_threads}, stream, s);
   int from = 0;
   for (int shift = 0; (keys - 1) >> shift > 0; shift += digit_bits, from ^= 1) {
     launch("count_digits", count_digits, {s.sorters, sort_threads}, stream, s, from, shift);
-    launch("scan_counts", scan_counts, {1, scan_threads}, stream, s.table, digits * s.sorters);
+    launch("scan_digits", scan_digits, {digits, sort_threads}, stream, s);
     launch("move_digits", move_digits, {s.sorters, sort_threads}, stream, s, from, shift);
   }
   launch("add_ordered", add_ordered, {warp_blocks(s.by_key), walk_threads}, stream, s, from);
@@ -465,7 +486,7 @@ void class_probabilities(const Where& where, const Labelled& points, const doubl
   if (points.points == 0) return;
   auto* const mine = static_cast<ClassRates*>(rates);
   launch("rate_classes", rate_classes, {(points.classes + walk_threads - 1) / walk_threads, walk_threads}, stream, answers,
-         points.classes, mine);
+         Played{nullptr, nullptr, points.classes}, points.classes, mine);
   const std::int64_t blocks = lesser((points.points + walk_threads - 1) / walk_threads, std::int64_t{multiprocessors(where.device)} * 8);
   launch("write_class_probabilities", write_class_probabilities, {blocks, walk_threads}, stream, points, mine, out);
 }

@@ -28,6 +28,7 @@ class Drawn(NamedTuple):
     indices: Any  # int64, ascending; meaningless unless all classes are settled
     classes: int
     account: Room
+    played: Any = None  # the classes that the account is of, int32; None: all
 
 
 class Appraised(NamedTuple):
@@ -102,11 +103,12 @@ def select_by_class(
     size = room_by_class(z.shape[0], classes)
     workspace, indices = empty_like(z, (size,), "uint8"), empty_like(z, (budget,), "int64")
     first = address_in(workspace)
-    module.select_by_class(
+    played = module.select_by_class(
         of, counts, quotas, mistakes, running, address_in(indices), budget, first, size, z.device, z.stream
     )
-    account = Room(first, 8 * FIELDS * classes + module.drawn_bytes, z.device, z.stream, workspace)
-    return Drawn(back(points, z, indices), classes, account)
+    games = classes if played is None else len(played)
+    account = Room(first, 8 * FIELDS * games + module.drawn_bytes, z.device, z.stream, workspace)
+    return Drawn(back(points, z, indices), classes, account, played)
 
 
 @lru_cache(maxsize=64)
@@ -118,7 +120,7 @@ def room_by_class(points: int, classes: int) -> int:
 
 def read_by_class(drawn: Drawn) -> tuple[Equilibria, npt.NDArray[np.bool_], int]:
     """Each class's equilibrium, which of them are settled, and how many indices the scan passed. Waits."""
-    numbers, settled, count = kernels().class_answers(drawn.account.bytes(), drawn.classes)
+    numbers, settled, count = kernels().class_answers(drawn.account.bytes(), drawn.classes, drawn.played)
     return Equilibria(*numbers), settled, count
 
 

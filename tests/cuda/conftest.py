@@ -23,7 +23,7 @@ from rad_fast.device import arrays
 from .wheel import ROOT, run
 
 CUDA = ROOT / "csrc" / "cuda"
-SOURCES = [CUDA / f"{stage}.cu" for stage in ("score", "game", "classes", "sample", "order", "memory")]
+SOURCES = [CUDA / f"{stage}.cu" for stage in ("score", "game", "classes", "sample", "order", "keys", "memory")]
 BINDINGS = [ROOT / "csrc" / f"bindings_cuda{part}" for part in (".cpp", "_classes.cpp", ".hpp")]
 ARRAYS = ROOT / "csrc" / "arrays.cpp"
 EMULATOR = ROOT / "tests" / "cuda" / "emulator"

@@ -98,6 +98,9 @@ CASES = [
     case(6, 3000, 10, 4, 0.1, 0.0),  # no adversary
     case(7, 3000, 10, 10, 0.1, 0.03, "some"),  # classes without a quota
     case(8, 2000, 5000, 1, 0.05),
+    case(13, 18_000, 5000, 1, 0.05, 0.03, "some"),  # of so many classes some play alone
+    case(17, 40_000, 5000, 1, 0.05, 0.03, "all"),  # the same, some of them with a box
+    case(18, 20_000, 200, 1, 0.05),  # no box, and points that several blocks bring together
     case(9, 5000, 100, 100, 0.02),  # two digits of keys
     case(11, 17_000, 100, 100, 0.02),  # the same, more points than one block brings into order
     case(10, 60_000, 2, 1, 0.05),  # classes that have a box
@@ -117,8 +120,11 @@ def test_equilibria_and_indices_are_the_references(given: Case) -> None:
     got = drawn(given)
     mine, settled, count = cuda_classes.read_by_class(got)
     assert settled.all(), np.flatnonzero(~settled)
-    numbers = np.frombuffer(got.account.bytes(), count=6 * given.classes).reshape(6, -1)
     counts = class_counts(*given.points[:3], given.classes)[0]
+    if got.played is not None:  # of many classes those that have a quota
+        np.testing.assert_array_equal(got.played, np.flatnonzero(given.quotas))
+        counts = counts[got.played]
+    numbers = np.frombuffer(got.account.bytes(), count=6 * len(counts)).reshape(6, -1)
     large = counts > cuda_classes.kernels().class_games_direct
     assert (numbers[5][large] < counts[large] / 2).all()  # the boxes decide the others
     # Where a class's quota is all that its points hold, several prices and thresholds stand for the same probabilities.
