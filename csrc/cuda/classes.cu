@@ -44,14 +44,22 @@ __global__ void __launch_bounds__(count_threads) count_points(const Labelled poi
     else
       atomicAdd(counts + at, Counter{1});
   };
-  const std::int64_t step = std::int64_t{count_threads} * gridDim.x;
-  for (std::int64_t i = std::int64_t{count_threads} * blockIdx.x + threadIdx.x; i < points.points; i += step) {
-    const std::int32_t label = points.label[i];
-    if (label < 0) continue;
-    const float gain = points.gain[i];
-    if (gain >= 0.0f) count(label);
-    if (gain > 0.0f && points.correctness[i] > 0.5f) count(points.classes + label);  // (2c - 1) g > 0
-    if (chosen != nullptr && chosen[i] != 0) count(2 * points.classes + label);
+  const std::int64_t step = 4 * std::int64_t{count_threads} * gridDim.x, end = points.points;
+  const auto* const labels = reinterpret_cast<const float*>(points.label);  // moved as they are
+  const bool aligned = is_aligned(points.gain) && is_aligned(points.correctness) && is_aligned(labels);
+  for (std::int64_t at = 4 * (std::int64_t{count_threads} * blockIdx.x + threadIdx.x); at < end; at += step) {
+    float gain[4], correctness[4], label[4];
+    load_quad(labels, at, end, aligned, bits_as<float>(std::int32_t{-1}), label);
+    load_quad(points.gain, at, end, aligned, left_out(), gain);
+    load_quad(points.correctness, at, end, aligned, 0.0f, correctness);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const auto k = bits_as<std::int32_t>(label[i]);
+      if (k < 0) continue;
+      if (gain[i] >= 0.0f) count(k);
+      if (gain[i] > 0.0f && correctness[i] > 0.5f) count(points.classes + k);  // (2c - 1) g > 0
+      if (chosen != nullptr && chosen[at + i] != 0) count(2 * points.classes + k);
+    }
   }
   if (!locally) return;
   __syncthreads();

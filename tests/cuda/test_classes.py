@@ -135,6 +135,26 @@ def test_equilibria_and_indices_are_the_references(given: Case) -> None:
     np.testing.assert_array_equal(got.indices.numpy(), indices)
 
 
+@pytest.mark.parametrize("levels", [9, 4])  # ties of a ninth of the points, and of more than there is room for
+def test_what_a_first_box_leaves_is_given_a_second(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    rows = 200_000 if levels == 9 else 100_000
+    gain = (np.round(rng.integers(1, levels + 1, rows) / levels * 2**24) / 2**24).astype(np.float32)
+    label = (rng.random(rows) < 0.1).astype(np.int32)
+    points = Points(gain, np.full(rows, 0.9, np.float32), label, None)
+    quotas = np.floor(np.bincount(label) * 1.5 / levels)  # with no adversary, all of the best level and half of the next
+    given = Case(points, 1, 2, quotas, 0.0, int(quotas.sum()))
+    answers, indices = on_host(given)
+    got = drawn(given)
+    mine, settled, count = cuda_classes.read_by_class(got)
+    assert settled.all()
+    left = np.frombuffer(got.account.bytes(), count=12).reshape(6, 2)[5]
+    assert left[0] > cuda_classes.kernels().class_games_direct
+    np.testing.assert_allclose(mine.value, answers.value, rtol=1e-9)
+    assert count == given.budget
+    np.testing.assert_array_equal(got.indices.numpy(), indices)
+
+
 @pytest.mark.parametrize(
     ("rows", "classes", "others"),
     # Keys of three digits, of one, of one bit; up to 16,384 points by one block, and by many.
