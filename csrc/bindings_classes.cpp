@@ -165,33 +165,36 @@ std::tuple<Doubles, Doubles, Doubles> shares(const py::object& asked, const py::
   if (budget < 1 || budget > every) refuse("budget", "1 to the number of points", std::to_string(budget));
   if (std::accumulate(before, before + classes, budget) >= std::int64_t{1} << part_bits)
     refuse("chosen", "fewer than 2^52 points with the budget", "more");
-  std::vector<double> weights(static_cast<std::size_t>(classes), 1.0);
+  Doubles out_weights(static_cast<py::ssize_t>(classes));
+  double* const weights = out_weights.mutable_data();
+  std::fill(weights, weights + classes, 1.0);
   if (py::isinstance<py::str>(asked)) {
     const auto name = asked.cast<std::string>();
     const bool root = name == "root";
     if (!root && name != "equal" && name != "proportional") refuse("weights", "numbers, equal, proportional or root", name);
     for (std::int64_t k = 0; k < classes && name != "equal"; ++k) {
       const auto size = static_cast<double>(points[k]);
-      weights[static_cast<std::size_t>(k)] = root ? std::sqrt(size) : size;
+      weights[k] = root ? std::sqrt(size) : size;
     }
   } else {
     const double* given = vector_of<double>("weights", asked.cast<py::array>(), classes);
-    weights.assign(given, given + classes);
-    for (const double weight : weights)
-      if (!(weight >= 0.0 && std::isfinite(weight))) refuse("weights", "finite numbers from 0 on", std::to_string(weight));
+    std::copy(given, given + classes, weights);
+    for (std::int64_t k = 0; k < classes; ++k)
+      if (!(weights[k] >= 0.0 && std::isfinite(weights[k])))
+        refuse("weights", "finite numbers from 0 on", std::to_string(weights[k]));
   }
   bool any = false;
-  for (std::int64_t k = 0; k < classes; ++k) any |= points[k] > 0 && weights[static_cast<std::size_t>(k)] > 0.0;
-  if (!any) std::fill(weights.begin(), weights.end(), 1.0);  // whoever has points takes it all
+  for (std::int64_t k = 0; k < classes; ++k) any |= points[k] > 0 && weights[k] > 0.0;
+  if (!any) std::fill(weights, weights + classes, 1.0);  // whoever has points takes it all
   Doubles quotas(static_cast<py::ssize_t>(classes)), each(static_cast<py::ssize_t>(classes));
-  share_out(weights, points, before, budget, bounded ? points + classes : nullptr, quotas.mutable_data());
+  share_out(weights, static_cast<std::size_t>(classes), points, before, budget, bounded ? points + classes : nullptr, quotas.mutable_data());
   constexpr double unit = 0x1p-25;
   double* const out = each.mutable_data();
   std::fill(out, out + classes, 0.0);
   for (std::int64_t k = 0; k < classes; ++k)
     if (points[k] > 0)
       out[k] = std::floor(mistakes * static_cast<double>(points[k]) / static_cast<double>(every) / unit + 0.5) * unit;
-  return {quotas, as_array(weights), each};
+  return {quotas, out_weights, each};
 }
 
 }  // namespace

@@ -158,18 +158,21 @@ void bind_classes(py::module_& module) {
       "class_counts",
       [](const py::bytes& given, std::int64_t classes) {
         const auto account = static_cast<std::string_view>(given);
-        const auto numbers = static_cast<std::size_t>(3 * classes) * sizeof(std::int64_t);
-        if (classes < 1 || account.size() != sizeof(Findings) + numbers)
-          refuse("account", std::to_string(sizeof(Findings) + numbers), std::to_string(account.size()));
-        Counts counts({std::int64_t{2}, classes}), chosen(static_cast<py::ssize_t>(classes));
-        const char* from = account.data() + sizeof(Findings);
-        std::memcpy(counts.mutable_data(), from, numbers / 3 * 2);
-        std::memcpy(chosen.mutable_data(), from + numbers / 3 * 2, numbers / 3);
-        return py::make_tuple(counts, chosen, std::accumulate(counts.data(), counts.data() + classes, std::int64_t{0}));
+        const auto each = static_cast<std::size_t>(classes) * sizeof(std::int64_t);
+        const bool all = account.size() == sizeof(Findings) + 3 * each;
+        if (classes < 1 || (!all && account.size() != sizeof(Findings) + 2 * each))
+          refuse("account", std::to_string(sizeof(Findings) + 3 * each), std::to_string(account.size()));
+        // Where they lie: of a vocabulary's classes a copy takes as long as a small kernel.
+        const auto* const from = reinterpret_cast<const std::int64_t*>(account.data() + sizeof(Findings));
+        Counts counts({std::int64_t{2}, classes}, from, given);
+        py::object chosen = all ? py::object(Counts(static_cast<py::ssize_t>(classes), from + 2 * classes, given)) : py::none();
+        counts.attr("setflags")(false);
+        if (all) chosen.attr("setflags")(false);
+        return py::make_tuple(counts, chosen, std::accumulate(from, from + classes, std::int64_t{0}));
       },
       "account"_a, "classes"_a,
       "(2, classes) int64 of points that play and of those with a positive effective gain, as `count_classes` wrote them behind\n"
-      "the findings; how many of each class were chosen before; how many play in all.");
+      "the findings; how many of each class were chosen before, None where the account ends before that; how many play in all.");
   module.attr("class_games_direct") = class_games_direct();
   module.def(
       "select_by_class_workspace",

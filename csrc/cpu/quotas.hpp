@@ -21,8 +21,6 @@ inline int bit_length(std::int64_t x) {
   return bits;
 }
 
-inline std::int64_t sum_of(const Wholes& numbers) { return std::accumulate(numbers.begin(), numbers.end(), std::int64_t{0}); }
-
 struct Divided {
   std::int64_t quotient, remainder;
 };
@@ -38,25 +36,21 @@ inline Divided divided(std::int64_t factor, std::int64_t number, std::int64_t di
   return {near, rest};
 }
 
-inline Wholes whole_numbers(const std::vector<double>& weights) {
-  int exponent = 0;
-  std::frexp(*std::max_element(weights.begin(), weights.end()), &exponent);
-  const int bits = part_bits - exponent - bit_length(static_cast<std::int64_t>(weights.size()));
-  Wholes out(weights.size());
-  for (std::size_t k = 0; k < out.size(); ++k)
-    if (weights[k] != 0.0) out[k] = static_cast<std::int64_t>(std::ceil(std::ldexp(weights[k], bits)));
-  return out;
-}
+// A weight in units of so little that rounding up does not matter.
+class WholeNumbers {
+ public:
+  WholeNumbers(const double* weights, std::size_t classes) {
+    int exponent = 0;
+    std::frexp(*std::max_element(weights, weights + classes), &exponent);
+    bits_ = part_bits - exponent - bit_length(static_cast<std::int64_t>(classes));
+  }
+  std::int64_t operator()(double weight) const {
+    return weight == 0.0 ? 0 : static_cast<std::int64_t>(std::ceil(std::ldexp(weight, bits_)));
+  }
 
-// What the classes `at` lack, of all classes' `share`. `chosen`: a number a class.
-inline Wholes lacked(const Wholes& share, const std::vector<std::size_t>& at, const std::int64_t* chosen, std::int64_t budget) {
-  const std::int64_t after = std::accumulate(chosen, chosen + share.size(), budget), total = sum_of(share);
-  const int bits = part_bits - bit_length(after);
-  Wholes out(at.size());
-  for (std::size_t i = 0; i < at.size(); ++i)
-    out[i] = std::max<std::int64_t>(0, divided(after << bits, share[at[i]], total).quotient - (chosen[at[i]] << bits));
-  return out;
-}
+ private:
+  int bits_;
+};
 
 // Adds `amount` to what the classes are given, in proportion to `wanted`, to none more than its `room`; less only where all are
 // full. What was added.
@@ -114,19 +108,26 @@ inline std::int64_t pour(const Wholes& wanted, const Wholes& room, std::int64_t 
 
 // Quotas to `out`. points, chosen, positive: a number a class; positive may be null. Classes without points get none, and are
 // passed over: of a vocabulary's 131,072 they are most.
-inline void share_out(const std::vector<double>& weights, const std::int64_t* points, const std::int64_t* chosen,
+inline void share_out(const double* weights, std::size_t classes, const std::int64_t* points, const std::int64_t* chosen,
                       std::int64_t budget, const std::int64_t* positive, double* out) {
-  const std::size_t classes = weights.size();
   const int bits = std::min(quota_bits, part_bits - bit_length(budget));
+  const WholeNumbers whole(weights, classes);
   std::vector<std::size_t> at;
-  for (std::size_t k = 0; k < classes; ++k)
-    if (points[k] > 0) at.push_back(k);
-  const auto of = [&](const auto& numbers) {
-    Wholes some(at.size());
-    for (std::size_t i = 0; i < at.size(); ++i) some[i] = numbers[at[i]];
-    return some;
-  };
-  const Wholes every = whole_numbers(weights), lacking = lacked(every, at, chosen, budget), share = of(every), all = of(points);
+  Wholes share, all, lacking;
+  std::int64_t total = 0, after = budget;
+  for (std::size_t k = 0; k < classes; ++k) {
+    const std::int64_t mine = whole(weights[k]);
+    total += mine;
+    after += chosen[k];
+    if (points[k] == 0) continue;
+    at.push_back(k);
+    share.push_back(mine);
+    all.push_back(points[k]);
+  }
+  const int part = part_bits - bit_length(after);
+  for (std::size_t i = 0; i < at.size(); ++i)
+    lacking.push_back(
+        std::max<std::int64_t>(0, divided(after << part, share[i], total).quotient - (chosen[at[i]] << part)));
   Wholes filled(at.size(), 0), room(at.size());
   std::int64_t left = budget << bits;
   for (const std::int64_t* most : {positive, points}) {

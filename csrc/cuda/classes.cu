@@ -45,16 +45,16 @@ __global__ void __launch_bounds__(count_threads) count_points(const Labelled poi
       atomicAdd(counts + at, Counter{1});
   };
   const std::int64_t step = 4 * std::int64_t{count_threads} * gridDim.x, end = points.points;
-  const auto* const labels = reinterpret_cast<const float*>(points.label);  // moved as they are
-  const bool aligned = is_aligned(points.gain) && is_aligned(points.correctness) && is_aligned(labels);
+  const bool aligned = are_aligned(points);
   for (std::int64_t at = 4 * (std::int64_t{count_threads} * blockIdx.x + threadIdx.x); at < end; at += step) {
-    float gain[4], correctness[4], label[4];
-    load_quad(labels, at, end, aligned, bits_as<float>(std::int32_t{-1}), label);
+    float gain[4], correctness[4];
+    std::int32_t label[4];
+    load_quad(points.label, at, end, aligned, label);
     load_quad(points.gain, at, end, aligned, left_out(), gain);
     load_quad(points.correctness, at, end, aligned, 0.0f, correctness);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const auto k = bits_as<std::int32_t>(label[i]);
+      const std::int32_t k = label[i];
       if (k < 0) continue;
       if (gain[i] >= 0.0f) count(k);
       if (gain[i] > 0.0f && correctness[i] > 0.5f) count(points.classes + k);  // (2c - 1) g > 0
@@ -80,7 +80,7 @@ constexpr int pass_threads = 256;
 constexpr int pass_warps = pass_threads / warp_lanes;
 constexpr int pass_resident = 3;
 constexpr std::int64_t most_copies = 64, most_sums = 1024;  // of the classes' sums, so that blocks meet less often
-constexpr int few_classes = 64;                   // whose sums each warp has in shared memory
+constexpr int few_classes = 48;                   // whose sums each warp has in shared memory
 constexpr int few_pass_threads = 128;
 constexpr int few_pass_warps = few_pass_threads / warp_lanes;
 constexpr int few_pass_resident = 5;
@@ -90,7 +90,7 @@ constexpr int again_threads = 256;
 constexpr std::int64_t again_share = 8;           // room for one of so many of a class's points after a second box
 constexpr int group_threads = 512;
 constexpr std::int64_t grouped_locally = 8192;    // classes whose counts a block keeps in shared memory, 32 KiB
-typedef WarpQueue<2> Queue;
+typedef WarpQueue<2, true> Queue;
 
 // Of a class: what its box decides, in the pass over all points.
 struct ClassCuts {
@@ -223,19 +223,17 @@ __device__ __forceinline__ void pass(const Games& s, Queue* queue) {
   const std::int64_t points = s.points.points, warps = std::int64_t{pass_warps} * gridDim.x;
   const std::int64_t stretch = (points + warps * Queue::step - 1) / (warps * Queue::step) * Queue::step;
   const std::int64_t begin = lesser(points, stretch * (std::int64_t{pass_warps} * blockIdx.x + warp));
-  const std::int32_t* label = s.points.label;
   Sums* sums = s.sums + blockIdx.x % s.copies * s.large_count;
   for_passing(
-      s.points.gain, s.points.correctness, begin, lesser(points, begin + stretch),
-      is_aligned(s.points.gain) && is_aligned(s.points.correctness),
-      [&](float g, float c, std::int64_t at) {
+      s.points.gain, s.points.correctness, s.points.label, begin, lesser(points, begin + stretch), are_aligned(s.points),
+      [&](float g, float c, std::int32_t label) {
         if (!(g >= 0.0f)) return false;
-        const std::int32_t k = game_of(s, label[at]);
+        const std::int32_t k = game_of(s, label);
         return k >= 0 && (boxed ? screened_in(g, c, s.cuts[k].screen) : s.game[k].quota > 0.0);
       },
-      queue[warp], [&](float g, float c, std::int32_t index) {
+      queue[warp], [&](float g, float c, std::int32_t, std::int32_t label) {
         const Point p = point_of(g, c);
-        const std::int32_t k = p.gain < 0 ? -1 : game_of(s, label[begin + index]);
+        const std::int32_t k = p.gain < 0 ? -1 : game_of(s, label);
         Part part = k < 0 ? Part::out : Part::undecided;
         if (boxed && k >= 0) {
           const ClassCuts mine = s.cuts[k];
@@ -363,15 +361,13 @@ __global__ void __launch_bounds__(few_pass_threads, few_pass_resident) reduce_fe
   const std::int64_t points = s.points.points, warps = std::int64_t{few_pass_warps} * gridDim.x;
   const std::int64_t stretch = (points + warps * Queue::step - 1) / (warps * Queue::step) * Queue::step;
   const std::int64_t begin = lesser(points, stretch * (std::int64_t{few_pass_warps} * blockIdx.x + warp));
-  const std::int32_t* label = s.points.label;
   int held = 0;
   for_passing(
-      s.points.gain, s.points.correctness, begin, lesser(points, begin + stretch),
-      is_aligned(s.points.gain) && is_aligned(s.points.correctness),
-      [&](float g, float c, std::int64_t at) { return g >= 0.0f && screened_in(g, c, scratch.screen[label[at]]); },
-      scratch.queue[warp], [&](float g, float c, std::int32_t index) {
+      s.points.gain, s.points.correctness, s.points.label, begin, lesser(points, begin + stretch), are_aligned(s.points),
+      [&](float g, float c, std::int32_t k) { return g >= 0.0f && screened_in(g, c, scratch.screen[k]); }, scratch.queue[warp],
+      [&](float g, float c, std::int32_t, std::int32_t label) {
         const Point p = point_of(g, c);
-        const std::int32_t k = p.gain < 0 ? 0 : label[begin + index];
+        const std::int32_t k = p.gain < 0 ? 0 : label;
         Part part = Part::out;
         int key = -1;
         std::int64_t x = 0;

@@ -28,7 +28,7 @@ constexpr int key_warps = key_threads / warp_lanes;
 constexpr int key_resident = 6;  // blocks a multiprocessor, with the sums of 256 keys
 constexpr std::int64_t most_key_stretches = 4096;
 constexpr std::int64_t least_stretch = 1024;
-typedef WarpQueue<2> Queue;
+typedef WarpQueue<2, true> Queue;
 
 struct Keys {
   Labelled points;
@@ -54,17 +54,15 @@ __device__ __forceinline__ void load_screens(const Keys& s, KeyScratch& scratch)
 // Calls found(units, key, point) for the points of a stretch that may be taken, 32 at a time, in their order; -1: no point.
 template <class Found>
 __device__ __forceinline__ void for_keyed(const Keys& s, std::int64_t stretch, KeyScratch& scratch, const Found& found) {
-  const std::int32_t* label = s.points.label;
   const std::int64_t begin = s.length * stretch, end = lesser(s.points.points, begin + s.length);
   for_passing(
-      s.points.gain, s.points.correctness, begin, end, is_aligned(s.points.gain) && is_aligned(s.points.correctness),
-      [&](float g, float c, std::int64_t at) { return g >= 0.0f && screened_in(g, c, scratch.screen[label[at]]); },
-      scratch.queue[warp_of_block()], [&](float g, float c, std::int32_t index) {
+      s.points.gain, s.points.correctness, s.points.label, begin, end, are_aligned(s.points),
+      [&](float g, float c, std::int32_t k) { return g >= 0.0f && screened_in(g, c, scratch.screen[k]); },
+      scratch.queue[warp_of_block()], [&](float g, float c, std::int32_t index, std::int32_t k) {
         const std::int64_t i = begin + index;
         std::uint64_t units = 0;
         int key = -1;
         if (g >= 0.0f) {
-          const std::int32_t k = label[i];
           units = units_of(point_of(g, c), s.rates[k].rates);
           key = s.points.other == nullptr ? k : k * static_cast<int>(s.points.others) + s.points.other[i];
         }

@@ -30,7 +30,7 @@ constexpr std::int64_t most_sorters = 512;
 constexpr std::int64_t few_points = 1 << 14;
 constexpr std::int64_t rated_by_one = 1024;  // classes whose rates one block finds in passing
 constexpr std::int64_t mark_step = 4 * warp_lanes;  // marks that a warp reads at once
-typedef WarpQueue<2> Queue;
+typedef WarpQueue<2, true> Queue;
 
 // Stretches of equal length, a warp each.
 struct Stretches {
@@ -77,13 +77,11 @@ __device__ __forceinline__ std::uint64_t units_at(const Order& s, std::int64_t i
 // Calls found(taken, point) for those of a stretch that may be taken, 32 at a time, in their order.
 template <class Found>
 __device__ __forceinline__ void for_taken(const Order& s, std::int64_t begin, std::int64_t end, Queue& queue, const Found& found) {
-  const std::int32_t* label = s.points.label;
   for_passing(
-      s.points.gain, s.points.correctness, begin, end, is_aligned(s.points.gain) && is_aligned(s.points.correctness),
-      [&](float g, float c, std::int64_t at) { return g >= 0.0f && screened_in(g, c, s.rates[label[at]].screen); }, queue,
-      [&](float g, float c, std::int32_t index) {
-        const std::int64_t i = begin + index;
-        found(g >= 0.0f && units_of(point_of(g, c), s.rates[label[i]].rates) > 0, i);
+      s.points.gain, s.points.correctness, s.points.label, begin, end, are_aligned(s.points),
+      [&](float g, float c, std::int32_t k) { return g >= 0.0f && screened_in(g, c, s.rates[k].screen); }, queue,
+      [&](float g, float c, std::int32_t index, std::int32_t k) {
+        found(g >= 0.0f && units_of(point_of(g, c), s.rates[k].rates) > 0, begin + index);
       });
 }
 

@@ -65,9 +65,13 @@ def appraise_by_class(
         account + at.label, account + at.other if others else 0, address(mask), classes, account, LOOKED_AT, SUM_OFF,
         z.device, z.stream,
     )  # fmt: skip
-    found = module.copy_out(account, at.account, z.device, z.stream)
+    size = module.findings_bytes + (16 if mask is None else 24) * classes
+    found = module.copy_out(account, size, z.device, z.stream)
     findings = found_in(found[: module.findings_bytes])
-    return Appraised(Packed(z, memory, rows, at, others), findings, *module.class_counts(found, classes))
+    counts, before, possible = module.class_counts(found, classes)
+    if before is None:
+        before = np.zeros(classes, np.int64)
+    return Appraised(Packed(z, memory, rows, at, others), findings, counts, before, possible)
 
 
 def tally(points: Any, classes: int, chosen: Any = None) -> tuple[Findings, Int64s, Int64s]:
