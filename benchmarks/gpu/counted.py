@@ -36,7 +36,9 @@ DIRECT, SAMPLE, FEW = 1 << 14, 1 << 13, 1 << 15  # as in csrc/cuda/game.cu and s
 SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 
 PASSES = ("reduce_points", "add_stretches", "take_indices")
-BY_CLASS = ("reduce_classes", "count_taken", "list_taken")
+BY_CLASS = ("reduce_few", "reduce_classes", "add_keys", "take_keys", "count_taken", "list_taken")
+OF_FEW = ("reduce_few", "add_keys", "take_keys")  # blocks of 128 threads, of few classes or keys
+FEW_CLASSES, FEW_KEYS = 48, 256  # as in csrc/cuda/classes.cu and keys.cuh
 
 # Instructions of a thread an element of a row, or a point, that the usual path may have: some 4% above what it has with
 # nvcc 13.0 for sm_90.
@@ -95,7 +97,7 @@ class Row(NamedTuple):
 # -------------------------------------------------------------------------------------------------------- compiling
 
 
-STAGES = ("score", "game", "classes", "sample", "order")
+STAGES = ("score", "game", "classes", "sample", "order", "keys")
 
 
 def built(arch: int, folder: Path) -> dict[str, Kernel]:
@@ -134,7 +136,9 @@ def named(kernels: dict[str, Kernel], name: str, *arguments: object) -> Kernel:
     pattern = f"{len(name)}{name}"
     if arguments:
         mangled = (
-            f"Li{given}E" if isinstance(given, int) else f"(?:NS0_)?{CODES[str(given)]}E?" for given in arguments
+            f"L{'b' if isinstance(given, bool) else 'i'}{int(given)}E"
+            if isinstance(given, int)
+            else f"(?:NS0_)?{CODES[str(given)]}E?" for given in arguments
         )
         pattern += "I" + "".join(mangled) + "E"
     found = [kernel for symbol, kernel in kernels.items() if re.search(pattern, symbol)]
@@ -298,13 +302,14 @@ def points_cost(kernels: dict[str, Kernel], name: str, share: float) -> Row:
     """A pass over points: what all go through, and what those do that are not screened out."""
     kernel = named(kernels, name)
     loops = list(kernel.tree(work=r"LDG\S*\.128", rare=r"CALL|ATOM|RED").all())
-    step = loop_with(loops, loads=(r"LDG\S*\.128", 4))
+    step = loop_with(loops, loads=(r"LDG\S*\.128", 6 if name in BY_CLASS else 4))  # the label is read, too
     work = max(step.inner, key=lambda loop: len(loop.path))
     # Points of all kinds are in a warp: each kind's instructions are issued. The shortest way through has one kind's.
     units = added(times(step.path.units(), 1 / STEP), times(work.path.units(), 2 * share / 32))
-    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 64
+    threads, loaded = 128 if name in OF_FEW else 256, 96 if name in BY_CLASS else 64
+    flight = resident(kernel.registers, threads, kernel.shared) * threads * loaded
     what = f"{name}, {share:.0%} worked on"
-    nbytes = 12.0 if name in BY_CLASS else 8.0  # the label is read, too
+    nbytes = 12.0 if name in BY_CLASS else 8.0
     return Row("cuda", what, name, kernel.registers, flight, sum(units.values()) * 32, Cost(units, nbytes))
 
 
@@ -343,20 +348,21 @@ def games(kernels: dict[str, Kernel], gpu: Gpu, points: int) -> dict[str, float]
 
 
 def counting(kernels: dict[str, Kernel]) -> Row:
-    """The pass that counts each class's points, of few classes and none of them chosen before."""
+    """The pass that counts each class's points, of few classes."""
     kernel = named(kernels, "count_points")
-    loops = list(kernel.tree(work=r"LDG|ATOMS", rare=r"CALL|RED").all())
-    step = loop_with(loops, loads=("LDG", 3), counts=("ATOMS", 2))
-    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 12
-    cost = Cost(times(step.path.units(), 1 / 32), 12.0)
-    return Row("cuda", "count_points", "count_points", kernel.registers, flight, float(len(step.path)), cost)
+    loops = list(kernel.tree(work=r"LDG\S*\.128|ATOMS", rare=r"CALL|RED").all())
+    step = loop_with(loops, loads=(r"LDG\S*\.128", 3))  # four points; skipped instructions of the chosen are issued, too
+    flight = resident(kernel.registers, 256, kernel.shared) * 256 * 48
+    cost = Cost(times(step.path.units(), 1 / 128), 12.0)
+    return Row("cuda", "count_points", "count_points", kernel.registers, flight, len(step.path) / 4, cost)
 
 
 def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: int) -> dict[str, float]:
     """Predicted seconds of a game a class and the sample along the keys, of classes of one size above DIRECT."""
     share, each = WORKED[0], points / classes
     passes = {name: points_cost(kernels, name, share).cost.seconds(gpu, points) for name in BY_CLASS}
-    stride = max(8.0, 4 * each / SAMPLE)
+    wide = 4 * classes <= gpu.multiprocessors  # every corner has a multiprocessor
+    stride = max(8.0, (1 if wide else 4) * each / SAMPLE)
     sample = each / stride / max(1, each // stride // SAMPLE)
 
     def searches(kernel: Kernel, threads: int, blocks: int, points: float) -> float:
@@ -366,15 +372,24 @@ def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: i
         return turns * search_seconds(kernel, points, 2 * PROBES, gpu.clock, beside)
 
     looked_at = points / stride * 96 / gpu.read / MOST  # a sector of 32 bytes each of gain, correctness and label
-    digits = 1 if classes <= 16 else 2  # of a key: label x classes + other, or a label above 256
+    threads, left, again = 512 if wide else 128, each * share, 0.0
+    if left > DIRECT:  # a second box
+        again = searches(named(kernels, "estimate_again"), 512, 4 * classes, SAMPLE / 2) + classes * left * 16 / gpu.read / MOST
+        left *= share
+    keys = classes * classes if classes <= 256 else classes  # label x classes + other, or a label alone
+    if keys <= FEW_KEYS:
+        drawn, launches = passes["add_keys"] + passes["take_keys"], 5
+    else:  # the marks are set to none, read twice; of what can be taken order.cu counts the bytes
+        digits = 1 + (keys > 256)
+        drawn = passes["count_taken"] + passes["list_taken"] + points * (3 + 60 * share) / gpu.read / MOST
+        launches = 10 + 3 * digits
     return {
         "counts": counting(kernels).cost.seconds(gpu, points),
-        "estimates": looked_at + searches(named(kernels, "estimate_classes"), 128, 4 * classes, sample),
-        "pass": passes["reduce_classes"],
-        "finish": searches(named(kernels, "finish_classes", 512), 512, classes, each * share / 4),
-        # The marks are set to none, read twice; of what can be taken order.cu counts the bytes.
-        "sample": passes["count_taken"] + passes["list_taken"] + points * (3 + 60 * share) / gpu.read / MOST,
-        "launches": (19 + 3 * digits) * 2e-6,
+        "estimates": looked_at + searches(named(kernels, "estimate_classes", threads), threads, 4 * classes, sample) + again,
+        "pass": passes["reduce_few" if classes <= FEW_CLASSES else "reduce_classes"],
+        "finish": searches(named(kernels, "finish_classes", 512, True), 512, classes, left / 4),
+        "sample": drawn,
+        "launches": (11 + launches) * 2e-6,
     }  # fmt: skip
 
 
@@ -454,8 +469,8 @@ def check(kernels: dict[str, Kernel]) -> int:
     found = {row.what: row.per_element for row in scoring(90, kernels, CLASSES, False)}
     found |= {name: points_cost(kernels, name, WORKED[0]).per_element for name in PASSES + BY_CLASS}
     found["count_points"] = counting(kernels).per_element
-    found["estimate_classes"] = searched(named(kernels, "estimate_classes"))[1]
-    found["finish_classes"] = searched(named(kernels, "finish_classes", 512))[1]
+    found["estimate_classes"] = searched(named(kernels, "estimate_classes", 128))[1]
+    found["finish_classes"] = searched(named(kernels, "finish_classes", 512, True))[1]
     passed = [
         f"{name}: {found[name]:.1f} instructions, at most {most}" for name, most in BOUNDS.items() if found[name] > most
     ]
