@@ -349,7 +349,9 @@ class Selector(Parameters):
         everywhere: list[Counted] | None = None,
     ) -> Selection:
         # fsum is exact: zeros, of most classes of a vocabulary, change nothing.
-        value = math.fsum(answer.value[answer.value != 0.0].tolist()) if isinstance(answer, Equilibria) else answer.value
+        value = (
+            math.fsum(answer.value[answer.value != 0.0].tolist()) if isinstance(answer, Equilibria) else answer.value
+        )
         if value <= 0:
             inputs.warn_unreliable(value, mistakes, budget)
         LOG.info("selected %d of %d points, value %.6g, by %s", budget, counts[0], value, kernels.name)

@@ -64,8 +64,11 @@ BOUNDS: dict[str, float] = {
     "take_indices": 62.4,
     "reduce_classes": 56.3,
     "count_taken": 47.9,
-    "list_taken": 45.2,
-    "count_points": 35.4,
+    "list_taken": 48.0,
+    "reduce_few": 44.0,
+    "add_keys": 46.2,
+    "take_keys": 52.8,
+    "count_points": 51.0,
     "estimate_classes": 26.3,
     "finish_classes": 26.3,
 }
@@ -138,7 +141,8 @@ def named(kernels: dict[str, Kernel], name: str, *arguments: object) -> Kernel:
         mangled = (
             f"L{'b' if isinstance(given, bool) else 'i'}{int(given)}E"
             if isinstance(given, int)
-            else f"(?:NS0_)?{CODES[str(given)]}E?" for given in arguments
+            else f"(?:NS0_)?{CODES[str(given)]}E?"
+            for given in arguments
         )
         pattern += "I" + "".join(mangled) + "E"
     found = [kernel for symbol, kernel in kernels.items() if re.search(pattern, symbol)]
@@ -351,7 +355,9 @@ def counting(kernels: dict[str, Kernel]) -> Row:
     """The pass that counts each class's points, of few classes."""
     kernel = named(kernels, "count_points")
     loops = list(kernel.tree(work=r"LDG\S*\.128|ATOMS", rare=r"CALL|RED").all())
-    step = loop_with(loops, loads=(r"LDG\S*\.128", 3))  # four points; skipped instructions of the chosen are issued, too
+    step = loop_with(
+        loops, loads=(r"LDG\S*\.128", 3)
+    )  # four points; skipped instructions of the chosen are issued, too
     flight = resident(kernel.registers, 256, kernel.shared) * 256 * 48
     cost = Cost(times(step.path.units(), 1 / 128), 12.0)
     return Row("cuda", "count_points", "count_points", kernel.registers, flight, len(step.path) / 4, cost)
@@ -374,7 +380,10 @@ def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: i
     looked_at = points / stride * 96 / gpu.read / MOST  # a sector of 32 bytes each of gain, correctness and label
     threads, left, again = 512 if wide else 128, each * share, 0.0
     if left > DIRECT:  # a second box
-        again = searches(named(kernels, "estimate_again"), 512, 4 * classes, SAMPLE / 2) + classes * left * 16 / gpu.read / MOST
+        again = (
+            searches(named(kernels, "estimate_again"), 512, 4 * classes, SAMPLE / 2)
+            + classes * left * 16 / gpu.read / MOST
+        )
         left *= share
     keys = classes * classes if classes <= 256 else classes  # label x classes + other, or a label alone
     if keys <= FEW_KEYS:

@@ -4,7 +4,11 @@
 //   sample_classes, estimate_classes   where there are classes above `direct_points`: a sample of each, and the corners of the
 //                      box that its equilibrium lies in, four blocks a class. Others need no box.
 //   reduce_classes     one pass over all points, the box looked up by label: sums of what is decided, a class; the rest, 8 bytes
-//                      each, goes to the class's region, which has room for all its points. group_classes where none has a box.
+//                      each, goes to the class's region, which has room for all its points. Of few classes (reduce_few) each warp
+//                      has the sums in shared memory: additions in memory to the same ten sums waited for one another. Where no
+//                      class has a box the points are brought together alone: group_locally, group_classes.
+//   estimate_again, reduce_again   the same once more for classes of which so many points are left that one block would be long
+//                      at them.
 //   finish_classes     a block a class searches what is left, in place, and checks the answer against all sums.
 // Bytes per point: 12 read, 8 written for each undecided point. What a block does for its class takes no launch of its own, so
 // that 65,536 classes cost what their points do. A class whose search does not settle is left to the solver on the host.

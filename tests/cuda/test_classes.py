@@ -142,7 +142,9 @@ def test_what_a_first_box_leaves_is_given_a_second(levels: int) -> None:
     gain = (np.round(rng.integers(1, levels + 1, rows) / levels * 2**24) / 2**24).astype(np.float32)
     label = (rng.random(rows) < 0.1).astype(np.int32)
     points = Points(gain, np.full(rows, 0.9, np.float32), label, None)
-    quotas = np.floor(np.bincount(label) * 1.5 / levels)  # with no adversary, all of the best level and half of the next
+    quotas = np.floor(
+        np.bincount(label) * 1.5 / levels
+    )  # with no adversary, all of the best level and half of the next
     given = Case(points, 1, 2, quotas, 0.0, int(quotas.sum()))
     answers, indices = on_host(given)
     got = drawn(given)
