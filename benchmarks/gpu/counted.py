@@ -392,9 +392,10 @@ def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: i
         digits = 1 + (keys > 256)
         drawn = passes["count_taken"] + passes["list_taken"] + points * (3 + 60 * share) / gpu.read / MOST
         launches = 10 + 3 * digits
+    first = searches(named(kernels, "estimate_classes", threads), threads, 4 * classes, sample)
     return {
         "counts": counting(kernels).cost.seconds(gpu, points),
-        "estimates": looked_at + searches(named(kernels, "estimate_classes", threads), threads, 4 * classes, sample) + again,
+        "estimates": looked_at + first + again,
         "pass": passes["reduce_few" if classes <= FEW_CLASSES else "reduce_classes"],
         "finish": searches(named(kernels, "finish_classes", 512, True), 512, classes, left / 4),
         "sample": drawn,

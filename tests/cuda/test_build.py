@@ -25,7 +25,8 @@ HOT = (
     "count_points", "place_games", "sample_classes", "cut_classes", "reduce_classes", "reduce_few", "reduce_again",
     "group_classes", "group_locally", "rate_keys", "add_keys", "scan_keys", "begin_keys", "take_keys",
     "rate_classes", "write_class_probabilities",
-    "count_taken", "list_taken", "scan_counts", "count_digits", "scan_digits", "move_digits", "add_ordered", "scan_ordered",
+    "count_taken", "list_taken", "scan_counts", "count_digits", "scan_digits", "move_digits",
+    "add_ordered", "scan_ordered",
     "mark_taken", "count_marked", "list_marked", "sample_few_by_class",
 )  # fmt: skip
 
