@@ -158,8 +158,17 @@ class SmallGame {
     return std::sqrt(squares) + 1.0;
   }
 
-  std::optional<Answer> concluded(const Spot& spot, const Known& known, std::int64_t high) const {
-    Known sums = known;
+  // Where no second piece pays more than the threshold.
+  void add_first_pieces(const Spot& spot, Known& sums) const {
+    const Taken taken = level().search->probe(points_, count_, spot.floor, spot.threshold);
+    sums.saturated += taken.count;
+    sums.advantage += taken.reaction;
+    sums.width += width_of(taken);
+    if (taken.count == 0) return;
+    for (std::int64_t i = 0; i < count_; ++i)
+      if (part_of(i, spot) == Part::saturated) sums.value += points_.effective[i];
+  }
+  void add_all_pieces(const Spot& spot, Known& sums) const {
     for (std::int64_t i = 0; i < count_; ++i) {
       switch (part_of(i, spot)) {
         case Part::out: break;
@@ -178,6 +187,12 @@ class SmallGame {
           break;
       }
     }
+  }
+
+  std::optional<Answer> concluded(const Spot& spot, const Known& known, std::int64_t high) const {
+    Known sums = known;
+    if (spot.threshold >= 0) add_first_pieces(spot, sums);
+    else add_all_pieces(spot, sums);
     return spot.at_gain ? at_gain(spot, sums, high) : between(spot, sums);
   }
 
