@@ -152,7 +152,7 @@ class Search {
     std::int64_t threshold = near ? near->threshold : narrow_limits ? (limits.bottom + limits.top) >> 1 : 0;
     bool by_medians = false;
     for (std::int64_t probes = 0;; ++probes) {
-      if (probes % narrowed_every == 0) {
+      if (probes > 0 && probes % narrowed_every == 0) {  // at first the limits are those that the points were chosen by, or none
         narrow();
         if (enough > 0 && count_ <= enough) return {false, {}, bounds_};
       }

@@ -15,7 +15,8 @@ from tests.oracle import assert_same
 from .test_game import BLOCK, threads
 
 SIZES = (1, 7, 8, 9, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 3)  # within a vector, around one, blocks, threads
-CLASSES = (1, 2, 10, 256, 257, 3000)  # one game; the commonest; the last with an other class; the key is the label
+# One game; the commonest; the last that are counted by bytes; the last with an other class; the key is the label.
+CLASSES = (1, 2, 10, 16, 256, 257, 3000)
 
 
 def points(size: int, classes: int, seed: int = 0) -> Points:

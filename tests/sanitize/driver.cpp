@@ -118,6 +118,27 @@ void play(std::int64_t count, const Steps& steps, const std::vector<double>& ran
   }
 }
 
+// Quotients of wide numbers are the nearest float64, ties to even.
+void divide() {
+  const auto number = [](std::int64_t words) {  // of up to 32 words + 20 binary digits
+    Wide x(0);
+    for (; words > 0; --words) x = x.shifted(32) + Wide(whole(0, 0xffffffff));
+    return x.shifted(static_cast<int>(whole(0, 20)));
+  };
+  for (int turn = 0; turn < 4000; ++turn) {
+    const Wide d = number(whole(1, 3)) + Wide(1), n = turn % 4 == 0 ? d * Wide(whole(1, std::int64_t{1} << 55)) : number(whole(1, 5));
+    if (n.length() == 0) continue;
+    int exponent = 0;
+    const auto digits = static_cast<std::int64_t>(std::ldexp(std::frexp(ratio(n, d, 0), &exponent), 53));
+    exponent -= 53;
+    const Wide unit = exponent > 0 ? d.shifted(exponent) : d;
+    Wide off = (exponent > 0 ? n : n.shifted(-exponent)) - unit * Wide(digits);
+    if (off.negative()) off = -off;
+    const bool nearest = off.doubled() < unit || (off.doubled() == unit && digits % 2 == 0);
+    require(nearest, "a quotient is not the nearest number");
+  }
+}
+
 // Games by class and their sample, at every level, with one thread and with several.
 void play_by_class(std::int64_t count, std::int64_t classes, const Steps& steps, const std::vector<double>& random) {
   const Points points(count);
@@ -410,7 +431,7 @@ int main(int count, char** arguments) {
   for (int game = 0; game < games / 4; ++game)
     for (const std::int64_t classes : {1, 2, 10, 16, 17, 300}) play_by_class(whole(classes, 60'000), classes, small, random);
   play_by_class(300'000, 10, usual, random);
-  for (const std::int64_t classes : {2, 10, 17, 300}) play_at_once(whole(20'000, 40'000), classes, small, random);
+  for (const std::int64_t classes : {2, 10, 16, 17, 300}) play_at_once(whole(20'000, 40'000), classes, small, random);
   for (int game = 0; game < games / 2; ++game) play_alone(whole(600, 60'000), 2 + game % 5, small, random);
   for (const std::int64_t classes : {1, 2, 32, 33, 5'000}) share(classes);
   for (const std::int64_t classes : {1, 7}) arrive(whole(1, 5'000), classes);
@@ -429,6 +450,7 @@ int main(int count, char** arguments) {
     appraise_as<std::uint16_t>(DType::bfloat16, rows, classes);
   }
   appraise_as<float>(DType::float32, 1'100, 10);  // more rows than are appraised in one go
+  divide();
   std::puts("clean");
   return 0;
 }
