@@ -58,7 +58,7 @@ void probabilities(const float* gain, const float* correctness, const int32_t* l
                });
 }
 
-// A table's number for the class of each lane; tables of up to few_classes numbers stay in registers.
+// A table's number for the class of each lane; tables of up to few_classes numbers stay in registers, and have one for what is no class.
 constexpr int few_classes = 16;
 template <bool few>
 RAD_FAST_INLINE Float of_class(const float* table, Int at) {
@@ -74,7 +74,7 @@ RAD_FAST_INLINE Float of_class(const float* table, Int at) {
   return (Float)_mm256_i32gather_ps(table, (__m256i)at, 4);
 #else
   Float found{};
-  for (int k = 0; k < lanes; ++k) found[k] = table[at[k]];
+  for (int k = 0; k < lanes; ++k) found[k] = table[few ? at[k] & (few_classes - 1) : at[k]];
   return found;
 #endif
 }
@@ -257,16 +257,15 @@ typedef int64_t Pair __attribute__((vector_size(16)));
 // What points that pass add to the sums of their classes, and which of them are undecided.
 template <bool few, bool narrow>
 RAD_FAST_INLINE int64_t add_up(const Passed& passed, int64_t count, int32_t others, const ClassBoxes& boxes, const PricedSums& added,
-                               Sums* sums, const Passing& passing, const Undecided& undecided, Int& stray) {
+                               Sums* sums, const Passing& passing, const Undecided& undecided) {
   alignas(64) int32_t advantages[sifted_points + lanes], pairs[sifted_points + lanes];
   alignas(64) int64_t both[lanes], high[half_lanes];
-  const int bits = other_bits(others), shift = place_bits + bits;
+  const int shift = place_bits + other_bits(others);
   int64_t open_points = 0;
   for (int64_t i = 0; i < count; i += lanes) {
     const Int used = counting() < static_cast<int32_t>(count - i);
     const Float g = load<Float>(passed.gain + i), c = load<Float>(passed.correctness + i), a = c * 2.0f - 1.0f;
     const Int where = load<Int>(passing.where + i) & used, at = where >> shift;
-    stray |= ((where >> place_bits) & ((1 << bits) - 1)) >= others;
     const Int inside = (a * g > of_class<few>(boxes.high, at)) & used;
     const Int reacting = inside & (g > of_class<few>(boxes.price_high, at)), whole = inside & (g <= of_class<few>(boxes.price_low, at));
     const Int open = used & ~(reacting | whole);
@@ -303,6 +302,13 @@ RAD_FAST_INLINE int64_t add_up(const Passed& passed, int64_t count, int32_t othe
   return open_points;
 }
 
+// Whether a point that plays has an other class that is none.
+bool strange_other(const LabelledPoints& points, int32_t others) {
+  for (int64_t i = 0; i < points.count; ++i)
+    if (points.gain[i] == points.gain[i] && points.other[i] >= others) return true;
+  return false;
+}
+
 // `counts`: as of count_labels, of few classes; or null.
 template <bool few, bool narrow, bool counted>
 Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
@@ -311,8 +317,8 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
   alignas(64) std::uint8_t bytes[counted ? counted_points + many : 1];
   const int bits = other_bits(others);
   const auto classes = static_cast<std::uint32_t>(boxes.classes);
-  Bits most{};  // of the labels
-  Int stray{};
+  Bits most{};  // of the labels, and of the other classes
+  Bytes most_other{};
   Counts all{0, 0};
   for (int64_t first = 0; first < points.count; first += sifted_points) {
     const int64_t here = points.count - first < sifted_points ? points.count - first : sifted_points;
@@ -324,6 +330,7 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
                 const Int plays = g == g;
                 const Bits at = (Bits)(y & plays);
                 most = at > most ? at : most;
+                most_other = second > most_other ? second : most_other;
                 const Float d = (c * 2.0f - 1.0f) * g;
                 const unsigned chosen = reaching(d, of_class<few>(boxes.low, few ? y : (Int)(at < classes ? at : Bits{})));
                 if constexpr (counted) store(codes + i, bytes_of(plays & (2 * (y + 1) - (d > 0.0f))));
@@ -341,14 +348,13 @@ Counts reduce_some(const LabelledPoints& points, int32_t others, const ClassBoxe
         count_bytes(bytes, begun + here, boxes.classes, counts);
       }
     }
-    if (any((Int)(most >= classes))) return {-1, 0};
+    if (any((Int)(most >= classes)) || (any(ints_of(most_other) >= others) && strange_other(points, others))) return {-1, 0};
     all.undecided += add_up<few, narrow>(passed, found, others, boxes, added, sums, {passing.what + all.passing, where},
                                          {undecided.gain + all.undecided, undecided.correctness + all.undecided,
-                                          undecided.label + all.undecided},
-                                         stray);
+                                          undecided.label + all.undecided});
     all.passing += found;
   }
-  return any(stray) ? Counts{-1, 0} : all;
+  return all;
 }
 
 Counts reduce(const LabelledPoints& points, int32_t others, const ClassBoxes& boxes, const PricedSums& added, Sums* sums,
