@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from rad_fast.device import backends
+from rad_fast.game.by_class import play
+from rad_fast.game.group import Alone
+from rad_fast.game.quotas import class_counts, shares
 from rad_fast.kernels.reference.game import NOTHING, Equilibria
 from rad_fast.kernels.reference.sample import others_of, running_by_key
 from rad_fast.kernels.reference.score import Gain, Kind, Points, Rule, empty_points
@@ -146,6 +149,34 @@ def test_the_extension_refuses_labels_and_keys_that_no_table_has_room_for() -> N
         cpp.mass_by_key(stray, every, 10)
     with pytest.raises(ValueError, match="starts"):
         cpp.group(gain, correctness, label, np.zeros(10, np.int64), gain[:5].copy(), gain[:5].copy())
+
+
+@pytest.mark.parametrize("level", ["v2", "v3", "v4"])
+def test_games_refuse_labels_and_other_classes_that_are_none(level: str) -> None:
+    """In the pass over all points, too, which has boxes for the classes of so many."""
+    cpp = pytest.importorskip("rad_fast._cpu") and backends.load("cpp")
+    name = f"x86-64-{level}"
+    if name not in cpp.module.levels():
+        pytest.skip(f"this processor lacks {name}")
+    before = cpp.module.level()
+    some = points(40_000, 10)
+    some.gain[:] = np.floor(some.gain * 2**24) * 2.0**-24
+    assert some.other is not None
+    counts = class_counts([some], 10, cpp)
+    found = shares("equal", counts, np.zeros(10, np.int64), None, 400)
+    cpp.module.set_level(name)
+    try:
+        play([some], found, 800.0, 10, 1 << 61, cpp, Alone(), counts[0])
+        left_out = np.flatnonzero(np.isnan(some.gain))
+        some.other[left_out] = 255  # nobody looks at these
+        play([some], found, 800.0, 10, 1 << 61, cpp, Alone(), counts[0])
+        for values, stray in ((some.other, 200), (some.label, 10), (some.label, -1)):
+            kept, values[~np.isnan(some.gain)] = values.copy(), stray
+            with pytest.raises(ValueError, match="label"):
+                play([some], found, 800.0, 10, 1 << 61, cpp, Alone(), counts[0])
+            values[:] = kept
+    finally:
+        cpp.module.set_level(before)
 
 
 # ---------------------------------------------------------------------------------- the gain of a label, other classes
