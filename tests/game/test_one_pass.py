@@ -68,7 +68,8 @@ def assert_alike(budget: object, z: np.ndarray, settings: dict[str, object], **o
     assert_same(alone, expected.indices, "indices alone")
 
 
-@pytest.mark.parametrize("classes", [2, 3, 10, 16, 17, 40])  # the label says the key; columns; as is common; registers; gathered
+# The label says the key; columns; as is common; the last whose boxes stay in registers; gathered.
+@pytest.mark.parametrize("classes", [2, 3, 10, 16, 17, 40])
 def test_one_pass_selects_what_the_stages_select(compiled: Compiled, classes: int) -> None:  # noqa: F811
     z = logits(classes, classes, N if classes < 16 else 3 * N)
     for settings in (
