@@ -38,16 +38,13 @@ void score(const Logits& z, int64_t first, int64_t count, const int32_t* given, 
 void appraise_alone(const Appraisal& task, int64_t first, int64_t count, Invalid& invalid) {
   alignas(64) int32_t others[appraise_rows + lanes];
   const int64_t to = first - task.begin;
-  float* const gain = task.gain + to;
   int32_t* const label = task.label + to;
   int32_t* const other = task.other && task.teacher.classes <= lane_classes ? others : nullptr;
-  score(task.teacher, first, count, nullptr, Scores{gain, task.probability_correct + to, label, nullptr, other}, invalid);
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) store(gain + i, 1.0f - minimum(broadcast(1.0f), load<Float>(gain + i)));  // NaN: invalid
-  for (; i < count; ++i) gain[i] = 1.0f - (gain[i] > 1.0f ? 1.0f : gain[i]);
+  score(task.teacher, first, count, nullptr, Scores{task.gain + to, task.probability_correct + to, label, nullptr, other, true}, invalid);
   if (!task.other) return;
   if (!other) likeliest_others(task.teacher, first, count, label, task.other + to);
-  for (i = 0; other && i + lanes <= count; i += lanes)
+  int64_t i = 0;
+  for (; other && i + lanes <= count; i += lanes)
     store(task.other + to + i, bytes_of(load<Int>(other + i) & ~(load<Int>(label + i) >> 31)));
   for (; i < count; ++i)
     task.other[to + i] = static_cast<std::uint8_t>((other ? other[i] : task.other[to + i]) & ~(label[i] >> 31));

@@ -21,6 +21,7 @@ struct Scores {
   std::int32_t* label;
   float* given_probability;  // may be null
   std::int32_t* other;       // the likeliest class besides the label, of short rows; may be null
+  bool as_gain = false;      // 1 - margin is what goes to `margin`
 };
 
 // Rows with NaN, +inf, or nothing finite.

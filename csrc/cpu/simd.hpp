@@ -256,7 +256,8 @@ RAD_FAST_INLINE Float difference(Doubles x, Doubles top) {
 }
 
 // The index `j` in the lanes where x > y (x == y), else what was there.
-RAD_FAST_INLINE Int where_greater(Float x, Float y, Int j, Int otherwise) { return x > y ? j : otherwise; }
+// As float32: AVX2's blend of these leaves the shuffle unit to the transposition.
+RAD_FAST_INLINE Int where_greater(Float x, Float y, Int j, Int otherwise) { return (Int)(x > y ? (Float)j : (Float)otherwise); }
 RAD_FAST_INLINE Longs where_greater(Doubles x, Doubles y, Longs j, Longs otherwise) {
   return {x.low > y.low ? j.low : otherwise.low, x.high > y.high ? j.high : otherwise.high};
 }

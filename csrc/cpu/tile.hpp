@@ -6,13 +6,14 @@
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
 
-// What remains of `lanes` rows once their logits have been read.
+// What remains of `lanes` rows once their logits have been read. Few classes (score_few, score_two) leave out lost, first and first_lost,
+// or some of them: rows.hpp knows these.
 struct Tile {
   alignas(64) float sum[lanes];     // of exp(z), relative (exponential.hpp); NaN: invalid
   alignas(64) float lost[lanes];    // what rounding took from that sum
   alignas(64) float first[lanes];   // exp(top1), relative as the sum
   alignas(64) float first_lost[lanes];
-  alignas(64) float second[lanes];  // top2 - top1
+  alignas(64) float second[lanes];  // top2 - top1; of two classes its exponential
   alignas(64) float given[lanes];   // z[given label] - top1
   alignas(64) int32_t label[lanes];
   alignas(64) int32_t other[lanes];  // the likeliest class besides the label; of short rows alone, and where it is asked for
