@@ -72,7 +72,8 @@ class PassingPart {
                                                std::min(game_points, undecided_ - at), tables, places.get(), labels.get(), units.get());
       for (std::int64_t k = 0; k < found; ++k) units_[static_cast<std::size_t>(at + places[k])] = units[k];
     }
-    for_passing(prices, [masses](std::int64_t, const std::int32_t*, const std::int32_t* key, const std::uint64_t* unit, std::int64_t count) {
+    for_passing(prices, [masses](std::int64_t, const std::int32_t*, const std::int32_t* key, const std::uint64_t* unit,
+                                 std::int64_t count) {
 #pragma GCC unroll 8
       for (std::int64_t i = 0; i < count; ++i) masses[key[i]] += unit[i];
     });

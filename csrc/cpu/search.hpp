@@ -1,5 +1,5 @@
-// The search for the equilibrium among points in memory: rad_fast/game/search.py, but for medians of fewer points. Interface of its kernels, a
-// table of functions per SIMD level, and the search that calls them.
+// The search for the equilibrium among points in memory: rad_fast/game/search.py, but for medians of fewer points. Interface of its
+// kernels, a table of functions per SIMD level, and the search that calls them.
 #pragma once
 
 #include <cstdint>
