@@ -123,7 +123,7 @@ class SmallGame {
   }
 
   // The standard errors of the budget and of twice the mistakes at an equilibrium read off these points.
-  std::pair<double, double> spread(const Demand& demand, const Spot& spot) const {
+  std::pair<double, double> spread(const Demand& demand, const Spot& spot, bool heaviest) const {
     const Probe probe(demand, level().search->probe(points_, count_, spot.floor, spot.threshold), 2 * spot.floor);
     const double price =
         (spot.at_gain || probe.width == 0 ? static_cast<double>(spot.ceiling) : ratio(Wide(probe.left), Wide(probe.width), 0)) *
@@ -137,7 +137,7 @@ class SmallGame {
       q[i] = part == Part::priced ? price * width : part == Part::out ? 0.0 : 1.0;
       reaction[i] = part == Part::priced ? advantage - threshold * width : part == Part::full ? advantage + 1.0 : 0.0;
     }
-    return {error_of_sum(q, count_), error_of_sum(reaction, count_)};
+    return {error_of_sum(q, count_, heaviest), error_of_sum(reaction, count_, heaviest)};
   }
 
  private:
@@ -150,12 +150,14 @@ class SmallGame {
   }
   std::int64_t second(std::int64_t i) const { return -(points_.gain[i] * (std::int64_t{1} << 24)); }
 
-  static double error_of_sum(const double* values, std::int64_t count) {
+  // And one point more or less, which weighs as much as the heaviest of these, or 1.
+  static double error_of_sum(const double* values, std::int64_t count, bool heaviest) {
     double sum = 0, squares = 0;
     for (std::int64_t i = 0; i < count; ++i) sum += values[i];
     const double mean = sum / static_cast<double>(count);
     for (std::int64_t i = 0; i < count; ++i) squares += (values[i] - mean) * (values[i] - mean);
-    return std::sqrt(squares) + 1.0;
+    const double one = heaviest ? *std::max_element(values, values + count) : 0.0;
+    return std::sqrt(squares) + (one > 0.0 ? one : 1.0);
   }
 
   // Where no second piece pays more than the threshold.
@@ -276,7 +278,8 @@ class Solver {
   Around around(const Chunk& sample, double part, double widened = 1.0) {
     const Units points = scratch_.points.at_least(sample.count);
     const std::int64_t count = widen(sample, points, 0);
-    const Box box = estimate(points, count, part, Known(), {0.0, 1.0, -1.0, 1.0}, widened * steps_.deviations.front());
+    const Box box =
+        estimate(points, count, part, Known(), {0.0, 1.0, -1.0, 1.0}, widened * steps_.deviations.front(), true);
     const Bounds bounds = bounds_of(box);
     const auto passing = std::count_if(points.effective, points.effective + count,
                                        [&](std::int64_t effective) { return effective > bounds.bottom; });
@@ -296,8 +299,8 @@ class Solver {
       for (const Chunk& chunk : chunks) count += widen(chunk, points, count);
       return SmallGame(points, count, stakes_, scratch_).solve(known, bounds_of(box), depth == 0 && whole_);
     }
-    for (const double deviations : steps_.deviations) {
-      const Box smaller = estimate(chunks, size, known, box, deviations);
+    for (std::size_t attempt = 0; attempt < steps_.deviations.size(); ++attempt) {
+      const Box smaller = estimate(chunks, size, known, box, steps_.deviations[attempt], attempt == 0);
       Known sums = known;
       // Room for all, of which only what is written is ever backed by the system.
       Kept<float> own_gain, own_correctness;
@@ -319,23 +322,26 @@ class Solver {
   }
 
   // A box that holds the equilibrium but for bad luck: searched on a sample, budget and mistakes moved both ways.
-  Box estimate(const std::vector<Chunk>& chunks, std::int64_t size, const Known& known, const Box& box, double deviations) {
+  Box estimate(const std::vector<Chunk>& chunks, std::int64_t size, const Known& known, const Box& box, double deviations,
+               bool heaviest) {
     const std::int64_t wanted = std::max(steps_.sample, std::min(size / steps_.spared, steps_.most_sampled));
     const std::int64_t sampled = std::min(wanted, size);
     const Units points = scratch_.points.at_least(sampled);
     const std::int64_t count = peek(chunks, size, sampled, points);
     if (count == 0) return box;  // nearly all points are left out: adding up within the same box drops them
-    return estimate(points, count, static_cast<double>(sampled) / static_cast<double>(size), known, box, deviations);
+    return estimate(points, count, static_cast<double>(sampled) / static_cast<double>(size), known, box, deviations,
+                    heaviest);
   }
 
-  Box estimate(const Units& points, std::int64_t count, double part, const Known& known, Box box, double deviations) {
+  Box estimate(const Units& points, std::int64_t count, double part, const Known& known, Box box, double deviations,
+               bool heaviest) {
     if (stakes_.without_mistakes) box.price_low = 1.0;
     const Bounds limits = bounds_of(box);
     const Demand left = stakes_.left(known);
     const Demand middle{scaled(left.budget, part), scaled(left.spend, part), scaled(left.width, part)};
     SmallGame game(points, count, stakes_, scratch_);
     const Spot spot = game.search(middle, limits).spot;
-    const std::pair<double, double> errors = game.spread(middle, spot);
+    const std::pair<double, double> errors = game.spread(middle, spot, heaviest);
     const auto fill = static_cast<int128>(deviations * errors.first * 0x1p62);
     const auto slope = static_cast<int128>(deviations * errors.second * 0x1p62);
     Bounds found = spot.bounds();

@@ -56,6 +56,7 @@ def spread(
     """Standard errors of the budget and of twice the mistakes at an equilibrium read off the sample."""
     q_sum, q_square = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)
     r_sum, r_square = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)
+    q_most, r_most = tl.zeros((BLOCK,), tl.float64), tl.zeros((BLOCK,), tl.float64)
     start = tl.cast(0, tl.int32)
     while start < SAMPLE:
         g, a, valid = load_points(gain, correctness, start + tl.arange(0, BLOCK), size, SAMPLE, SAMPLE_BITS)
@@ -70,13 +71,16 @@ def spread(
         q_square += q * q
         r_sum += reaction
         r_square += reaction * reaction
+        q_most = tl.maximum(q_most, q)
+        r_most = tl.maximum(r_most, reaction)
         start += BLOCK
     n = tl.maximum(sampled, 1).to(tl.float64)
     q_total, r_total = tl.sum(q_sum, 0), tl.sum(r_sum, 0)
     fill_error = tl.sqrt(tl.maximum(tl.sum(q_square, 0) - q_total * q_total / n, 0.0))
     slope_error = tl.sqrt(tl.maximum(tl.sum(r_square, 0) - r_total * r_total / n, 0.0))
-    # One point more or less: a spread of zero would leave out points that merely tie with the middle.
-    return fill_error + 1.0, slope_error + 1.0
+    # One point more or less, the heaviest: a spread of zero would leave out points that merely tie with the middle.
+    q_one, r_one = tl.max(q_most, 0), tl.max(r_most, 0)
+    return fill_error + tl.where(q_one > 0.0, q_one, 1.0), slope_error + tl.where(r_one > 0.0, r_one, 1.0)
 
 
 @triton.jit

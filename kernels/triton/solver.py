@@ -147,8 +147,13 @@ def order_kernel(
     SAMPLE: tl.constexpr, SAMPLE_BITS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Sorts the sample: its pieces by falling slope, first pieces first among equals, and its gains."""
-    if tl.load(state + DONE) == 0:
-        size = tl.load(state + SIZES + 2 * turn)
+    size = tl.load(state + SIZES + 2 * turn)
+    waiting = tl.load(state + DONE) == 0
+    if waiting & (size > room) & (tl.program_id(0) == 0):  # what there was no room for is nowhere: nothing is read
+        if turn == 1:
+            tl.store(state + POINTS, tl.load(account + VALID * LINE))
+        tl.store(state + DONE, tl.cast(MISSED, tl.int64))
+    if waiting & (size <= room):
         both = tl.load(state + BOXES + 4 * turn + 2) < 0  # second pieces pay at most 0
         mine = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
         g, a, valid = load_points(gain, correctness, mine, size, SAMPLE, SAMPLE_BITS)
@@ -205,8 +210,6 @@ def order_kernel(
             rate = tl.cast(rate_bits, tl.int64).to(tl.float64, bitcast=True)
             more = tl.floor(rate * points.to(tl.float64) * (2.0 * GRID) + 0.5).to(tl.int64)
             tl.store(state + SPEND, tl.cast(spend, tl.int64) + more)
-            if size > room:
-                tl.store(state + DONE, tl.cast(MISSED, tl.int64))
 
 
 # ---------------------------------------------------------------------------------------- the game on the sorted pieces

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rad_fast import inputs
 from rad_fast.device import topk
 from rad_fast.device.backends import Backend, backend
+from rad_fast.device.to_host import fetched
 from rad_fast.game.certificate import Labelled
 from rad_fast.game.pool import spread
 from rad_fast.inputs import shown
@@ -141,6 +142,8 @@ class Calibrator(Parameters):
         student_logits : (n, C) array or None; if given, the calibration is on both models.
         agreement : (n,) array in [0, 1] or None: what ``rad_fast.agreement`` gives with these points as queries.
 
+        Arrays on a GPU are copied to host memory.
+
         Returns
         -------
         self
@@ -150,14 +153,16 @@ class Calibrator(Parameters):
         TypeError, ValueError : naming the argument, what was expected and what came.
         """
         kernels = backend(self.backend)
+        given = teacher_logits, labels, student_logits, agreement
+        teacher_logits, labels, student_logits, agreement = map(fetched, given)
         beside = {"labels": labels, "student_logits": student_logits}
         inputs.refuse_reordered("teacher_logits", teacher_logits, beside)
         teacher = inputs.matrix("teacher_logits", teacher_logits)
         truth = inputs.labels("labels", labels, teacher.rows, teacher.classes)
         student = None if student_logits is None else self.student_of(teacher, student_logits)
-        for given in (teacher, student):
-            if given is not None:
-                inputs.refuse_probabilities(given)
+        for matrix in (teacher, student):
+            if matrix is not None:
+                inputs.refuse_probabilities(matrix)
         teacher, student, kept = answered(teacher, student)
         agreed = inputs.agreement_array(agreement, len(truth), None if kept is None else ~kept)
         if kept is not None:

@@ -157,10 +157,10 @@ def narrowing(pool: Any, known: Sums, box: Box, budget: float, mistakes: float) 
     if pool.size <= DIRECT:
         gain, correctness = yield Ask(pool, "peek", (pool.size,))
         return Game(gain, correctness, None, box).solve(known, budget, mistakes)
-    for deviations in DEVIATIONS:
+    for attempt, deviations in enumerate(DEVIATIONS):
         sampled = max(SAMPLE, min(pool.size // SPARED, MOST_SAMPLED))
         gain, correctness = yield Ask(pool, "peek", (sampled,))
-        smaller = estimate(gain, correctness, pool.size, known, box, budget, mistakes, deviations)
+        smaller = estimate(gain, correctness, pool.size, known, box, budget, mistakes, deviations, attempt == 0)
         sums, undecided = yield Ask(pool, "reduce", (smaller,))
         if undecided.size > SHRINKS * pool.size:
             break
@@ -180,9 +180,10 @@ def estimate(
     budget: float,
     mistakes: float,
     deviations: float,
+    heaviest: bool,
 ) -> Box:
     """A box that holds the equilibrium but for bad luck: searched on a sample of ``size`` points, budget and mistakes
-    moved both ways.
+    moved both ways. ``heaviest``: as in ``error_of_sum``.
 
     It needs no proof: a search ends where what is undecided is less than the sample errs by.
     """
@@ -192,7 +193,8 @@ def estimate(
     part = len(gain) / size
     middle = Demand(*(int(units * part) for units in demand(known, budget, mistakes)))
     spot = search(points, middle, limits)
-    fill, slope = (int(deviations * error * 2.0**PROBABILITY_BITS) for error in spread(points, middle, spot))
+    errors = spread(points, middle, spot, heaviest)
+    fill, slope = (int(deviations * error * 2.0**PROBABILITY_BITS) for error in errors)
     found = [spot.bounds()]
     for x in (-fill, fill):
         for y in (-slope, slope) if mistakes else (0,):  # without mistakes the price is 1, whatever the sample
@@ -226,7 +228,7 @@ def whole_units(gain: Float32s, correctness: Float32s, counts: Counts | None) ->
     return Points(gains, others[0], others[1], others[2], None if counts is None else counts[keep])
 
 
-def spread(points: Points, wanted: Demand, spot: Spot) -> tuple[float, float]:
+def spread(points: Points, wanted: Demand, spot: Spot, heaviest: bool) -> tuple[float, float]:
     """Standard errors of the budget and of twice the mistakes at an equilibrium read off these points."""
     probe = probed(points, wanted, 2 * spot.floor, spot.threshold)
     price = float(spot.ceiling) if spot.at_gain or probe.width == 0 else probe.left / probe.width
@@ -235,14 +237,20 @@ def spread(points: Points, wanted: Demand, spot: Spot) -> tuple[float, float]:
     advantage, width = points.advantage * 2.0**-GRID_BITS, points.width * 2.0**-WIDTH_BITS
     q = np.where(priced, price * 2.0**-GRID_BITS * width, np.where(whole | full, 1.0, 0.0))
     reaction = np.where(priced, advantage - threshold * width, np.where(full, advantage + 1.0, 0.0))
-    return error_of_sum(q), error_of_sum(reaction)
+    return error_of_sum(q, heaviest), error_of_sum(reaction, heaviest)
 
 
-def error_of_sum(values: npt.NDArray[np.float64]) -> float:
+def error_of_sum(values: npt.NDArray[np.float64], heaviest: bool) -> float:
     """The standard error of a sum over a sample, and one point more or less: a spread of zero would leave out points
-    that merely tie with the middle. Added up in order, as the compiled solver does."""
+    that merely tie with the middle. Added up in order, as the compiled solver does.
+
+    The one point weighs as much as the ``heaviest`` of the sample, or 1. A budget of 200 of millions is less than one
+    point of the sample, though thousands share it: by 1 more or less, the box would hold half of all points. Where
+    heavier points were missed the next box, with 1, holds them.
+    """
     mean = np.cumsum(values)[-1] / len(values)
-    return math.sqrt(float(np.cumsum((values - mean) * (values - mean))[-1])) + 1.0
+    one = float(values.max()) if heaviest else 0.0
+    return math.sqrt(float(np.cumsum((values - mean) * (values - mean))[-1])) + (one if one > 0 else 1.0)
 
 
 class Game:

@@ -217,3 +217,22 @@ def test_the_bands_of_a_curve_are_wilson_s():
     even = binned(np.linspace(0, 1, 200), np.ones(200))  # bins of about equal size, the first and the last among them
     assert even[4].sum() == 200
     assert even[4].max() - even[4].min() <= 1
+
+
+class OnDevice:
+    """As CuPy has an array: it says where it is, and hands out a copy in host memory."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+        self.__cuda_array_interface__ = {"shape": array.shape, "typestr": array.dtype.str, "data": (0, False)}
+
+    def get(self) -> np.ndarray:
+        return self.array
+
+
+def test_labelled_points_on_a_device_are_brought_to_the_host(models):
+    teacher, student, truth = models
+    here = rad_fast.Calibrator().fit(teacher, truth, student)
+    there = rad_fast.Calibrator().fit(*(OnDevice(array) for array in (teacher, truth, student)))
+    assert there.rule_ == here.rule_
+    assert there.error_ == here.error_

@@ -343,6 +343,39 @@ def test_a_large_game_has_the_same_answer_in_every_backend(
     assert solve(game, kernels, chunks=3) == solve(game, reference), str(game)
 
 
+@pytest.mark.parametrize("share", [1e-5, 5e-5, 5e-4])  # less than one point of a sample, and two
+@pytest.mark.parametrize("mistakes", [0.002, 0.02])
+def test_a_few_of_many_points_are_narrowed_down_to(
+    kernels: Backend, monkeypatch: pytest.MonkeyPatch, share: float, mistakes: float
+) -> None:
+    """Thousands of points share so small a budget. Once they were counted, which took a hundred times as long."""
+    monkeypatch.setattr(ArrayPool, "distinct", lambda _: pytest.fail("the points were counted"))
+    rng = np.random.default_rng(1)
+    points = 400_000
+    top = np.sort(rng.normal(0, 3, (points, 10)), axis=1)
+    powers = np.exp(top - top[:, -1:])
+    correctness = 1 / powers.sum(axis=1)
+    gain = 1 - correctness * (1 - powers[:, -2])
+    game = Game("few", on_grid(gain), exact(correctness), int(share * points), mistakes * points)
+    answer = solve(game, kernels)
+    assert_certified(game, answer, kernels.probabilities(game.gain, game.correctness, answer))
+
+
+def test_points_that_no_sample_holds_are_found_by_the_next_box(kernels: Backend) -> None:
+    """A few dozen of a million are worth more than all others, and nine of ten samples miss them."""
+    rng = np.random.default_rng(2)
+    points, rare = 1_000_000, 40
+    gain, c = on_grid(0.1 + 0.1 * rng.random(points)), exact(0.5 + 0.1 * rng.random(points))
+    at = rng.choice(points, rare, replace=False)
+    gain[at], c[at] = 1.0, exact(0.95 + 0.05 * rng.random(rare))
+    for budget in (10, 30, 60):
+        game = Game("rare", gain, c, budget, 1.0)
+        answer = solve(game, kernels)
+        assert_certified(game, answer, kernels.probabilities(game.gain, game.correctness, answer))
+        direct = solver.Game(game.gain, game.correctness, None, Box())
+        assert direct.solve(solver.Sums(), game.budget, game.mistakes) == answer, str(game)
+
+
 @pytest.mark.parametrize("values", [1, 2, 7])  # all alike: nothing to narrow; two; a few, one of them on the threshold
 @pytest.mark.parametrize("mistakes", [0.0, 0.05, 0.3])  # greedy; the default; the threshold may turn negative
 def test_games_of_few_distinct_points_are_counted_instead_of_narrowed(
