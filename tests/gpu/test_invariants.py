@@ -189,6 +189,19 @@ def test_the_equilibrium_and_the_indices_are_the_hosts(backend: str, rows: int, 
         np.testing.assert_array_equal(got.weights.cpu().numpy(), 1 / q[indices])
 
 
+def test_a_few_of_millions_are_the_hosts(backend: str) -> None:
+    """The budget is less than one point of a sample; the first box may leave more points than there is room for."""
+    rows, budget = 5_000_000, 250
+    z = logits(rows, 10, torch.bfloat16)
+    for mistakes in (0.1 * rows, 0.02 * rows, 0.001 * rows):
+        got = fitted(z, backend, budget, mistakes=mistakes)
+        gain, correctness = got.gain.cpu().numpy(), got.correctness.cpu().numpy()
+        answer = solver.solve(ArrayPool([(gain, correctness)], load("cpp")), budget, mistakes)
+        assert got.value == pytest.approx(answer.value, rel=1e-9, abs=1e-9)
+        want, _ = reference.sample(gain, correctness, answer, reference.start(0, budget, rows))
+        assert np.array_equal(got.indices.cpu().numpy(), want)
+
+
 def test_inclusion_frequencies_are_the_probabilities(backend: str) -> None:
     z = logits(200, 10)
     first = fitted(z, backend, 40)
