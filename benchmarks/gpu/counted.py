@@ -297,7 +297,8 @@ def scoring_triton(arch: int, classes: int, dtype: str) -> Row:
 
 STEP = 256  # points that a warp reads at once
 WORKED = (0.07, 0.3)  # shares of points that are not screened out: usual, and of a large budget
-PROBES = 7  # of a search for an estimate, of which each level has two; a proof takes about as many as both
+PROBES = 7  # of a search for an estimate, of which each level has two; a proof takes one more
+PARTS = 8  # blocks of a cluster, which searches for an estimate or the answer
 MANY = 100_000_000  # points of the games by class
 CHAINED = 5  # clocks from an instruction to the next that needs its result
 
@@ -306,7 +307,8 @@ def points_cost(kernels: dict[str, Kernel], name: str, share: float) -> Row:
     """A pass over points: what all go through, and what those do that are not screened out."""
     kernel = named(kernels, name)
     loops = list(kernel.tree(work=r"LDG\S*\.128", rare=r"CALL|ATOM|RED").all())
-    step = loop_with(loops, loads=(r"LDG\S*\.128", 6 if name in BY_CLASS else 4))  # the label is read, too
+    # The label is read, too.
+    step = loop_with(loops, loads=(r"LDG\S*\.128\.CONSTANT", 6 if name in BY_CLASS else 4))
     work = max(step.inner, key=lambda loop: len(loop.path))
     # Points of all kinds are in a warp: each kind's instructions are issued. The shortest way through has one kind's.
     units = added(times(step.path.units(), 1 / STEP), times(work.path.units(), 2 * share / 32))
@@ -331,6 +333,15 @@ def search_seconds(kernel: Kernel, points: float, probes: int, clock: float, bes
     return probes * (beside * points * each / 32 / RATES["issue"] + decision * CHAINED) / clock
 
 
+def cluster_seconds(kernel: Kernel, points: float, probes: int, clock: float) -> float:
+    """A search by a cluster of blocks: the iteration in float64, whose turns are each a pass and a decision."""
+    loops = list(kernel.tree(work=r"REDUX", rare=r"CALL|ATOM|RED\.").all())
+    turns = [loop for loop in loops if loop.header != -1 and loop.inner and "REDUX.SUM" in loop.path.opcodes]
+    around = min(turns, key=lambda loop: len(loop.path))
+    each = max(len(loop.path) for loop in around.inner) / 4  # four points at once
+    return probes * (points / PARTS * each / 32 / RATES["issue"] + len(around.path) * CHAINED) / clock
+
+
 def games(kernels: dict[str, Kernel], gpu: Gpu, points: int) -> dict[str, float]:
     """Predicted seconds of the game and the sample, with the usual share undecided on every level."""
     share = WORKED[0]
@@ -341,10 +352,11 @@ def games(kernels: dict[str, Kernel], gpu: Gpu, points: int) -> dict[str, float]
     while left > DIRECT:
         passes += reduce.seconds(gpu, left)
         left, levels = left * share, levels + 1
-    gathered = 2 * SAMPLE / gpu.clock  # a sector of memory a clock, by one multiprocessor
-    estimates = levels * (gathered + search_seconds(named(kernels, "estimate"), SAMPLE, 2 * PROBES, gpu.clock))
-    finish = search_seconds(named(kernels, "finish"), min(points, int(left)) // 4, 2 * PROBES, gpu.clock)
-    launches = (2 * levels + 1 + (3 if points > FEW else 1)) * 2e-6
+    gathered = 2 * SAMPLE / PARTS / gpu.clock  # a sector of memory a clock and multiprocessor
+    search = cluster_seconds(named(kernels, "estimate", PARTS), SAMPLE, 2 * PROBES, gpu.clock)
+    estimates = levels * (gathered + search)
+    finish = cluster_seconds(named(kernels, "finish", PARTS), min(points, int(left)), PROBES + 1, gpu.clock)
+    launches = (2 * levels + 1 + (2 if points > FEW else 1)) * 2e-6
     return {
         "passes": passes, "estimates": estimates, "finish": finish, "launches": launches,
         "sample": mass.seconds(gpu, points) + take.seconds(gpu, points),

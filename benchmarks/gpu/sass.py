@@ -185,6 +185,7 @@ def blocks_of(code: list[Instruction]) -> tuple[dict[int, list[Instruction]], di
         falls = (
             last.predicate
             or "P" in last.operands.split(",")[0]
+            or last.opcode == "BRA.DIV"  # where a warp has parted: rarely
             or last.opcode.split(".")[0] not in ("BRA", "JMP", "EXIT", "RET")
         )
         follows[start] = [at for at in (target, after if falls else None) if at is not None and at in blocks]
@@ -233,7 +234,7 @@ def tree(code: list[Instruction], work: str, rare: str) -> Loop:
         min(around, key=lambda other: len(other.blocks), default=whole).inner.append(loop)
 
     def value(line: Instruction) -> int:
-        if re.match(rare, line.opcode):
+        if re.match(rare, line.opcode) or line.opcode == "WARPSYNC.COLLECTIVE":
             return -1000
         return int(re.match(work, line.opcode) is not None)
 

@@ -15,7 +15,7 @@ namespace cuda {
 constexpr unsigned all_lanes = 0xffffffffu;
 constexpr int warp_lanes = 32;
 
-// One block scans the sums of stretches of points, in both samples.
+// One block scans the sums of stretches of points, in samples along the keys.
 constexpr int scan_threads = 1024;
 constexpr int scan_warps = scan_threads / warp_lanes;
 constexpr std::int64_t most_stretches = 1 << 15;

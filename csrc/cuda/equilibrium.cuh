@@ -40,17 +40,22 @@ __device__ __forceinline__ Bounds ended(const Found& found, const Iterate& at, c
   return {u - by_u, u + by_u, t - by_t, t + by_t};
 }
 
+// Where the equilibrium of a sample lies: to a point, or what a search has left of the bounds.
+template <class SomeTeam>
+__device__ __forceinline__ Bounds placed(SomeTeam& team, Problem& problem, const Bounds& start, Iterate& at) {
+  if (approach(team, problem, start, at)) return {at.step, at.step + 1, at.threshold, at.threshold + 1};
+  Exact known;
+  Bounds left = start;
+  const Found found = search<false>(team, problem, left, known, at);
+  return ended(found, at, start, left);
+}
+
 // Where the equilibrium of a sample lies, budget and mistakes moved to one corner by what the sample errs, and where it lies
 // in the middle: what bounds both. `problem` is the sample's own.
 template <class SomeTeam>
 __device__ __forceinline__ Bounds corner_of(SomeTeam& team, Problem problem, const Bounds& start, int which, bool mistakes) {
   Iterate at{};
-  Exact known;
-  Bounds middle = start;
-  {
-    const Found found = search<false>(team, problem, middle, known, at);
-    middle = ended(found, at, start, middle);
-  }
+  const Bounds middle = placed(team, problem, start, at);
   const double price = static_cast<double>(middle.low + middle.high) * 0x1p-26;
   const double threshold = static_cast<double>(middle.bottom + middle.top) * 0x1p-49;
   const std::int64_t t = middle.bottom + (middle.top - middle.bottom) / 2;
@@ -71,9 +76,7 @@ __device__ __forceinline__ Bounds corner_of(SomeTeam& team, Problem problem, con
   };
   problem.budget += moved((which & 1 ? deviations : -deviations) * fill);
   if (mistakes) problem.spend += moved((which & 2 ? deviations : -deviations) * slope);
-  Bounds corner = start;
-  const Found found = search<false>(team, problem, corner, known, at);
-  corner = ended(found, at, start, corner);
+  const Bounds corner = placed(team, problem, start, at);
   // A price is often a gain itself: one grid point further out that gain is undecided, and can be the answer.
   return {greater(lesser(corner.low, middle.low) - 2, start.low), lesser(greater(corner.high, middle.high) + 2, start.high),
           greater(lesser(corner.bottom, middle.bottom) - 1, start.bottom),
@@ -86,6 +89,7 @@ __device__ __forceinline__ Status settled(SomeTeam& team, Problem problem, const
                                           int128 spend, Equilibrium& answer) {
   Bounds bounds = start;
   Iterate from{};
+  approach(team, problem, start, from);
   const Found found = search<true>(team, problem, bounds, known, from);
   if (found.ending == Ending::unfinished) return Status::unfinished;
   // An end of the box that no probe has confirmed proves nothing, unless it is an end of all prices.

@@ -5,10 +5,11 @@
 //
 // The solver is a fixed sequence of launches, with nothing for the host to decide in between:
 //   estimate, reduce   as often as it takes to bring the points down to `direct_points`. Estimate searches a sample of 2^13
-//                      points with budget and mistakes moved by four standard errors both ways, in 4 blocks, one a corner;
+//                      points with budget and mistakes moved by four standard errors both ways, in 4 clusters, one a corner;
 //                      reduce adds up what the corners' common box decides and compacts the rest into a buffer. Together a
 //                      pass over all points, and one over each pool that was left undecided: 1.1 passes, at 10%.
-//   finish             one block searches what is left, exactly, and checks the answer against all sums.
+//   finish             one cluster of blocks searches what is left, exactly, and checks the answer against all sums.
+// Where there are no clusters (before compute capability 9.0) one block is in each one's place.
 // Levels that turn out not to be needed end at once. A box that misses the answer, or a pool that does not shrink, ends in a
 // status that sends the host to its own solver (rad_fast/game/solver.py) over the same reduce: the answer does not depend on it.
 
@@ -17,6 +18,7 @@
 #include "kernels.hpp"
 #include "launch.cuh"
 #include "points.cuh"
+#include "wide_team.cuh"
 #include "workspace.cuh"
 
 namespace rad_fast {
@@ -110,8 +112,7 @@ constexpr std::int64_t finish_points = 1 << 17;  // and has room for so many
 constexpr int sample_bits = 13;
 constexpr std::int64_t sample_points = 1 << sample_bits;
 
-constexpr int team_threads = 512;
-typedef Team<team_threads, true> AnyTeam;
+constexpr int most_parts = 8;  // blocks of a team where clusters are: as many as any device with clusters has room for
 
 struct Level {
   Bounds corner[corners];
@@ -135,10 +136,9 @@ struct Solver {
   State* state;
   float* buffer[2];  // gain, then correctness, of the pools of odd and of even levels
   std::int64_t capacity[2];
-  Point* sampled;  // corners x sample_points
-  std::uint64_t* sampled_width;
-  Point* rest;  // finish_points
-  std::uint64_t* rest_width;
+  // What a team has no shared memory for: each corner's sample, or the finish's points.
+  Point* points;
+  std::uint64_t* widths;
   Solution* solution;
 };
 
@@ -171,35 +171,32 @@ __device__ __forceinline__ Exact known_before(const Solver& s, int level) {
 }
 
 __device__ __forceinline__ int128 spend_for(const Solver& s, std::int64_t valid) {
-  return spend_of(ieee_add(s.mistakes, ieee_multiply(s.mistakes_each, static_cast<double>(valid))));
+  return spend_of(on_grid(ieee_add(s.mistakes, ieee_multiply(s.mistakes_each, static_cast<double>(valid)))));
 }
 
 // --------------------------------------------------------------------------------------------------------------- estimate
 
 // One point out of each of sample_points equal stretches of the pool.
-__device__ __forceinline__ void sample_pool(const Pool& pool, Point* points, std::uint64_t* widths) {
-  for (std::uint32_t i = threadIdx.x; i < sample_points; i += team_threads) {
-    const std::uint64_t place = static_cast<std::uint64_t>(i) << 32 | mixed(i);
-    const auto at =
-        static_cast<std::int64_t>(static_cast<uint128>(place) * static_cast<std::uint64_t>(pool.size) >> (32 + sample_bits));
-    const Point p = point_of(pool.gain[at], pool.correctness[at]);
-    points[i] = p;
-    widths[i] = width_of_gain(p.gain);
-  }
-  __syncthreads();
+__device__ __forceinline__ Point sampled_point(const Pool& pool, std::int64_t i) {
+  const std::uint64_t place = static_cast<std::uint64_t>(i) << 32 | mixed(static_cast<std::uint32_t>(i));
+  const auto at =
+      static_cast<std::int64_t>(static_cast<uint128>(place) * static_cast<std::uint64_t>(pool.size) >> (32 + sample_bits));
+  return point_of(pool.gain[at], pool.correctness[at]);
 }
 
 __device__ __forceinline__ int128 scaled(int128 x, std::int64_t size) { return x / size * sample_points; }
 
-__global__ void __launch_bounds__(team_threads) estimate(const Solver s, int level) {
-  __shared__ AnyTeam::Scratch scratch;
+template <int parts>
+__global__ void __launch_bounds__(WideTeam<parts>::threads) estimate(const __grid_constant__ Solver s, int level) {
+  if constexpr (parts > 1 && !RAD_FAST_CLUSTERS) return;
+  typedef WideTeam<parts> AnyTeam;
+  RAD_FAST_DYNAMIC_SHARED(shared);
   const Pool pool = pool_of(s, level);
   if (pool.size <= direct_points) return;
-  Point* points = s.sampled + blockIdx.x * sample_points;
-  std::uint64_t* widths = s.sampled_width + blockIdx.x * sample_points;
+  const auto which = static_cast<int>(blockIdx.x) / parts;
   const Bounds start = bounds_before(s, level);
-  sample_pool(pool, points, widths);
-  AnyTeam team(points, widths, sample_points, scratch);
+  AnyTeam team(*reinterpret_cast<typename AnyTeam::Scratch*>(shared), sample_points, s.points + which * sample_points,
+               s.widths + which * sample_points, [&](std::int64_t i) { return sampled_point(pool, i); });
   // The first pass over all points counts the valid ones; until then the sample says about how many they are.
   const std::int64_t valid =
       level > 0
@@ -209,11 +206,11 @@ __global__ void __launch_bounds__(team_threads) estimate(const Solver s, int lev
   problem.take_off(known_before(s, level));
   problem = {scaled(problem.budget, pool.size), scaled(problem.spend, pool.size),
              static_cast<uint128>(scaled(static_cast<int128>(problem.width), pool.size))};
-  const Bounds corner = corner_of(team, problem, start, static_cast<int>(blockIdx.x), s.mistakes != 0.0 || s.mistakes_each != 0.0);
-  if (threadIdx.x == 0) s.state->level[level].corner[blockIdx.x] = corner;
+  const Bounds corner = corner_of(team, problem, start, which, s.mistakes != 0.0 || s.mistakes_each != 0.0);
+  if (threadIdx.x == 0 && blockIdx.x % parts == 0) s.state->level[level].corner[which] = corner;
 }
 
-__global__ void __launch_bounds__(pass_threads, pass_resident) reduce_level(const Solver s, int level) {
+__global__ void __launch_bounds__(pass_threads, pass_resident) reduce_level(const __grid_constant__ Solver s, int level) {
   __shared__ PassScratch scratch;
   const Pool pool = pool_of(s, level);
   if (pool.size <= direct_points) return;
@@ -225,8 +222,12 @@ __global__ void __launch_bounds__(pass_threads, pass_resident) reduce_level(cons
 
 // ----------------------------------------------------------------------------------------------------------------- finish
 
-__global__ void __launch_bounds__(team_threads) finish(const Solver s) {
-  __shared__ AnyTeam::Scratch scratch;
+template <int parts>
+__global__ void __launch_bounds__(WideTeam<parts>::threads) finish(const __grid_constant__ Solver s) {
+  if constexpr (parts > 1 && !RAD_FAST_CLUSTERS) return;
+  typedef WideTeam<parts> AnyTeam;
+  RAD_FAST_DYNAMIC_SHARED(shared);
+  const bool writes = threadIdx.x == 0 && blockIdx.x == 0;
   int level = 0;
   Pool pool = s.all;
   while (level < s.levels && pool.size > direct_points) {
@@ -237,19 +238,14 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
   if (pool.size < 0 || pool.size > finish_points) {
     const std::int64_t valid = s.levels > 0 ? s.state->level[0].sums.present : 0;
     const Status status = valid < s.budget ? Status::few : Status::too_many;
-    if (threadIdx.x == 0) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, status, pool.size, valid};
+    if (writes) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, status, pool.size, valid};
     return;
   }
-  for (std::int64_t i = threadIdx.x; i < pool.size; i += team_threads) {
-    const Point p = point_of(pool.gain[i], pool.correctness[i]);
-    s.rest[i] = p;
-    s.rest_width[i] = width_of_gain(p.gain);
-  }
-  __syncthreads();
-  AnyTeam team(s.rest, s.rest_width, pool.size, scratch);
+  AnyTeam team(*reinterpret_cast<typename AnyTeam::Scratch*>(shared), pool.size, s.points, s.widths,
+               [&](std::int64_t i) { return point_of(pool.gain[i], pool.correctness[i]); });
   const std::int64_t valid = level > 0 ? s.state->level[0].sums.present : team.present();
   if (valid < s.budget) {
-    if (threadIdx.x == 0) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, Status::few, pool.size, valid};
+    if (writes) *s.solution = Solution{{0.0, 0.0, 0.0, 0.0}, Status::few, pool.size, valid};
     return;
   }
   const int128 spend = spend_for(s, valid);
@@ -260,7 +256,7 @@ __global__ void __launch_bounds__(team_threads) finish(const Solver s) {
   problem.take_off(known);
   Solution answer{{0.0, 0.0, 0.0, 0.0}, Status::unfinished, pool.size, valid};
   answer.status = settled(team, problem, start, known, budget, spend, answer.equilibrium);
-  if (threadIdx.x == 0) *s.solution = answer;
+  if (writes) *s.solution = answer;
 }
 
 // --------------------------------------------------------------------------------------------------------------- launches
@@ -283,15 +279,26 @@ std::int64_t capacity_of(std::int64_t points, int parity) {
   return greater(points / (parity == 0 ? 2 : 4), finish_points) / 4 * 4;
 }
 
+template <int parts>
+void queue_launches(const Solver& s, cudaStream_t stream, int device) {
+  constexpr int threads = WideTeam<parts>::threads;
+  constexpr std::size_t shared = sizeof(typename WideTeam<parts>::Scratch);
+  static_assert(shared <= 48 << 10, "more has to be asked for first");
+  for (int level = 0; level < s.levels; ++level) {
+    launch("estimate", estimate<parts>, {corners * parts, threads, parts, shared}, stream, s, level);
+    const std::int64_t most = level == 0 ? s.all.size : s.capacity[(level - 1) % 2];
+    launch("reduce_level", reduce_level, {pass_blocks(most, device), pass_threads}, stream, s, level);
+  }
+  launch("finish", finish<parts>, {parts, threads, parts, shared}, stream, s);
+}
+
 std::size_t lay_out(Solver& s, void* workspace) {
   Pieces pieces(workspace);
   s.state = pieces.take<State>(1);
-  s.rest = pieces.take<Point>(lesser(s.all.size, finish_points));
-  s.rest_width = pieces.take<std::uint64_t>(lesser(s.all.size, finish_points));
   s.levels = levels_of(s.all.size);
-  const std::int64_t sampled = s.levels == 0 ? 0 : corners * sample_points;
-  s.sampled = pieces.take<Point>(sampled);
-  s.sampled_width = pieces.take<std::uint64_t>(sampled);
+  const std::int64_t held = greater(lesser(s.all.size, finish_points), s.levels == 0 ? 0 : corners * sample_points);
+  s.points = pieces.take<Point>(held);
+  s.widths = pieces.take<std::uint64_t>(held);
   for (int parity = 0; parity < 2; ++parity) {
     s.capacity[parity] = capacity_of(s.all.size, parity);
     s.buffer[parity] = pieces.take<float>(2 * s.capacity[parity]);
@@ -329,12 +336,10 @@ void solve(const Where& where, const float* gain, const float* correctness, std:
   s.solution = solution;
   if (lay_out(s, workspace) > workspace_bytes) throw std::invalid_argument("workspace: smaller than solve_workspace(points)");
   if (s.levels > 0) RAD_FAST_CHECK(cudaMemsetAsync(s.state, 0, sizeof *s.state, stream));
-  for (int level = 0; level < s.levels; ++level) {
-    launch("estimate", estimate, {corners, team_threads}, stream, s, level);
-    const std::int64_t most = level == 0 ? points : s.capacity[(level - 1) % 2];
-    launch("reduce_level", reduce_level, {pass_blocks(most, where.device), pass_threads}, stream, s, level);
-  }
-  launch("finish", finish, {1, team_threads}, stream, s);
+  if (attribute(cudaDevAttrComputeCapabilityMajor, where.device) >= 9)
+    queue_launches<most_parts>(s, stream, where.device);
+  else
+    queue_launches<1>(s, stream, where.device);
 }
 
 }  // namespace cuda

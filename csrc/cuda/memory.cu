@@ -1,6 +1,8 @@
 // Devices and their memory, for arrays of no library. Everything is queued on the given stream; copy_out alone waits.
 
+#include <cstring>
 #include <mutex>
+#include <vector>
 
 #include "kernels.hpp"
 #include "launch.cuh"
@@ -85,11 +87,53 @@ void copy_in(const Where& where, void* to, const void* from, std::size_t bytes) 
   RAD_FAST_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, static_cast<cudaStream_t>(where.stream)));
 }
 
+// Pinned memory for what a selection says of itself: into pageable memory the driver copies a second time, and waits itself.
+// A thread takes a piece and puts it back; they are kept, as many as threads were ever in copy_out together.
+class Pinned {
+ public:
+  static constexpr std::size_t bytes = 4096;
+  Pinned() {
+    {
+      const std::lock_guard<std::mutex> guard(lock());
+      if (!kept().empty()) {
+        memory = kept().back();
+        kept().pop_back();
+        return;
+      }
+    }
+    RAD_FAST_CHECK(cudaHostAlloc(&memory, bytes, cudaHostAllocPortable));
+  }
+  ~Pinned() {
+    const std::lock_guard<std::mutex> guard(lock());
+    kept().push_back(memory);
+  }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  void* memory = nullptr;
+
+ private:
+  static std::mutex& lock() {
+    static std::mutex one;
+    return one;
+  }
+  static std::vector<void*>& kept() {
+    static std::vector<void*> all;
+    return all;
+  }
+};
+
 void copy_out(const Where& where, void* to, const void* from, std::size_t bytes) {
   const DeviceGuard guard(where.device);
   const auto stream = static_cast<cudaStream_t>(where.stream);
-  RAD_FAST_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream));
+  if (bytes > Pinned::bytes) {
+    RAD_FAST_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream));
+    RAD_FAST_CHECK(cudaStreamSynchronize(stream));
+    return;
+  }
+  const Pinned between;
+  RAD_FAST_CHECK(cudaMemcpyAsync(between.memory, from, bytes, cudaMemcpyDeviceToHost, stream));
   RAD_FAST_CHECK(cudaStreamSynchronize(stream));
+  std::memcpy(to, between.memory, bytes);
 }
 
 }  // namespace cuda

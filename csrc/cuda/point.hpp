@@ -35,10 +35,11 @@ RAD_FAST_BOTH std::int64_t second_slope(Point p) { return -(static_cast<std::int
 
 // 1/g, 2^-38, rounded as the reference rounds: floor(2^38 / g + 1/2) in float64. 0 for a gain of 0. The dividend is a power
 // of two, so that the quotient is the reciprocal, moved: a third of a division's instructions.
+RAD_FAST_BOTH double whole_width(std::int32_t gain) {
+  return floor(ieee_add(ieee_reciprocal(static_cast<double>(gain)) * 0x1p62, 0.5));
+}
 RAD_FAST_BOTH std::uint64_t width_of_gain(std::int32_t gain) {
-  if (gain <= 0) return 0;
-  const double quotient = ieee_reciprocal(static_cast<double>(gain)) * 0x1p62;
-  return static_cast<std::uint64_t>(floor(ieee_add(quotient, 0.5)));
+  return gain <= 0 ? 0 : static_cast<std::uint64_t>(whole_width(gain));
 }
 
 constexpr double gain_scale = 0x1p24;   // to gain's units; multiplying by a power of two is exact
@@ -147,10 +148,8 @@ RAD_FAST_BOTH double probability_of(Point p, const Rates& rates) {
   const double first = taken(effective(p), rates), second = taken(second_slope(p), rates);
   if (first == 0.0 && second == 0.0) return 0.0;
   double cap = 1.0;
-  if (p.gain > rates.saturated) {
-    const double width = static_cast<double>(width_of_gain(p.gain)) * 0x1p-38;
-    cap = fmin(1.0, ieee_multiply(rates.price, width));
-  }
+  if (p.gain > rates.saturated) cap = fmin(1.0, ieee_multiply(rates.price, whole_width(p.gain) * 0x1p-38));
+  if (first == 1.0 && second == 0.0) return cap;  // most
   return ieee_add(ieee_multiply(first, cap), ieee_multiply(second, ieee_add(1.0, -cap)));
 }
 

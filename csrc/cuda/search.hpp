@@ -48,6 +48,20 @@ RAD_FAST_BOTH Cuts cuts_at(std::int64_t floor, std::int64_t t) {
   return {t, t + 1, static_cast<std::int32_t>(floor), static_cast<std::int32_t>(floor)};
 }
 
+// The same for a probe's sums, with a comparison of 64 bits a point.
+struct PieceCuts {
+  std::int64_t t;
+  std::int32_t floor, full;  // gains up to `floor` are saturated; of those that are not, below `full` both pieces pay more than t
+
+  RAD_FAST_BOTH explicit PieceCuts(const Cuts& at)
+      : t(at.above), floor(at.saturated), full(static_cast<std::int32_t>((-at.above + (1 << grid_bits) - 1) >> grid_bits)) {}
+  RAD_FAST_BOTH Part part_of(Point p) const {
+    if (p.gain < 0 || effective(p) <= t) return Part::out;
+    if (p.gain <= floor) return Part::saturated;
+    return p.gain < full ? Part::full : Part::priced;
+  }
+};
+
 // Sums in whole numbers of 128 bits.
 struct Exact {
   std::int64_t saturated = 0, full = 0, full_advantage = 0, full_gain = 0, advantage = 0;
@@ -96,6 +110,9 @@ RAD_FAST_BOTH int128 in_units(double x) {
   return static_cast<int128>(static_cast<std::int64_t>(whole)) * (std::int64_t{1} << 62) +
          static_cast<std::int64_t>((x - whole) * 0x1p62);
 }
+
+// Mistakes rounded to the unit that all backends count them in, as rad_fast/game/solver.py does.
+RAD_FAST_BOTH double on_grid(double mistakes) { return floor(ieee_add(mistakes * 0x1p25, 0.5)) * 0x1p-25; }
 
 // Twice the mistakes, 2^-62; below 2^40 of them.
 RAD_FAST_BOTH int128 spend_of(double mistakes) {
@@ -213,26 +230,61 @@ struct Iterate {
 };
 
 constexpr int most_probes = 400;
+constexpr int most_approaches = 24;  // beyond, the iteration hardly settles by itself
 constexpr int probes_between_narrowings = 3;
-constexpr std::int64_t narrow_above = 256;  // fewer points cost next to nothing to sum
+// Where a search begins that knows its bounds alone.
+RAD_FAST_BOTH Iterate beginning(const Bounds& bounds) {
+  Iterate at{(bounds.low + bounds.high) / 2, bounds.bottom + (bounds.top - bounds.bottom) / 2, 0, 0, false};
+  if (bounds.low == first_step) at.step = 0;  // all points free: Dinkelbach's iteration without caps
+  if (bounds.bottom < 0 && bounds.top > 0) at.threshold = 0;
+  return at;
+}
+
+// The iteration alone, in float64 and without bounds: a probe's answers on 128 bits take longer than its sums. It proves
+// nothing: the search begins where this ends, mostly with its last probe. True where it has settled; `at` is left where it has
+// no next step.
+template <class Team>
+RAD_FAST_BOTH bool approach(Team& team, const Problem& problem, const Bounds& bounds, Iterate& at) {
+  const double budget = real(problem.budget) * 0x1p-62, spend = real(problem.spend) * 0x1p-62;
+  const double known_width = real(problem.width) * 0x1p-38;
+  if (problem.spend == 0) return false;  // the price is 1 at once, and thresholds are halved
+  const Iterate begin = at.known ? at : beginning(bounds);
+  std::int64_t u = begin.step, t = begin.threshold, moved_u = 0, moved_t = 0;
+  for (int turn = 0; turn < most_approaches; ++turn) {
+    const Totals totals = team.probe(cuts_at(u >> 1, t));
+    const double width = known_width + real(totals.width) * 0x1p-38, left = budget - static_cast<double>(totals.count);
+    if (!(width > 0.0 && left > 0.0)) return false;
+    const double per = 1.0 / width;
+    const double price = floor(left * per * gain_scale);
+    const double threshold = floor((static_cast<double>(totals.reaction) * 0x1p-24 - spend) * per * slope_scale);
+    const std::int64_t own_u = lesser(greater(2 * static_cast<std::int64_t>(fmin(price, 0x1p24)), bounds.low), bounds.high - 1);
+    const auto far = static_cast<std::int64_t>(fmax(fmin(threshold, 0x1p48), -0x1p48));
+    const std::int64_t own_t = lesser(greater(far, bounds.bottom), bounds.top);
+    const std::int64_t by_u = own_u - u, by_t = own_t - t;
+    at = {own_u, own_t, by_u < 0 ? -by_u : by_u, by_t < 0 ? -by_t : by_t, true};
+    if (by_u == 0 && by_t == 0) return true;
+    const bool back = turn > 0 && (by_u > 0) != (moved_u > 0) && (by_t > 0) != (moved_t > 0);
+    moved_u = back ? by_u / 2 : by_u;
+    moved_t = back ? by_t / 2 : by_t;
+    u += moved_u;
+    t += moved_t;
+  }
+  return false;
+}
 
 // Narrows `bounds` until the answer is known. `team` sums over the points that are left: probe(cuts) -> Totals, narrow(cuts)
-// -> Sums of those that the cuts decide, which it drops; size(). All threads of a team take the same path. Without `proves`
+// -> Sums of those that the cuts decide, which it drops; size(); Team::narrow_above, below which points cost next to nothing to
+// sum. All threads of a team take the same path. Without `proves`
 // it narrows no pool, and ends where budget and reaction are met to half a point: `close`, the iterate in `from`.
 template <bool proves, class Team>
 RAD_FAST_BOTH Found search(Team& team, Problem& problem, Bounds& bounds, Exact& known, Iterate& from) {
   bool trust = true, stepped = false;  // whether the next probe is the iteration's; whether that has moved yet
   if (problem.spend == 0 && known.count() == 0 && known.reaction() == 0) bounds.low = bounds.high - 1;
-  std::int64_t next_u = (bounds.low + bounds.high) / 2, next_t = bounds.bottom + (bounds.top - bounds.bottom) / 2;
-  if (bounds.low == first_step) next_u = 0;  // all points free: Dinkelbach's iteration without caps
-  if (bounds.bottom < 0 && bounds.top > 0) next_t = 0;
-  if (from.known) {
-    next_u = from.step;
-    next_t = from.threshold;
-  }
+  const Iterate begin = from.known ? from : beginning(bounds);
+  std::int64_t next_u = begin.step, next_t = begin.threshold;
   std::int64_t moved_u = 0, moved_t = 0;  // the iteration's last step
   for (int probes = 0; probes < most_probes; ++probes) {
-    if (proves && probes % probes_between_narrowings == 0 && team.size() > narrow_above) {
+    if (proves && probes > 0 && probes % probes_between_narrowings == 0 && team.size() > Team::narrow_above) {
       Exact decided;
       decided.add(team.narrow(cuts_of(bounds)));
       problem.take_off(decided);

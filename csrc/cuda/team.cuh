@@ -29,6 +29,7 @@ class Team {
  public:
   typedef TeamScratch<team_threads> Scratch;
   static constexpr int threads = team_threads, team_warps = Scratch::team_warps;
+  static constexpr std::int64_t narrow_above = 256;
 
   __device__ __forceinline__ Team(Point* points, std::uint64_t* widths, std::int64_t size, Scratch& scratch)
       : points_(points), widths_(widths), size_(size), scratch_(scratch) {}

@@ -48,6 +48,8 @@ std::vector<Point> points_of(const Floats& gain, const Floats& correctness) {
 
 // One thread's team.
 struct Loop {
+  static constexpr std::int64_t narrow_above = 256;
+
   std::vector<Point> points;
   int probes = 0;
 
@@ -78,6 +80,8 @@ py::tuple solve_here(const Floats& gain, const Floats& correctness, std::int64_t
   Bounds bounds;
   Exact known;
   Iterate from{};
+  approach(team, problem, bounds, from);
+  const int approached = team.probes;
   const Found found = search<true>(team, problem, bounds, known, from);
   Equilibrium answer{};
   bool good = found.ending != Ending::unfinished;
@@ -92,7 +96,7 @@ py::tuple solve_here(const Floats& gain, const Floats& correctness, std::int64_t
     good = concluded(found, known, tied, static_cast<int128>(budget) << 62, spend, answer);
   }
   return py::make_tuple(py::make_tuple(answer.price, answer.threshold, answer.share, answer.value), good,
-                        static_cast<int>(found.ending), team.probes);
+                        static_cast<int>(found.ending), team.probes, approached);
 }
 
 }  // namespace

@@ -16,12 +16,13 @@ from . import wheel
 
 pytestmark = pytest.mark.slow  # what is first to want the CUDA build
 
-# A block, or four, of a game for microseconds: some registers too many are no loss there. All others read every point.
+# A few blocks of a game for microseconds, alone on their multiprocessors or nearly: some registers too many are no loss there.
+# All others read every point.
 NOT_HOT = ("estimate", "finish", "estimate_classes", "estimate_again", "finish_classes")
 HOT = (
     "look_at_rows", "score_tile", "score_warp", "score_block", "score_cluster",
     "reduce_points", "reduce_level", "add_stretches",
-    "scan_stretches", "take_indices", "sample_few", "write_probabilities",
+    "take_indices", "sample_few", "write_probabilities",
     "count_points", "place_games", "sample_classes", "cut_classes", "reduce_classes", "reduce_few", "reduce_again",
     "group_classes", "group_locally", "rate_keys", "add_keys", "scan_keys", "begin_keys", "take_keys",
     "rate_classes", "write_class_probabilities",
@@ -67,14 +68,15 @@ def compiled(request: pytest.FixtureRequest) -> list[Kernel]:
 
 def test_no_hot_kernel_spills(compiled: list[Kernel]) -> None:
     assert {kernel.name for kernel in compiled} == {*HOT, *NOT_HOT}
-    assert len(compiled) == 4 * 15 + 4 + 5 + 16 + 5 + 14
+    assert len(compiled) == 4 * 15 + 4 + 5 + 16 + 5 + 16
     for kernel in compiled:
         if kernel.name in NOT_HOT:
             assert kernel.spilled <= 128, kernel
         else:
             assert (kernel.stack, kernel.spilled) == (0, 0), kernel
-        # 128: two blocks of 256 threads a multiprocessor; 168: three of 128, with 12 or 16 loads a thread in flight.
-        assert kernel.registers <= (168 if kernel.name == "score_warp" else 128), kernel
+        # 128: two blocks of 256 threads a multiprocessor; 168: three of 128, with 12 or 16 loads a thread in flight. A game's
+        # blocks have a multiprocessor each, of 256 threads in a cluster, of 384 alone.
+        assert kernel.registers <= (168 if kernel.name in ("score_warp", "estimate", "finish") else 128), kernel
         assert kernel.shared <= 48 << 10, kernel
 
 

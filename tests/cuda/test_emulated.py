@@ -6,6 +6,7 @@ stages' arithmetic. What it cannot: races between blocks, the memory model, clus
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import weakref
 from types import ModuleType
@@ -261,7 +262,7 @@ def test_select(kind: int, size: int, share: float) -> None:
     budget = max(1, int(share * valid))
     g, c = Memory.of(gain), Memory.of(correctness)
     for mistakes in (0.0, 0.03 * valid):
-        host = solver.solve(cuda.DevicePool(g, c), budget, mistakes)
+        host = solver.solve(cuda.DevicePool(g, c), budget, solver.on_grid(mistakes))
         solution = cuda.solve(g, c, budget, mistakes)
         answer = cuda.equilibrium(solution)
         assert answer is not None
@@ -278,6 +279,41 @@ def test_select(kind: int, size: int, share: float) -> None:
         np.testing.assert_array_equal(indices.numpy(), expected + 10**12)
         assert running == after
         assert cuda.mass(g, c, answer) == reference_sample.mass(gain, correctness, answer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "budget"), [(0, 700, 40), (3, 900, 500), (2, 16_000, 160), (0, 40_000, 400), (1, 60_000, 30_000)]
+)
+def test_a_cluster_of_blocks_finds_the_same_bits(kind: int, size: int, budget: int, emulated: ModuleType) -> None:
+    gain, correctness = points(kind, size, np.random.default_rng(size))
+    gain[::7] = np.nan
+    g, c = Memory.of(gain), Memory.of(correctness)
+    capability = ctypes.c_int.in_dll(ctypes.CDLL(str(emulated.__file__)), "emulated_capability")
+
+    def solved() -> tuple[object, bytes]:
+        solution = cuda.solve(g, c, budget, 0.01 * size)
+        start = reference_sample.start(3, budget, size)
+        return cuda.equilibrium(solution), cuda.sample(g, c, solution, start, budget).bytes()
+
+    alone = solved()
+    assert alone[0] is not None
+    capability.value = 9
+    try:
+        assert solved() == alone
+    finally:
+        capability.value = 8
+
+
+def test_mistakes_are_counted_in_the_unit_of_all_backends() -> None:
+    """One point has 0.02 mistakes, which is no multiple of 2^-25."""
+    teacher = np.array([[1.0, 0.5, -0.25]], np.float32)
+    chosen = cuda.select(Memory.of(teacher), 1, reference_sample.start(0, 1, 1), 0.0, 0.02)
+    got = cuda.read(chosen).equilibrium
+    pool = cuda.DevicePool(chosen.points.gain, chosen.points.correctness)
+    host, exact = (solver.solve(pool, 1, mistakes) for mistakes in (solver.on_grid(0.02), 0.02))
+    assert got is not None
+    assert got.value == pytest.approx(host.value, rel=1e-12)
+    assert abs(exact.value - host.value) > 1e-9
 
 
 def test_a_budget_far_below_the_mistakes_is_solved_on_the_device() -> None:
@@ -308,7 +344,7 @@ def test_whole_selection_with_mistakes_for_each_valid_point(rows: int) -> None:
     assert (account.findings.left_out, account.valid, account.outcome) == (2, valid, "solved")
     gain, correctness = chosen.points.gain.numpy(), chosen.points.correctness.numpy()
     pool = cuda.DevicePool(chosen.points.gain, chosen.points.correctness)
-    host = solver.solve(pool, budget, 2.0 + 0.05 * valid)
+    host = solver.solve(pool, budget, solver.on_grid(2.0 + 0.05 * valid))
     assert account.equilibrium is not None
     assert account.equilibrium[:3] == host[:3]
     expected, _ = reference_sample.sample(gain, correctness, host, start)

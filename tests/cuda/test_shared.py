@@ -163,7 +163,7 @@ def test_search_finds_the_hosts_equilibrium(shared: ModuleType, kind: int) -> No
         budget = int(rng.integers(1, valid + 1)) if trial % 2 else max(1, valid // 20)
         mistakes = float(rng.choice([0.0, 0.01, 0.05, 0.3, rng.random()])) * valid
         host = solver.solve(Arrays(gain, correctness), budget, mistakes)
-        four, good, _, probes = shared.solve(gain, correctness, budget, mistakes)
+        four, good, _, probes, _ = shared.solve(gain, correctness, budget, mistakes)
         assert good, (kind, trial)
         assert probes <= 200
         got = reference.Equilibrium(*four)
@@ -176,3 +176,14 @@ def test_search_finds_the_hosts_equilibrium(shared: ModuleType, kind: int) -> No
         np.testing.assert_allclose(q, reference.probabilities(gain, correctness, host), rtol=2.0**-37, atol=2.0**-37)
         assert q.sum() == pytest.approx(budget, rel=1e-12)
     assert alike >= 40
+
+
+@pytest.mark.parametrize("share", [0.005, 0.05])
+def test_the_iteration_in_float64_leaves_one_probe_to_prove(shared: ModuleType, share: float) -> None:
+    rng = np.random.default_rng(5)
+    gain = np.float32(1) - (rng.random(12_000) ** 4).astype(np.float32)
+    correctness = np.clip(rng.normal(0.9, 0.1, 12_000), 0, 1).astype(np.float32)
+    _, good, _, probes, approached = shared.solve(gain, correctness, int(share * 12_000), 240.0)
+    assert good
+    assert probes - approached == 1
+    assert approached <= 10

@@ -2,8 +2,9 @@
 //
 // Each thread of a block is a fiber with a stack of its own; barriers and warp shuffles are where fibers wait for one another.
 // Between these the order of the fibers is shuffled, differently in every block (RAD_FAST_EMULATOR_SEED), so that a missing
-// barrier shows as a result that moves. Blocks run one after another, in shuffled order: kernels in which one block waits for
-// another (clusters) cannot run here, and the device that this runtime reports has none. "Device memory" is host memory.
+// barrier shows as a result that moves. Blocks run one after another, in shuffled order, those of a cluster together: these must
+// keep what they share in dynamic shared memory, of which each has its own. The device that this runtime reports has clusters
+// where a test says so (emulated_capability). "Device memory" is host memory.
 #pragma once
 
 #include <setjmp.h>
@@ -44,9 +45,10 @@ struct alignas(16) float4 {
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-// How many kernels were launched, and how often memory was filled: read by the tests, by these names.
+// How many kernels were launched, how often memory was filled, and the device's major compute capability: the tests' by these names.
 extern "C" {
 inline long emulated_launches = 0, emulated_fills = 0;
+inline int emulated_capability = 8;
 }
 
 namespace emulator {
@@ -65,13 +67,20 @@ struct Fiber {
   bool started, done;
 };
 
+struct Barrier {
+  int running = 0, arrived = 0;
+  unsigned generation = 0;
+};
+
+// A block, or all blocks of a cluster.
 struct Block {
   ucontext_t origin;
   jmp_buf scheduler;
   std::vector<Fiber> fibers;
   std::vector<Warp> warps;
-  int running = 0, arrived = 0;
-  unsigned generation = 0;
+  std::vector<Barrier> barriers;  // of each block
+  Barrier whole;                  // of all of them
+  unsigned threads = 0, first = 0;  // of a block; the first block's number
   std::size_t current = 0;
   std::uint64_t progress = 0;
   std::function<void()> body;
@@ -94,7 +103,8 @@ inline void enter() {
   Block* mine = block;
   mine->body();
   mine->fibers[mine->current].done = true;
-  --mine->running;
+  --mine->whole.running;
+  --mine->barriers[mine->current / mine->threads].running;
   ++mine->progress;
   _longjmp(mine->scheduler, 1);
 }
@@ -106,14 +116,17 @@ inline void resume(Fiber& fiber) {
   swapcontext(&block->origin, &fiber.context);
 }
 
-inline void run_block(const std::function<void()>& body, unsigned threads) {
+inline void run_blocks(const std::function<void()>& body, unsigned first, unsigned blocks, unsigned block_threads) {
+  const unsigned threads = blocks * block_threads;
   constexpr std::size_t stack_bytes = 96 << 10;
   static Block reused;  // its stacks are kept from block to block
   block = &reused;
   if (reused.fibers.size() < threads) reused.fibers.resize(threads);
   reused.warps.assign((threads + 31) / 32, Warp{});
-  reused.running = static_cast<int>(threads);
-  reused.arrived = 0;
+  reused.whole = Barrier{static_cast<int>(threads), 0, 0};
+  reused.barriers.assign(blocks, Barrier{static_cast<int>(block_threads), 0, 0});
+  reused.threads = block_threads;
+  reused.first = first;
   reused.body = body;
   std::vector<unsigned> turns(threads);
   for (unsigned t = 0; t < threads; ++t) {
@@ -128,12 +141,13 @@ inline void run_block(const std::function<void()>& body, unsigned threads) {
     turns[t] = t;
   }
   for (unsigned i = threads; i > 1; --i) std::swap(turns[i - 1], turns[order() % i]);
-  while (reused.running > 0) {
+  while (reused.whole.running > 0) {
     const std::uint64_t before = reused.progress;
     for (const unsigned t : turns) {
       if (reused.fibers[t].done) continue;
       reused.current = t;
-      threadIdx = dim3(t);
+      threadIdx = dim3(t % block_threads);
+      blockIdx = dim3(first + t / block_threads);
       resume(reused.fibers[t]);
     }
     if (reused.progress == before) fail("threads wait for one another for ever");
@@ -141,8 +155,19 @@ inline void run_block(const std::function<void()>& body, unsigned threads) {
 }
 
 // What a launch asks for beyond what a kernel declares, filled anew for each block: what a kernel did not write shows.
-inline std::vector<char>* dynamic = new std::vector<char>;
-inline char* dynamic_shared() { return dynamic->data() + (16 - reinterpret_cast<std::uintptr_t>(dynamic->data()) % 16) % 16; }
+inline auto* dynamic = new std::vector<std::vector<char>>;
+inline char* dynamic_of(std::size_t part) {
+  char* memory = (*dynamic)[part].data();
+  return memory + (16 - reinterpret_cast<std::uintptr_t>(memory) % 16) % 16;
+}
+inline std::size_t own_part() { return block->current / block->threads; }
+inline char* dynamic_shared() { return dynamic_of(own_part()); }
+
+template <class T>
+T* at_part(T* mine, int part) {
+  if (static_cast<std::size_t>(part) >= block->barriers.size()) fail("shared memory of a block outside the cluster");
+  return reinterpret_cast<T*>(dynamic_of(static_cast<std::size_t>(part)) + (reinterpret_cast<char*>(mine) - dynamic_shared()));
+}
 
 template <class Ready>
 void wait(const Ready& ready) {
@@ -175,19 +200,22 @@ T exchange(T value, int from_lane) {
   return result;
 }
 
-}  // namespace emulator
-
-inline void __syncthreads() {
-  emulator::Block* mine = emulator::block;
-  const unsigned generation = mine->generation;
-  if (++mine->arrived == mine->running) {
-    mine->arrived = 0;
-    ++mine->generation;
-    ++mine->progress;
+inline void arrive(Barrier& barrier) {
+  const unsigned generation = barrier.generation;
+  if (++barrier.arrived == barrier.running) {
+    barrier.arrived = 0;
+    ++barrier.generation;
+    ++block->progress;
   } else {
-    emulator::wait([&] { return mine->generation != generation; });
+    wait([&] { return barrier.generation != generation; });
   }
 }
+
+inline void cluster_sync() { arrive(block->whole); }
+
+}  // namespace emulator
+
+inline void __syncthreads() { emulator::arrive(emulator::block->barriers[emulator::own_part()]); }
 
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32) {
@@ -220,6 +248,15 @@ unsigned __match_any_sync(unsigned mask, T value) {
   unsigned peers = 0;
   for (int lane = 0; lane < 32; ++lane) peers |= static_cast<unsigned>(std::memcmp(&all[lane], &value, sizeof value) == 0) << lane;
   return peers;
+}
+template <class T>
+T __reduce_add_sync(unsigned mask, T value) {
+  if (mask != 0xffffffffu) emulator::fail("a sum over part of a warp");
+  static_assert(sizeof(T) == 4, "as the hardware's");
+  const std::uint64_t* all = emulator::exchanged(value);
+  unsigned sum = 0;
+  for (int lane = 0; lane < 32; ++lane) sum += static_cast<unsigned>(all[lane]);
+  return static_cast<T>(sum);
 }
 inline void __syncwarp() { emulator::exchanged(0); }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
@@ -290,7 +327,7 @@ inline cudaError_t cudaGetDevice(int* device) {
 }
 inline cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorNoDevice; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
-  *value = which == cudaDevAttrMultiProcessorCount ? 2 : 8;
+  *value = which == cudaDevAttrMultiProcessorCount ? 2 : emulated_capability;
   return cudaSuccess;
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
@@ -313,6 +350,11 @@ inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, int, void*) { return c
 inline cudaError_t cudaMallocFromPoolAsync(void** memory, std::size_t bytes, cudaMemPool_t, cudaStream_t) {
   *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
   std::memset(*memory, 0xa5, bytes);  // poison
+  return cudaSuccess;
+}
+enum { cudaHostAllocPortable = 1 };
+inline cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
+  *memory = std::malloc(bytes);
   return cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) {
@@ -347,17 +389,18 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
   ++emulated_launches;
-  if (config->numAttrs != 0) emulator::fail("a cluster launch");
   if (config->blockDim.x % 32 != 0) emulator::fail("a block of part of a warp");
+  const unsigned parts = config->numAttrs == 0 ? 1 : config->attrs->val.clusterDim.x;
+  if (parts > 1 && emulated_capability < 9) emulator::fail("a cluster on a device that has none");
+  if (config->gridDim.x % parts != 0) emulator::fail("a part of a cluster");
   gridDim = config->gridDim;
   blockDim = config->blockDim;
-  std::vector<unsigned> turns(gridDim.x);
-  for (unsigned b = 0; b < gridDim.x; ++b) turns[b] = b;
-  for (unsigned i = gridDim.x; i > 1; --i) std::swap(turns[i - 1], turns[emulator::order() % i]);
+  std::vector<unsigned> turns(gridDim.x / parts);
+  for (unsigned b = 0; b < turns.size(); ++b) turns[b] = b * parts;
+  for (std::size_t i = turns.size(); i > 1; --i) std::swap(turns[i - 1], turns[emulator::order() % i]);
   for (const unsigned b : turns) {
-    blockIdx = dim3(b);
-    emulator::dynamic->assign(config->dynamicSmemBytes + 16, static_cast<char>(0xa5));
-    emulator::run_block([&] { kernel(arguments...); }, config->blockDim.x);
+    emulator::dynamic->assign(parts, std::vector<char>(config->dynamicSmemBytes + 16, static_cast<char>(0xa5)));
+    emulator::run_blocks([&] { kernel(arguments...); }, b, parts, config->blockDim.x);
   }
   return cudaSuccess;
 }
