@@ -29,7 +29,7 @@ namespace {
 
 constexpr int pass_threads = 256;
 constexpr int pass_warps = pass_threads / warp_lanes;
-constexpr int pass_resident = 3;  // blocks a multiprocessor: 80 registers a thread, 48 KiB of loads in flight
+constexpr int pass_resident = 4;  // blocks a multiprocessor: 64 registers a thread, 64 KiB of loads in flight
 constexpr int rest_points = 128;  // that a warp writes at once, having asked for room once
 typedef WarpQueue<2> Queue;
 
