@@ -16,8 +16,8 @@ from . import wheel
 
 pytestmark = pytest.mark.slow  # what is first to want the CUDA build
 
-# A few blocks of a game for microseconds, alone on their multiprocessors or nearly: some registers too many are no loss there.
-# All others read every point.
+# A few blocks of a game for microseconds, nearly alone on their multiprocessors: some registers too many are no loss
+# there. All others read every point.
 NOT_HOT = ("estimate", "finish", "estimate_classes", "estimate_again", "finish_classes")
 HOT = (
     "look_at_rows", "score_tile", "score_warp", "score_block", "score_cluster",
@@ -74,8 +74,8 @@ def test_no_hot_kernel_spills(compiled: list[Kernel]) -> None:
             assert kernel.spilled <= 128, kernel
         else:
             assert (kernel.stack, kernel.spilled) == (0, 0), kernel
-        # 128: two blocks of 256 threads a multiprocessor; 168: three of 128, with 12 or 16 loads a thread in flight. A game's
-        # blocks have a multiprocessor each, of 256 threads in a cluster, of 384 alone.
+        # 128: two blocks of 256 threads a multiprocessor; 168: three of 128, with 12 or 16 loads a thread in flight.
+        # A game's blocks have a multiprocessor each, of 256 threads in a cluster, of 384 alone.
         assert kernel.registers <= (168 if kernel.name in ("score_warp", "estimate", "finish") else 128), kernel
         assert kernel.shared <= 48 << 10, kernel
 
