@@ -35,9 +35,6 @@ struct Few {
 };
 constexpr int most_parts = 8;
 
-constexpr std::uint64_t whole_units = std::uint64_t{1} << probability_bits;
-constexpr std::uint64_t small_units = whole_units / warp_lanes;  // a warp's together are at most a whole
-
 struct Scan {
   const float *gain, *correctness;
   std::int64_t points;
@@ -75,22 +72,13 @@ __device__ __forceinline__ void take(const Scan& scan, const Rates& rates, std::
   const std::uint64_t first_passed = passed(scan.running);
   for_screened(scan.gain, scan.correctness, begin, end, aligned, screen_of(rates.threshold), queue,
                [&](float g, float c, std::int32_t index) {
-                 const std::uint64_t own = units_of(point_of(g, c), rates);
-                 const auto give = [&](std::uint64_t before) {
-                   const auto to = static_cast<std::int64_t>(before - first_passed);
+                 const uint128 own = units_of(point_of(g, c), rates);
+                 const uint128 after = running + warp_scan(own), before = after - own;
+                 if (passed(after) != passed(before)) {
+                   const auto to = static_cast<std::int64_t>(passed(before) - first_passed);
                    if (to < scan.capacity) scan.indices[to] = scan.offset + begin + index;
-                 };
-                 if (__any_sync(all_lanes, own >= small_units) != 0) {
-                   const uint128 after = running + warp_scan(uint128{own}), before = after - own;
-                   if (passed(after) != passed(before)) give(passed(before));
-                   running = from_lane(after, warp_lanes - 1);
-                   return;
                  }
-                 // With what is left of a whole they stay below 2^63: the usual case, in half the instructions.
-                 const auto upto = static_cast<std::uint64_t>(warp_scan(static_cast<std::int64_t>(own)));
-                 const std::uint64_t after = (static_cast<std::uint64_t>(running) & (whole_units - 1)) + upto, before = after - own;
-                 if (passed(after) != passed(before)) give(passed(running) + passed(before));
-                 running += static_cast<std::uint64_t>(from_lane(static_cast<long long>(upto), warp_lanes - 1));
+                 running = from_lane(after, warp_lanes - 1);
                });
 }
 

@@ -1,9 +1,9 @@
 // A cluster of blocks that sums over its points: what search.hpp asks of a team, for one game.
 //
 // Every warp has points of its own, in its block's shared memory where they fit, and drops those that a narrowing decides
-// without asking any other. Sums alone travel: each warp writes its own to every block of the cluster, and behind one barrier
-// every warp adds up what all have written. A probe of 10,000 points is then 5 points a lane and some 0.7 us, most of it the
-// barrier and the search's own arithmetic on 128 bits.
+// without asking any other. Sums alone travel: each warp writes its own to every block of the cluster, and when all have come
+// every warp adds up what all have written. Of 10,000 points a lane then has 5, and a search takes 41 us on an H200, where one
+// block of 512 threads took 218.
 #pragma once
 
 #include "cluster.cuh"
@@ -177,8 +177,7 @@ class WideTeam {
     for (int k = 0; k < n; ++k) own[k] = warp_total(left<std::int64_t>(k));
   }
 
-  // A warp's numbers to every block. One barrier a turn is enough: a thread that is late reading the other half is waited for
-  // at this turn's barrier, before that half is written again.
+  // A warp's numbers to every block.
   template <int n>
   __device__ __forceinline__ void leave(const std::int64_t (&own)[n]) {
     scratch_.told.pass(++turn_, lane(), own_warp(), own);
