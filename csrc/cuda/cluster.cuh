@@ -49,8 +49,8 @@ __device__ __forceinline__ T* at_part(T* mine, [[maybe_unused]] int part) {
 
 // What the warps of a cluster tell one another: numbers that each writes to every block, and that all wait for. The stores
 // themselves say that they have arrived (a transaction barrier in each block's shared memory), so that nobody has to wait for
-// all other memory, as a cluster's barrier does. In dynamic shared memory. Turns use two halves by turns: one is written again
-// only by who has seen the other half whole, to which every warp of the block has written after it read the first.
+// all other memory, as a cluster's barrier does. In dynamic shared memory. Two halves serve in turn: one is written again only by
+// who has seen the other whole, to which every warp of the block writes after it has read the first.
 template <int parts, int all_warps, int most>
 struct Exchange {
   std::uint64_t arrived[2];

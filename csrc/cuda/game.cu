@@ -29,7 +29,14 @@ namespace {
 
 constexpr int pass_threads = 256;
 constexpr int pass_warps = pass_threads / warp_lanes;
-constexpr int pass_resident = 4;  // blocks a multiprocessor: 64 registers a thread, 64 KiB of loads in flight
+// Blocks a multiprocessor: of 64 registers a thread, which are enough from compute capability 9.0 on, or of 80; 64 or 48 KiB of
+// loads in flight.
+constexpr int resident_of(int capability) { return capability >= 9 ? 4 : 3; }
+#if defined(__CUDA_ARCH__)
+constexpr int pass_resident = resident_of(__CUDA_ARCH__ / 100);
+#else
+constexpr int pass_resident = resident_of(9);
+#endif
 constexpr int rest_points = 128;  // that a warp writes at once, having asked for room once
 typedef WarpQueue<2> Queue;
 
@@ -263,7 +270,8 @@ __global__ void __launch_bounds__(WideTeam<parts>::threads) finish(const __grid_
 
 std::int64_t pass_blocks(std::int64_t points, int device) {
   // As many as run at once: each adds its sums to the common ones when it has seen all its points.
-  const std::int64_t most = std::int64_t{multiprocessors(device)} * pass_resident;
+  const int resident = resident_of(attribute(cudaDevAttrComputeCapabilityMajor, device));
+  const std::int64_t most = std::int64_t{multiprocessors(device)} * resident;
   constexpr std::int64_t step = std::int64_t{pass_warps} * Queue::step;
   return greater(lesser((points + step - 1) / step, most), std::int64_t{1});
 }
