@@ -91,6 +91,45 @@ __device__ __forceinline__ void moved(const std::uint32_t (&w)[8], unsigned shif
   for (int i = 0; i < 4; ++i) out[i] = __funnelshift_r(w[i + words], w[(i + words + 1) % 8], shift);
 }
 
+// How the chunks of a row are read, the same for all of it: each in one piece; in two pieces, of which it begins in word 0, 1, 2
+// or 3 of the first; element by element.
+enum class Way : int { words_0, words_1, words_2, words_3, direct, gathered };
+
+__device__ __forceinline__ Way way_of(const Matrix& z, const RowPlace& row) {
+  if (z.aligned || (row.whole && row.behind == 0)) return Way::direct;
+  return row.whole ? static_cast<Way>(row.behind / 4) : Way::gathered;
+}
+
+// Chunks first, first + apart, ... of a row, `count` of them, all whole and, but for Way::direct and Way::gathered, not its last.
+template <class T, int count, Way way>
+__device__ __forceinline__ void load_whole(const Matrix& z, const RowPlace& row, int first, int apart, Chunk<T>* chunk) {
+  const char* from = row.at + static_cast<std::int64_t>(first) * 16;
+  if (way == Way::direct) {
+#pragma unroll
+    for (int k = 0; k < count; ++k) load_16(from + k * apart * 16, chunk[k].word);
+  } else if (way == Way::gathered) {
+#pragma unroll
+    for (int k = 0; k < count; ++k) {
+#pragma unroll
+      for (int i = 0; i < Chunk<T>::elements; ++i) {
+        const std::int64_t at = static_cast<std::int64_t>(first + k * apart) * Chunk<T>::elements + i;
+        chunk[k].set(i, *reinterpret_cast<const T*>(row.at + at * z.column_bytes));
+      }
+    }
+  } else {
+    constexpr int words = way == Way::direct || way == Way::gathered ? 0 : static_cast<int>(way);
+    std::uint32_t w[count][8];
+    from -= row.behind;
+#pragma unroll
+    for (int k = 0; k < count; ++k) {
+      load_16(from + k * apart * 16, w[k]);
+      load_16(from + k * apart * 16 + 16, w[k] + 4);  // mostly in L1, where a neighbour's first has brought it
+    }
+#pragma unroll
+    for (int k = 0; k < count; ++k) moved<words>(w[k], sizeof(T) >= 4 ? 0 : row.behind % 4 * 8, chunk[k].word);
+  }
+}
+
 // Which of the chunks that are asked for are before the end: all; those of all lanes or of some, `first` being the lane; any.
 enum class Reach : int { inside, lanes, any };
 

@@ -15,10 +15,14 @@
 namespace rad_fast {
 namespace cuda {
 
-// greater2, lesser2: of two pairs of numbers in the halves of words, half by half.
+// greater2, lesser2: of two pairs of numbers in the halves of words, half by half; above2: all bits where the first is above. narrowed: of a
+// number that is one of them.
 struct Float16 {
   std::uint16_t bits;
   static constexpr std::uint32_t lowest_bits = 0xfc00;  // -inf
+#if defined(__CUDA_ARCH__)
+  static __device__ __forceinline__ std::uint32_t narrowed(float x) { return __half_as_ushort(__float2half_rn(x)); }
+#endif
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   static __device__ __forceinline__ std::uint32_t greater2(std::uint32_t a, std::uint32_t b) {
     std::uint32_t out;
@@ -31,10 +35,20 @@ struct Float16 {
     return out;
   }
 #endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  static __device__ __forceinline__ std::uint32_t above2(std::uint32_t a, std::uint32_t b) {
+    std::uint32_t out;
+    asm("set.gt.u32.f16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
+    return out;
+  }
+#endif
 };
 struct BFloat16 {
   std::uint16_t bits;
   static constexpr std::uint32_t lowest_bits = 0xff80;  // -inf
+#if defined(__CUDA_ARCH__)
+  static __device__ __forceinline__ std::uint32_t narrowed(float x) { return bits_as<std::uint32_t>(x) >> 16; }
+#endif
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   static __device__ __forceinline__ std::uint32_t greater2(std::uint32_t a, std::uint32_t b) {
     std::uint32_t out;
@@ -44,6 +58,13 @@ struct BFloat16 {
   static __device__ __forceinline__ std::uint32_t lesser2(std::uint32_t a, std::uint32_t b) {
     std::uint32_t out;
     asm("min.bf16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
+    return out;
+  }
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  static __device__ __forceinline__ std::uint32_t above2(std::uint32_t a, std::uint32_t b) {
+    std::uint32_t out;
+    asm("set.gt.u32.bf16x2 %0, %1, %2;" : "=r"(out) : "r"(a), "r"(b));
     return out;
   }
 #endif
@@ -212,12 +233,31 @@ struct RowScores {
   std::int32_t label;
 };
 
+// 1 / sum and x / sum as IEEE 754 rounds them, of a sum from 1 to 2^31 and x of 0 or from 2^-24 to 1; NaN of a sum that is NaN.
+// A device's own division looks for numbers outside these first, and shares nothing between the two.
+struct Quotients {
+  float one, x;
+};
+
+RAD_FAST_BOTH Quotients quotients(float x, float sum) {
+#if defined(__CUDA_ARCH__)
+  float near;  // to 1 / sum by a unit in its last place
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(near) : "f"(sum));
+  const float one = __fmaf_rn(near, __fmaf_rn(-sum, near, 1.0f), near);
+  const float quotient = x * one;
+  return {one, __fmaf_rn(__fmaf_rn(-sum, quotient, x), one, quotient)};
+#else
+  return {ieee_divide(1.0f, sum), ieee_divide(x, sum)};
+#endif
+}
+
 RAD_FAST_BOTH RowScores finished(const Row& row) {
   const bool invalid = row.sum != row.sum;
   const float difference = 1.0f - exponential(row.second);
   // A rounding may bring exp to 1 + 2^-23 just below 0; a margin is not negative. False for NaN, which stays.
   const float gap = difference < 0.0f ? 0.0f : difference;
-  return {ieee_divide(gap, row.sum), ieee_divide(1.0f, row.sum), invalid ? -1 : row.label};
+  const Quotients of = quotients(gap, row.sum);
+  return {of.x, of.one, invalid ? -1 : row.label};
 }
 
 // Where it is asked for: it takes as long as the other three together.

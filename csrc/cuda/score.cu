@@ -39,6 +39,13 @@ Tile tile_of(const Task& task, std::int64_t bytes) {
   return tile;
 }
 
+template <class T, int group, int chunks>
+void launch_warps(const Where& where, const Task& task) {
+  constexpr std::int64_t block_rows = warp_threads / group;
+  launch("score_warp", task.aligned ? score_warp<T, group, chunks, true> : score_warp<T, group, chunks, false>,
+         {(task.rows + block_rows - 1) / block_rows, warp_threads}, static_cast<cudaStream_t>(where.stream), task);
+}
+
 template <class T>
 void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
   const auto stream = static_cast<cudaStream_t>(where.stream);
@@ -48,10 +55,6 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
     clusters = attribute(cudaDevAttrComputeCapabilityMajor, where.device) >= 9;
     slots = std::int64_t{multiprocessors(where.device)} * (2048 / block_threads);
   }
-  const auto in_registers = [&](void (*kernel)(Task), int group, int threads = block_threads) {
-    const std::int64_t block_rows = threads / group;
-    launch("score_warp", kernel, {(task.rows + block_rows - 1) / block_rows, threads}, stream, task);
-  };
   const auto held = [&](int lanes) { return (chunks + lanes - 1) / lanes; };  // by a lane
   switch (width_of(chunks, task.rows, slots, clusters)) {
     case Width::thread: {
@@ -60,15 +63,14 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
       return launch("score_tile", score_tile<T>, {(task.rows + tile.rows - 1) / tile.rows, tile_threads, 1, bytes}, stream, task,
                     tile);
     }
-    case Width::lanes_4: return held(4) <= 6 ? in_registers(score_warp<T, 4, 6>, 4) : in_registers(score_warp<T, 4, 8>, 4);
-    case Width::lanes_8: return held(8) <= 6 ? in_registers(score_warp<T, 8, 6>, 8) : in_registers(score_warp<T, 8, 8>, 8);
-    case Width::lanes_16:
-      return held(16) <= 6 ? in_registers(score_warp<T, 16, 6>, 16) : in_registers(score_warp<T, 16, 8>, 16);
+    case Width::lanes_4: return held(4) <= 6 ? launch_warps<T, 4, 6>(where, task) : launch_warps<T, 4, 8>(where, task);
+    case Width::lanes_8: return held(8) <= 6 ? launch_warps<T, 8, 6>(where, task) : launch_warps<T, 8, 8>(where, task);
+    case Width::lanes_16: return held(16) <= 6 ? launch_warps<T, 16, 6>(where, task) : launch_warps<T, 16, 8>(where, task);
     case Width::warp:
-      if (held(32) <= 6) return in_registers(score_warp<T, 32, 6>, 32);
-      if (held(32) <= 8) return in_registers(score_warp<T, 32, 8>, 32);
-      if (held(32) <= 12) return in_registers(score_warp<T, 32, 12>, 32, WarpThreads<12>::value);
-      return in_registers(score_warp<T, 32, 16>, 32, WarpThreads<16>::value);
+      if (held(32) <= 6) return launch_warps<T, 32, 6>(where, task);
+      if (held(32) <= 8) return launch_warps<T, 32, 8>(where, task);
+      if (held(32) <= 12) return launch_warps<T, 32, 12>(where, task);
+      return launch_warps<T, 32, 16>(where, task);
     case Width::block:
       if (chunks <= short_chunks) return launch("score_block", score_block<T, short_threads>, {task.rows, short_threads}, stream, task);
       return launch("score_block", score_block<T, block_threads>, {task.rows, block_threads}, stream, task);
@@ -100,6 +102,7 @@ void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, co
   Task task = task_of(logits, rows);
   task.given = given;
   task.out = out;
+  task.out.plain = is_plain(out);
   const std::int64_t chunks = task.chunks;
   switch (logits.dtype) {
     case DType::float64: return launch_rows<double>(where, task, chunks);
@@ -109,18 +112,25 @@ void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, co
   }
 }
 
+template <class T>
+void launch_look(const Where& where, const Matrix& z, const std::uint8_t* exclude, int look, double off, Looked* looked,
+                 const Cleared& cleared) {
+  const auto launched = [&](void (*kernel)(Matrix, const std::uint8_t*, double, Looked*, Cleared), int threads) {
+    launch("look_at_rows", kernel, {lesser(std::int64_t{look}, z.rows), threads}, static_cast<cudaStream_t>(where.stream), z,
+           exclude, off, looked, cleared);
+  };
+  if (z.chunks <= 4 * look_threads) return launched(look_at_rows<T, look_threads>, look_threads);
+  launched(look_at_rows<T, long_look_threads>, long_look_threads);
+}
+
 void launch_look(const Where& where, const Logits& logits, std::int64_t rows, const std::uint8_t* exclude, int look, double off,
                  Looked* looked, const Cleared& cleared) {
   const Matrix z = task_of(logits, rows);
-  const auto launched = [&](void (*kernel)(Matrix, const std::uint8_t*, double, Looked*, Cleared)) {
-    launch("look_at_rows", kernel, {lesser(std::int64_t{look}, rows), look_threads}, static_cast<cudaStream_t>(where.stream), z,
-           exclude, off, looked, cleared);
-  };
   switch (logits.dtype) {
-    case DType::float64: return launched(look_at_rows<double>);
-    case DType::float32: return launched(look_at_rows<float>);
-    case DType::float16: return launched(look_at_rows<Float16>);
-    case DType::bfloat16: return launched(look_at_rows<BFloat16>);
+    case DType::float64: return launch_look<double>(where, z, exclude, look, off, looked, cleared);
+    case DType::float32: return launch_look<float>(where, z, exclude, look, off, looked, cleared);
+    case DType::float16: return launch_look<Float16>(where, z, exclude, look, off, looked, cleared);
+    case DType::bfloat16: return launch_look<BFloat16>(where, z, exclude, look, off, looked, cleared);
   }
 }
 
@@ -139,7 +149,7 @@ void score(const Where& where, const Logits& logits, std::int64_t rows, std::int
   launch_pass(
       where, logits, rows, given,
       {Pass::scores, margin, confidence, label, probability, nullptr, false, nullptr, Rule{}, &findings->teacher, findings,
-       first_row});
+       first_row, false});
 }
 
 void appraise(const Where& where, const Logits& teacher, const Logits& student, std::int64_t rows, std::int64_t first_row,
@@ -162,7 +172,8 @@ void appraise(const Where& where, const Logits& teacher, const Logits& student, 
               rule,
               &findings->teacher,
               findings,
-              first_row};
+              first_row,
+              false};
   if (looks) launch_look(where, teacher, rows, exclude, look, off, &findings->teacher_rows, {add ? nullptr : findings, behind});
   launch_pass(where, teacher, rows, nullptr, out);
   if (!both) return;

@@ -81,6 +81,11 @@ struct Best {
   int chunk;
 };
 
+template <Way way>
+struct By {
+  static constexpr Way value = way;
+};
+
 // The block reads chunks first .. end - 1 of a row; a thread's own sum of them.
 template <class T, int threads>
 __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task& task, const RowPlace& row, int first, int end,
@@ -92,22 +97,45 @@ __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task
     best.value = higher ? seen.top.first : best.value;
     best.chunk = higher ? chunk : best.chunk;
   };
-  int j = first;
+  constexpr int step = step_chunks * threads;
+  int j = first + static_cast<int>(threadIdx.x);
+  // Steps of whole chunks alone, up to the row's last one where that is in part or is read in two pieces.
+  const auto steps = [&](auto way, int stop) {
+    const int before = stop - step + static_cast<int>(threadIdx.x);
 #pragma unroll 1
-  for (; j + step_chunks * threads <= end; j += step_chunks * threads) {
-    const int mine = j + static_cast<int>(threadIdx.x);
-    Chunk<T> chunk[step_chunks];
-    load_chunks<T, step_chunks, true, Reach::inside>(task, row, mine, threads, end, chunk);
-    absorb<T, step_chunks>(seen, chunk);
-    note(mine);
+    for (; j <= before; j += step) {
+      Chunk<T> chunk[step_chunks];
+      load_whole<T, step_chunks, decltype(way)::value>(task, row, j, threads, chunk);
+      absorb<T, step_chunks>(seen, chunk);
+      note(j);
+    }
+  };
+  const int inside = lesser(end, task.chunks - 1);
+  switch (way_of(task, row)) {
+    case Way::direct: steps(By<Way::direct>(), task.rest == 0 ? end : inside); break;
+    case Way::words_0:
+      if (sizeof(T) == 2) steps(By<Way::words_0>(), inside);
+      break;
+    case Way::words_1:
+      if (sizeof(T) <= 4) steps(By<Way::words_1>(), inside);
+      break;
+    case Way::words_2: steps(By<Way::words_2>(), inside); break;
+    case Way::words_3:
+      if (sizeof(T) <= 4) steps(By<Way::words_3>(), inside);
+      break;
+    case Way::gathered: steps(By<Way::gathered>(), inside); break;
   }
-#pragma unroll 1
-  for (; j < end; j += threads) {
-    const int mine = j + static_cast<int>(threadIdx.x);
+  const int rest = end + static_cast<int>(threadIdx.x) - j;
+  if (rest > threads) {
+    Chunk<T> chunk[step_chunks];
+    load_chunks<T, step_chunks, true, Reach::any>(task, row, j, threads, end, chunk);
+    absorb<T, step_chunks>(seen, chunk);
+    note(j);
+  } else if (rest > 0) {
     Chunk<T> chunk[1];
-    load_chunks<T, 1, true, Reach::any>(task, row, mine, threads, end, chunk);
+    load_chunks<T, 1, true, Reach::any>(task, row, j, threads, end, chunk);
     absorb<T, 1>(seen, chunk);
-    note(mine);
+    note(j);
   }
   return seen;
 }
@@ -174,15 +202,13 @@ __device__ __forceinline__ std::int32_t find_label(const Task& task, const RowPl
   for (int w = 1; w < warps; ++w) top = maximum(top, scratch.best[w]);
   std::int32_t label = no_label;
   if (best.value == top && best.chunk >= 0) {
-#pragma unroll 1
-    for (int k = step_chunks - 1; k >= 0; --k) {
-      const int j = best.chunk + k * threads;
-      Chunk<T> chunk[1];
-      load_chunks<T, 1, false, Reach::any>(task, row, j, threads, end, chunk);
+    Chunk<T> chunk[step_chunks];
+    load_chunks<T, step_chunks, false, Reach::any>(task, row, best.chunk, threads, end, chunk);
+#pragma unroll
+    for (int k = step_chunks - 1; k >= 0; --k)
 #pragma unroll
       for (int i = elements - 1; i >= 0; --i)
-        if (chunk[0][i] == top) label = j * elements + i;
-    }
+        if (chunk[k][i] == top) label = (best.chunk + k * threads) * elements + i;
   }
   label = group_least(label, warp_lanes);
   if (threadIdx.x % warp_lanes == 0) scratch.label[warp] = label;
@@ -203,7 +229,7 @@ __device__ __forceinline__ void write_seen(const Task& task, std::int64_t row, c
 }
 
 template <class T, int threads>
-__global__ void __launch_bounds__(threads, 3 * block_threads / threads) score_block(const __grid_constant__ Task task) {
+__global__ void __launch_bounds__(threads, 4 * block_threads / threads) score_block(const __grid_constant__ Task task) {
   typedef typename Compared<T>::type V;
   __shared__ BlockScratch<V, threads> scratch;
   const std::int64_t row = blockIdx.x;
@@ -233,7 +259,7 @@ __global__ void __launch_bounds__(threads, 3 * block_threads / threads) score_bl
 }
 
 template <class T>
-__global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
+__global__ void __launch_bounds__(block_threads, 4) score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   typedef typename Compared<T>::type V;
   struct Left {
@@ -241,8 +267,9 @@ __global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused
     std::int32_t label;
   };
   __shared__ BlockScratch<V, block_threads> scratch;
-  __shared__ Left mine;
+  __shared__ Left left[long_parts];
   const auto cluster = cooperative_groups::this_cluster();
+  auto running = cluster.barrier_arrive();  // the first block's memory can be written to when it runs
   const int part = static_cast<int>(cluster.block_rank());
   const std::int64_t row = blockIdx.x / long_parts;
   const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
@@ -251,18 +278,20 @@ __global__ void __launch_bounds__(block_threads, 3) score_cluster([[maybe_unused
   Best<V> best{minus_infinity<V>(), -1};
   leave(read_part<T, block_threads>(task, place, lesser(task.chunks, part * parts.chunks), end, best), 0, scratch);
   const std::int32_t label = find_label<T, block_threads>(task, place, end, best, scratch);
-  if (threadIdx.x == 0) mine = Left{gathered(0, scratch), label};
-  cluster.sync();
-  if (part == 0 && threadIdx.x == 0) {
-    Left joined = mine;
-    for (int other = 1; other < long_parts; ++other) {
-      const Left theirs = *cluster.map_shared_rank(&mine, other);
-      if (theirs.seen.top.first > joined.seen.top.first) joined.label = theirs.label;
-      join(joined.seen, theirs.seen);
-    }
-    write_seen<T>(task, row, joined.seen, joined.label);
+  cluster.barrier_wait(std::move(running));
+  if (threadIdx.x == 0) cluster.map_shared_rank(left, 0)[part] = Left{gathered(0, scratch), label};
+  auto done = cluster.barrier_arrive();
+  if (part != 0) return;
+  cluster.barrier_wait(std::move(done));
+  if (threadIdx.x != 0) return;
+  Left joined = left[0];
+#pragma unroll 1
+  for (int other = 1; other < long_parts; ++other) {
+    const Left theirs = left[other];
+    if (theirs.seen.top.first > joined.seen.top.first) joined.label = theirs.label;
+    join(joined.seen, theirs.seen);
   }
-  cluster.sync();  // a block ends after what it left has been read
+  write_seen<T>(task, row, joined.seen, joined.label);
 #endif
 }
 

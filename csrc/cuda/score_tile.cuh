@@ -107,7 +107,7 @@ __device__ __forceinline__ Chunk<T> chunk_at(const char* at) {
   return chunk;
 }
 
-// What a row in shared memory comes to. The label is looked for from the end, so that the first of equals is what remains.
+// What a row in shared memory comes to. Its exponentials are summed from the end.
 template <class T, int bytes>
 __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row, const char* at) {
   typedef typename Compared<T>::type V;
@@ -116,8 +116,9 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
   const T* tail = reinterpret_cast<const T*>(at) + whole * elements;
   Tops<T> tops;
 #pragma unroll 1
-  for (int j = 0; j < whole; ++j) tops.take(chunk_at<T, bytes>(at + j * 16));
+  for (int j = 0; j < whole; ++j) tops.take(chunk_at<T, bytes>(at + j * 16), j);
   TopTwo<V> top = tops.result();
+  const V of_chunks = top.first;
 #pragma unroll 1
   for (int i = 0; i < rest; ++i) include(top, widened(tail[i]));
   float sum = 0.0f;
@@ -129,14 +130,13 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
     if (x == top.first) label = whole * elements + i;
   }
 #pragma unroll 1
-  for (int j = whole - 1; j >= 0; --j) {
+  for (int j = whole - 1; j >= 0; --j) sum += chunk_sum(chunk_at<T, bytes>(at + j * 16), top.first);
+  if (whole > 0 && of_chunks == top.first) {
+    const int j = tops.first_at();
     const Chunk<T> chunk = chunk_at<T, bytes>(at + j * 16);
-    sum += chunk_sum(chunk, top.first);
-    std::int32_t here = -1;
 #pragma unroll
     for (int i = elements - 1; i >= 0; --i)
-      if (chunk[i] == top.first) here = i;
-    if (here >= 0) label = j * elements + here;
+      if (chunk[i] == top.first) label = j * elements + i;
   }
   std::int32_t other = 0;
   if (task.out.other != nullptr) {
@@ -148,6 +148,37 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
         Row{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label, other});
 }
 
+constexpr int most_pairs = 14;  // classes
+
+// The same of rows of a few 16-bit numbers, all of them in registers: the same sum.
+template <class T, int classes>
+__device__ __forceinline__ void score_pairs(const Task& task, std::int64_t row, const char* at) {
+  constexpr int elements = Chunk<T>::elements, whole = classes / elements;
+  Chunk<T> chunk[whole + 1];
+  chunk[whole].clear();
+#pragma unroll
+  for (int i = 0; i < classes / 2; ++i) chunk[i / 4].word[i % 4] = reinterpret_cast<const std::uint32_t*>(at)[i];
+  Tops<T> tops;
+#pragma unroll
+  for (int i = 0; i < classes / 2; ++i) tops.take(chunk[i / 4].word[i % 4]);
+  const TopTwo<float> top = tops.result();
+  float sum = 0.0f;
+#pragma unroll
+  for (int i = classes % elements - 1; i >= 0; --i) sum += exp_difference(chunk[whole][i], top.first);
+#pragma unroll
+  for (int j = whole - 1; j >= 0; --j) sum += chunk_sum(chunk[j], top.first);
+  std::int32_t label = no_label, other = 0;
+#pragma unroll
+  for (int i = classes - 1; i >= 0; --i)
+    if (chunk[i / elements][i % elements] == top.first) label = i;
+  if (task.out.other != nullptr) {
+#pragma unroll
+    for (int i = classes - 1; i >= 0; --i)
+      if (chunk[i / elements][i % elements] == top.second && i != label) other = i;
+  }
+  write(task.out, row, Row{sum, top.second - top.first, given_difference<T>(task, row, top.first), label, other});
+}
+
 template <class T>
 __global__ void __launch_bounds__(tile_threads) score_tile(const __grid_constant__ Task task, const __grid_constant__ Tile tile) {
   RAD_FAST_DYNAMIC_SHARED(memory);
@@ -156,16 +187,30 @@ __global__ void __launch_bounds__(tile_threads) score_tile(const __grid_constant
   const char* begin = fill_tile<T>(task, tile, first, rows, memory);
   copied();
   const std::uintptr_t places = reinterpret_cast<std::uintptr_t>(begin) | static_cast<unsigned>(tile.pitch);
-  constexpr int one = static_cast<int>(sizeof(T)), pair = 2 * one;
+  const auto each = [&](auto&& scored) {
 #pragma unroll 1
-  for (int mine = static_cast<int>(threadIdx.x); mine < rows; mine += tile_threads) {
-    if (places % 16 == 0)
-      score_in_tile<T, 16>(task, first + mine, begin + mine * tile.pitch);
-    else if (pair < 16 && places % pair == 0)
-      score_in_tile<T, pair>(task, first + mine, begin + mine * tile.pitch);
-    else
-      score_in_tile<T, one>(task, first + mine, begin + mine * tile.pitch);
+    for (int mine = static_cast<int>(threadIdx.x); mine < rows; mine += tile_threads)
+      scored(first + mine, begin + mine * tile.pitch);
+  };
+  if constexpr (sizeof(T) == 2) {
+    if (places % 4 == 0 && task.classes <= most_pairs) {
+      switch (task.classes) {
+        case 2: return each([&](std::int64_t row, const char* at) { score_pairs<T, 2>(task, row, at); });
+        case 4: return each([&](std::int64_t row, const char* at) { score_pairs<T, 4>(task, row, at); });
+        case 6: return each([&](std::int64_t row, const char* at) { score_pairs<T, 6>(task, row, at); });
+        case 10: return each([&](std::int64_t row, const char* at) { score_pairs<T, 10>(task, row, at); });
+        case 14: return each([&](std::int64_t row, const char* at) { score_pairs<T, 14>(task, row, at); });
+        default: break;
+      }
+    }
   }
+  constexpr int one = static_cast<int>(sizeof(T)), pair = 2 * one;
+  if (places % 16 == 0)
+    each([&](std::int64_t row, const char* at) { score_in_tile<T, 16>(task, row, at); });
+  else if (pair < 16 && places % pair == 0)
+    each([&](std::int64_t row, const char* at) { score_in_tile<T, pair>(task, row, at); });
+  else
+    each([&](std::int64_t row, const char* at) { score_in_tile<T, one>(task, row, at); });
 }
 
 }  // namespace cuda

@@ -1,5 +1,8 @@
 // Rows of 272 bytes to 8 KiB: 4 to 32 lanes have a row in their registers, as few as can: what is done once a row, some 150
 // instructions, is then done for the rows of a warp at once. One read, then maxima, then exponentials.
+//
+// What hides the memory's latency are other warps, that read while this one computes: with 16 warps a multiprocessor an H200 gave
+// 64% of a read, with neither its issue slots nor its units full. So the registers are counted here: 64 a thread, for 32 warps.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,67 +12,85 @@
 namespace rad_fast {
 namespace cuda {
 
-template <int chunks>
-struct WarpThreads {
-  static constexpr int value = chunks <= 8 ? block_threads : block_threads / 2;
-  static constexpr int blocks = chunks <= 8 ? 2 : 3;  // of a multiprocessor
+// `aligned`: rows lie so that a chunk is one load (Matrix). The others' code takes more registers, and shifts.
+template <class T, int chunks, bool aligned>
+struct WarpBlocks {  // of warp_threads, that a multiprocessor has registers for
+  static constexpr int few = aligned ? (sizeof(T) == 8 ? 4 : sizeof(T) == 4 ? 8 : 7) : 4, many = aligned ? 4 : 3;
+  static constexpr int value = chunks <= 8 ? few : many;
 };
+constexpr int warp_threads = 128;
 
 // `chunks` are all that a lane holds: there is a version for each number, so that little is computed of slots that no row
-// of this length fills. The bounds leave the registers that it takes to hold them, and 48 to 96 KiB of loads in flight.
-template <class T, int group, int chunks>
-__global__ void __launch_bounds__(WarpThreads<chunks>::value, WarpThreads<chunks>::blocks)
+// of this length fills. The bounds leave the registers that it takes to hold them.
+template <class T, int group, int chunks, bool aligned>
+__global__ void __launch_bounds__(warp_threads, WarpBlocks<T, chunks, aligned>::value)
     score_warp(const __grid_constant__ Task task) {
   typedef typename Compared<T>::type V;
   constexpr int elements = Chunk<T>::elements;
-  constexpr int threads = WarpThreads<chunks>::value;
-  constexpr int block_rows = threads / group;
+  constexpr int block_rows = warp_threads / group;
+  constexpr int sure = chunks - (chunks <= 8 ? 2 : 4);  // of each lane, in every row of this version
   const int lane = static_cast<int>(threadIdx.x) % group;
   // All lanes go on to the shuffles; those past the last row read the last row and write nothing.
   const std::int64_t mine = std::int64_t{block_rows} * blockIdx.x + static_cast<int>(threadIdx.x) / group;
   const std::int64_t row = lesser(mine, task.rows - 1);
-  const RowPlace place = place_of<T>(task, task.data + row * task.row_bytes);
+  const char* const at = task.data + row * task.row_bytes;
   Chunk<T> chunk[chunks];
-  load_chunks<T, chunks, group == warp_lanes, Reach::lanes>(task, place, lane, group, task.chunks, chunk);
+  if (aligned) {
+    const char* const begin = at + lane * 16;
+#pragma unroll
+    for (int k = 0; k < chunks; ++k) {
+      if (k >= sure) chunk[k].clear();
+      if (k < sure || lane + k * group < task.chunks) load_16(begin + k * group * 16, chunk[k].word);
+    }
+  } else {
+    load_chunks<T, chunks, group == warp_lanes, Reach::lanes>(task, place_of<T>(task, at), lane, group, task.chunks, chunk);
+  }
 
   Tops<T> own;
-  typename Tops<T>::Largest largest[chunks];
 #pragma unroll
-  for (int k = 0; k < chunks; ++k) largest[k] = own.take(chunk[k]);
-  if (chunks > 8) packed_again<T, chunks>(chunk);
-  const TopTwo<V> top = group_top(own.result(), group);
+  for (int k = 0; k < chunks; ++k) own.take(chunk[k], k);
+  packed_again<T, chunks>(chunk);
+  const TopTwo<V> two = own.result();
+  const TopTwo<V> top = group_top(two, group);
 
-  float sum = 0.0f;
-#pragma unroll
-  for (int k = 0; k < chunks; ++k) {
-    if (chunks > 8) packed_again<T, 1>(chunk + k);
-    sum += chunk_sum(chunk[k], top.first);
-  }
-  if (chunks > 8) packed_again<T, chunks>(chunk);
-  sum = group_sum(sum, group);
-
+  // The label before the sum: what led to it need not be kept.
   std::int32_t label = no_label;
+  if (two.first == top.first) {
+    const int k = own.first_at();
+    const Wanted<T> wanted(top.first);
+    Chunk<T> here = chunk[0];
 #pragma unroll
-  for (int k = 0; k < chunks; ++k) {
-    if (Tops<T>::is(largest[k], top.first) && label == no_label) {
+    for (int other = 1; other < chunks; ++other) {
 #pragma unroll
-      for (int i = elements - 1; i >= 0; --i)
-        if (chunk[k][i] == top.first) label = (lane + k * group) * elements + i;
+      for (int i = 0; i < 4; ++i) here.word[i] = k == other ? chunk[other].word[i] : here.word[i];
     }
+#pragma unroll
+    for (int i = elements - 1; i >= 0; --i)
+      if (wanted.is(here, i)) label = (lane + k * group) * elements + i;
   }
   label = group_least(label, group);
   std::int32_t other = no_label;
-  if (group < warp_lanes && task.out.other != nullptr) {  // up to 256 classes, of 8 bytes each at most
+  if (group <= 2 * static_cast<int>(sizeof(T)) && task.out.other != nullptr) {  // up to 256 classes
+    const Wanted<T> wanted(top.second);
 #pragma unroll
     for (int k = chunks - 1; k >= 0; --k) {
 #pragma unroll
       for (int i = elements - 1; i >= 0; --i) {
-        const std::int32_t at = (lane + k * group) * elements + i;
-        if (chunk[k][i] == top.second && at != label) other = at;
+        const std::int32_t place = (lane + k * group) * elements + i;
+        if (wanted.is(chunk[k], i) && place != label) other = place;
       }
     }
     other = group_least(other, group);
   }
+  float sum = 0.0f;
+#pragma unroll
+  for (int k = 0; k < chunks; ++k) {
+    packed_again<T, 1>(chunk + k);
+    sum += chunk_sum(chunk[k], top.first);
+  }
+  packed_again<T, chunks>(chunk);
+  sum = group_sum(sum, group);
+
   if (lane == 0 && mine < task.rows) {
     const Row found{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label, other};
     write(task.out, row, found);

@@ -25,7 +25,13 @@ struct Outputs {
   Wrong* wrong;
   Findings* findings;
   std::int64_t first_row;  // the number that these count row 0 by
+  bool plain;              // only gain, correctness and label are written, of margin and confidence alone
 };
+
+inline bool is_plain(const Outputs& out) {
+  const bool given = out.rule.kind != Kind::confidence || out.rule.agrees || out.rule.gains != nullptr;
+  return out.pass == Pass::points && !given && out.exclude == nullptr && out.other == nullptr;
+}
 
 __device__ __forceinline__ void note(Wrong* wrong, std::int64_t row) {
   atomicAdd(&wrong->count, Counter{1});
@@ -34,6 +40,12 @@ __device__ __forceinline__ void note(Wrong* wrong, std::int64_t row) {
 
 __device__ __forceinline__ void write(const Outputs& out, std::int64_t row, const Row& found) {
   const RowScores scores = finished(found);
+  if (out.plain && scores.label >= 0) {
+    out.margin[row] = gain_of(scores.margin);
+    out.confidence[row] = scores.confidence;
+    out.label[row] = scores.label;
+    return;
+  }
   const bool excluded = out.exclude != nullptr && out.exclude[row] != 0;
   if (scores.label < 0 && !excluded) note(out.wrong, out.first_row + row);
   if (out.pass == Pass::scores) {
