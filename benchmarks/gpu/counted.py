@@ -33,6 +33,7 @@ BYTES = {"float32": 4, "bfloat16": 2}
 CODES = {"float32": "f", "bfloat16": "8BFloat16", "float16": "7Float16", "float64": "d"}  # as C++ mangles them
 WRITTEN = 12  # bytes a row
 DIRECT, SAMPLE, FEW = 1 << 14, 1 << 13, 1 << 15  # as in csrc/cuda/game.cu and sample.cu
+PAIRS = (2, 4, 6, 10, 14)  # classes of 16-bit numbers with a loop of their own in csrc/cuda/score_tile.cuh
 SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 
 PASSES = ("reduce_points", "add_stretches", "take_indices")
@@ -154,13 +155,14 @@ def named(kernels: dict[str, Kernel], name: str, *arguments: object) -> Kernel:
 # --------------------------------------------------------------------------------------------------- scoring, compiled
 
 
+def fits(loop: Loop, **wanted: tuple[str, int]) -> bool:
+    """Whether its path has just so many instructions of each pattern."""
+    return bool(loop.path.opcodes) and all(loop.path.matching(pattern) == n for pattern, n in wanted.values())
+
+
 def loop_with(loops: list[Loop], **wanted: tuple[str, int]) -> Loop:
     """The loop whose path has just so many instructions of each pattern; of several, the shortest."""
-    fitting = [
-        loop
-        for loop in loops
-        if loop.path.opcodes and all(loop.path.matching(pattern) == count for pattern, count in wanted.values())
-    ]
+    fitting = [loop for loop in loops if fits(loop, **wanted)]
     if not fitting:
         raise LookupError(f"no loop has {wanted}")
     return min(fitting, key=lambda loop: len(loop.path))
@@ -181,17 +183,16 @@ def scoring_cuda(kernels: dict[str, Kernel], classes: int, dtype: str, aligned: 
     if chunks <= 512:
         group = next(lanes for lanes in (4, 8, 16, 32) if chunks <= 8 * lanes or lanes == 32)
         held = next(count for count in (6, 8, 12, 16) if count * group >= chunks)
-        kernel = named(kernels, "score_warp", dtype, group, held)
+        kernel = named(kernels, "score_warp", dtype, group, held, True)
         path = kernel.tree(rare=rare).with_stores(3)
-        label = times({"alu": 2.0 * elements, "fma": elements / 2}, min(32 / group, held))  # a chunk is searched for it
+        label = {"alu": 5.0 * (held - 1) + 2.0 * elements}  # a chunk is chosen, and searched for it
         units = times(added(dict(path.units()), label), group / 32)
-        threads = 256 if held <= 8 else 128
-        flight = resident(kernel.registers, threads, 0) * threads * held * 16
+        flight = resident(kernel.registers, 128, 0) * 128 * held * 16
         per_element, name = sum(units.values()) * 32 / classes, f"score_warp<{group}, {held}>"
         return Row("cuda", f"{classes} {dtype}", name, kernel.registers, flight, per_element, Cost(units, nbytes))
     threads = 64 if chunks <= 2048 else 256
     kernel = named(kernels, "score_block", dtype, threads)
-    units = block_units(kernel, chunks, elements, rare, threads)
+    units = block_units(kernel, chunks, elements, rare, threads, aligned)
     flight = resident(kernel.registers, threads, kernel.shared) * threads * 64
     per_element = sum(units.values()) * 32 / classes
     return Row("cuda", f"{classes} {dtype}", "score_block", kernel.registers, flight, per_element, Cost(units, nbytes))
@@ -204,24 +205,34 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     wide = aligned and row_bytes % 16 == 0
     tree = kernel.tree(rare=sass.RARE.replace(r"LDG(?!\S*\.(?:128|64))", r"LDG(?!\S*STS|\S*\.(?:128|64))"))
     loops = list(tree.all())
-    mine = next(loop for loop in loops if loop.inner and loop.header != -1)
-    path = mine.with_stores(3)
     loads = 1 if wide else elements // 2 if row_bytes % (2 * size) == 0 else elements
     reads = ("LDS", loads)
-    maxima = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", 0), stores=("STG", 0))
-    powers = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", elements))
-    last = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 0), minima=("FMNMX", 3), wide=("LDS.128", 0))
-    last_power = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 1), wide=("LDS.128", 0))
+    inner: dict[str, float] = {}
+    if size == 2 and classes in PAIRS:
+        mine = loop_with(loops, reads=("LDS", classes // 2), powers=("MUFU.EX2", classes))
+    else:
+        wanted = {"reads": reads, "powers": ("MUFU.EX2", elements)}
+        outer = [loop for loop in loops if loop.inner and loop.header != -1]
+        mine = next(loop for loop in outer if any(fits(other, **wanted) for other in loop.inner))
+        maxima = loop_with(mine.inner, reads=reads, powers=("MUFU.EX2", 0), stores=("STG", 0))
+        powers = loop_with(mine.inner, **wanted)
+        last = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 0), minima=("FMNMX", 3), wide=("LDS.128", 0))
+        last_power = loop_with(mine.inner, reads=("LDS", 1), powers=("MUFU.EX2", 1), wide=("LDS.128", 0))
+        inner = added(
+            times(maxima.path.units(), whole),
+            times(powers.path.units(), whole),
+            times(last.path.units(), rest),
+            times(last_power.path.units(), rest),
+            {"alu": 2.0 * elements, "lsu": float(loads)},  # a chunk is searched for the label
+        )
+    path = mine.with_stores(3)
     copies = [loop for loop in loops if loop.path.matching("LDGSTS") and loop not in mine.inner]
     copy = min(len(loop.path) / loop.path.matching("LDGSTS") for loop in copies)
     pitch = row_bytes + (16 if wide and row_bytes % 32 == 0 else 0)
     rows = 128 * max(1, min(8, (20 << 10) // (128 * pitch)))
     row = added(
         dict(path.units()),
-        times(maxima.path.units(), whole),
-        times(powers.path.units(), whole),
-        times(last.path.units(), rest),
-        times(last_power.path.units(), rest),
+        inner,
         {"alu": copy * row_bytes / 16 * 0.75, "lsu": row_bytes / 16, "imad": copy * row_bytes / 16 * 0.25},
         times(tree.path.units(), 128 / rows),
     )
@@ -229,25 +240,23 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     return times(row, 1 / 32), flight
 
 
-def block_units(kernel: Kernel, chunks: int, elements: int, rare: str, threads: int) -> dict[str, float]:
-    tree = kernel.tree(rare=rare)
+def block_units(
+    kernel: Kernel, chunks: int, elements: int, rare: str, threads: int, aligned: bool
+) -> dict[str, float]:
+    bare, tree = kernel.tree(work="STS|STG|SHFL", rare=rare), kernel.tree(rare=rare)  # without and with a last step
     loops = list(tree.all())
-    step = loop_with(loops, powers=("MUFU.EX2", 4 * elements + 1))
-    single = loop_with(loops, powers=("MUFU.EX2", elements + 1))
-    around = [loop for loop in loops if step in loop.inner and loop.header != -1]  # parts of a row, if it has some
-    reading = [*around, *(inner for loop in around for inner in loop.inner), step, single]
-    search = [loop for loop in loops if loop.header != -1 and loop not in reading and loop.path.opcodes]
+    step = loop_with(loops, powers=("MUFU.EX2", 4 * elements + 1), reads=("LDG", 4 if aligned else 8))
     parts = 8 if chunks >= 8192 else 1
-    each = -(-chunks // parts)
-    steps, left = each // (4 * threads), -(-(each % (4 * threads)) // threads)
+    steps, left = divmod(-(-chunks // parts), 4 * threads)
+    one = times(step.path.units(), 0.25 if 0 < left <= threads else 0.0)  # a last step of a chunk a thread; else of four
+    around = {loop.header for loop in loops if step in loop.inner and loop.header != -1}  # parts of a row, if it has some
+    last = tree if left > threads else bare
     warps = threads / 32
-    last = tree.with_stores(3)
     warp = added(
         times(step.path.units(), parts * steps),
-        times(single.path.units(), parts * left),
-        *(times(loop.path.units(), parts) for loop in around),
-        times(min(search, key=lambda loop: len(loop.path)).path.units(), 4 / warps),  # of one warp
-        times(last.units(), (1 + 0.55 * (warps - 1)) / warps),  # all of it of the first warp, about half of the others
+        times(one, parts),
+        *(times(loop.path.units(), parts) for loop in last.all() if loop.header in around),
+        times((bare if around else last).with_stores(3).units(), (1 + 0.55 * (warps - 1)) / warps),  # all of the first warp
     )
     return times(warp, warps)
 

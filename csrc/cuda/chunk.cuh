@@ -130,6 +130,45 @@ __device__ __forceinline__ void load_whole(const Matrix& z, const RowPlace& row,
   }
 }
 
+// The same of a row whose memory is whole, wherever it begins. `uniform`: all lanes of a warp read the same row.
+template <class T, int count, bool uniform>
+__device__ __forceinline__ void load_shifted(const RowPlace& row, int first, int apart, Chunk<T>* chunk) {
+  constexpr int batch = count < 4 ? count : 4;  // 8 registers each until they are moved
+  const unsigned words = row.behind / 4, shift = sizeof(T) >= 4 ? 0 : row.behind % 4 * 8;
+  const char* const from = row.at - row.behind + static_cast<std::int64_t>(first) * 16;
+#pragma unroll
+  for (int begin = 0; begin < count; begin += batch) {
+    std::uint32_t w[batch][8];
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      if (begin + k >= count) continue;
+      load_16(from + (begin + k) * apart * 16, w[k]);
+      load_16(from + (begin + k) * apart * 16 + 16, w[k] + 4);
+    }
+    const auto each = [&](auto&& move) {
+#pragma unroll
+      for (int k = 0; k < batch; ++k)
+        if (begin + k < count) move(w[k], chunk[begin + k].word);
+    };
+    if (uniform) {
+      switch (words) {
+        case 0: each([&](const std::uint32_t (&w)[8], std::uint32_t* out) { moved<0>(w, shift, out); }); break;
+        case 1: each([&](const std::uint32_t (&w)[8], std::uint32_t* out) { moved<1>(w, shift, out); }); break;
+        case 2: each([&](const std::uint32_t (&w)[8], std::uint32_t* out) { moved<2>(w, shift, out); }); break;
+        default: each([&](const std::uint32_t (&w)[8], std::uint32_t* out) { moved<3>(w, shift, out); }); break;
+      }
+    } else {
+      each([&](std::uint32_t (&w)[8], std::uint32_t* out) {
+#pragma unroll
+        for (int i = 0; i < 6; ++i) w[i] = words & 2 ? w[i + 2] : w[i];
+#pragma unroll
+        for (int i = 0; i < 5; ++i) w[i] = words & 1 ? w[i + 1] : w[i];
+        moved<0>(w, shift, out);
+      });
+    }
+  }
+}
+
 // Which of the chunks that are asked for are before the end: all; those of all lanes or of some, `first` being the lane; any.
 enum class Reach : int { inside, lanes, any };
 

@@ -59,11 +59,27 @@ inline int attribute(cudaDeviceAttr which, int device) {
 
 inline int multiprocessors(int device) { return attribute(cudaDevAttrMultiProcessorCount, device); }
 
+// A kernel that is launched `early`, where the device does that, begins when all blocks of the one before it have called
+// others_may_begin(). That one is at an end, and what it wrote is there, after others_at_end(), which every block has to call.
+inline bool runs_early(int device) { return attribute(cudaDevAttrComputeCapabilityMajor, device) >= 9; }
+
+__device__ __forceinline__ void others_may_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void others_at_end() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 struct Shape {
   std::int64_t blocks;
   int threads;
   int cluster = 1;
   std::size_t shared = 0;  // bytes of memory that the kernel is given beyond what it declares
+  bool early = false;
 };
 
 // kernel<<<...>>> through the runtime's function, so that the launch itself returns an error to check.
@@ -76,14 +92,22 @@ void launch(const char* name, void (*kernel)(Parameters...), const Shape& shape,
   config.blockDim = dim3(static_cast<unsigned>(shape.threads));
   config.dynamicSmemBytes = shape.shared;
   config.stream = stream;
-  cudaLaunchAttribute cluster{};
+  cudaLaunchAttribute attributes[2]{};
+  config.attrs = attributes;
+  config.numAttrs = 0;
   if (shape.cluster > 1) {
+    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim.x = static_cast<unsigned>(shape.cluster);
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-    config.attrs = &cluster;
-    config.numAttrs = 1;
   }
+#if defined(__CUDACC__)
+  if (shape.early) {
+    cudaLaunchAttribute& early = attributes[config.numAttrs++];
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+  }
+#endif
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
 }
 

@@ -43,24 +43,24 @@ template <class T, int group, int chunks>
 void launch_warps(const Where& where, const Task& task) {
   constexpr std::int64_t block_rows = warp_threads / group;
   launch("score_warp", task.aligned ? score_warp<T, group, chunks, true> : score_warp<T, group, chunks, false>,
-         {(task.rows + block_rows - 1) / block_rows, warp_threads}, static_cast<cudaStream_t>(where.stream), task);
+         {(task.rows + block_rows - 1) / block_rows, warp_threads, 1, 0, task.early}, static_cast<cudaStream_t>(where.stream), task);
 }
 
 template <class T>
 void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
   const auto stream = static_cast<cudaStream_t>(where.stream);
   bool clusters = false;
-  std::int64_t slots = 0;
+  std::int64_t blocks = 0;  // that keep the memory busy
   if (chunks >= long_chunks) {
     clusters = attribute(cudaDevAttrComputeCapabilityMajor, where.device) >= 9;
-    slots = std::int64_t{multiprocessors(where.device)} * (2048 / block_threads);
+    blocks = std::int64_t{multiprocessors(where.device)} * (512 / block_threads);
   }
   const auto held = [&](int lanes) { return (chunks + lanes - 1) / lanes; };  // by a lane
-  switch (width_of(chunks, task.rows, slots, clusters)) {
+  switch (width_of(chunks, task.rows, blocks, clusters)) {
     case Width::thread: {
       const Tile tile = tile_of(task, sizeof(T));
       const std::size_t bytes = static_cast<std::size_t>(tile.rows) * static_cast<std::size_t>(tile.pitch) + 16;
-      return launch("score_tile", score_tile<T>, {(task.rows + tile.rows - 1) / tile.rows, tile_threads, 1, bytes}, stream, task,
+      return launch("score_tile", score_tile<T>, {(task.rows + tile.rows - 1) / tile.rows, tile_threads, 1, bytes, task.early}, stream, task,
                     tile);
     }
     case Width::lanes_4: return held(4) <= 6 ? launch_warps<T, 4, 6>(where, task) : launch_warps<T, 4, 8>(where, task);
@@ -72,10 +72,10 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
       if (held(32) <= 12) return launch_warps<T, 32, 12>(where, task);
       return launch_warps<T, 32, 16>(where, task);
     case Width::block:
-      if (chunks <= short_chunks) return launch("score_block", score_block<T, short_threads>, {task.rows, short_threads}, stream, task);
-      return launch("score_block", score_block<T, block_threads>, {task.rows, block_threads}, stream, task);
+      if (chunks <= short_chunks) return launch("score_block", score_block<T, short_threads>, {task.rows, short_threads, 1, 0, task.early}, stream, task);
+      return launch("score_block", score_block<T, block_threads>, {task.rows, block_threads, 1, 0, task.early}, stream, task);
     case Width::cluster:
-      return launch("score_cluster", score_cluster<T>, {task.rows * long_parts, block_threads, long_parts}, stream, task);
+      return launch("score_cluster", score_cluster<T>, {task.rows * long_parts, block_threads, long_parts, 0, task.early}, stream, task);
   }
 }
 
@@ -98,9 +98,11 @@ Task task_of(const Logits& logits, std::int64_t rows) {
   return task;
 }
 
-void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, const std::int32_t* given, const Outputs& out) {
+void launch_pass(const Where& where, const Logits& logits, std::int64_t rows, const std::int32_t* given, const Outputs& out,
+                 bool early = false) {
   Task task = task_of(logits, rows);
   task.given = given;
+  task.early = early;
   task.out = out;
   task.out.plain = is_plain(out);
   const std::int64_t chunks = task.chunks;
@@ -160,7 +162,7 @@ void appraise(const Where& where, const Logits& teacher, const Logits& student, 
   const bool looks = look > 0 && rows > 0;  // the first look clears what the scores are counted in: a launch less
   if (!add && !looks) fill_with_zeros(where, findings, behind);
   if (rows == 0) return;
-  const bool both = student.data != nullptr;
+  const bool both = student.data != nullptr, early = looks && runs_early(where.device);
   Outputs out{both ? Pass::scores : Pass::points,
               gain,
               correctness,
@@ -175,14 +177,14 @@ void appraise(const Where& where, const Logits& teacher, const Logits& student, 
               first_row,
               false};
   if (looks) launch_look(where, teacher, rows, exclude, look, off, &findings->teacher_rows, {add ? nullptr : findings, behind});
-  launch_pass(where, teacher, rows, nullptr, out);
+  launch_pass(where, teacher, rows, nullptr, out, early);
   if (!both) return;
   if (looks) launch_look(where, student, rows, exclude, look, off, &findings->student_rows, {nullptr, 0});
   out.pass = Pass::student;
   out.wrong = &findings->student;
   out.other = other;
   out.alike = student.classes == teacher.classes;
-  launch_pass(where, student, rows, label, out);
+  launch_pass(where, student, rows, label, out, early);
 }
 
 }  // namespace cuda

@@ -8,6 +8,7 @@
 
 #include <cuda_runtime.h>
 
+#include "launch.cuh"
 #include "score_write.cuh"
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
@@ -86,6 +87,11 @@ struct By {
   static constexpr Way value = way;
 };
 
+template <int count>
+struct Some {
+  static constexpr int value = count;
+};
+
 // The block reads chunks first .. end - 1 of a row; a thread's own sum of them.
 template <class T, int threads>
 __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task& task, const RowPlace& row, int first, int end,
@@ -126,17 +132,19 @@ __device__ __forceinline__ Seen<typename Compared<T>::type> read_part(const Task
     case Way::gathered: steps(By<Way::gathered>(), inside); break;
   }
   const int rest = end + static_cast<int>(threadIdx.x) - j;
-  if (rest > threads) {
-    Chunk<T> chunk[step_chunks];
-    load_chunks<T, step_chunks, true, Reach::any>(task, row, j, threads, end, chunk);
-    absorb<T, step_chunks>(seen, chunk);
+  const auto last = [&](auto some) {
+    constexpr int count = decltype(some)::value;
+    Chunk<T> chunk[count];
+    load_chunks<T, count, true, Reach::any>(task, row, j, threads, end, chunk);
+    absorb<T, count>(seen, chunk);
     note(j);
-  } else if (rest > 0) {
-    Chunk<T> chunk[1];
-    load_chunks<T, 1, true, Reach::any>(task, row, j, threads, end, chunk);
-    absorb<T, 1>(seen, chunk);
-    note(j);
-  }
+  };
+  if (rest > 2 * threads)
+    last(Some<step_chunks>());
+  else if (rest > threads)
+    last(Some<2>());
+  else if (rest > 0)
+    last(Some<1>());
   return seen;
 }
 
@@ -229,7 +237,7 @@ __device__ __forceinline__ void write_seen(const Task& task, std::int64_t row, c
 }
 
 template <class T, int threads>
-__global__ void __launch_bounds__(threads, 4 * block_threads / threads) score_block(const __grid_constant__ Task task) {
+__global__ void __launch_bounds__(threads, 1024 / threads) score_block(const __grid_constant__ Task task) {
   typedef typename Compared<T>::type V;
   __shared__ BlockScratch<V, threads> scratch;
   const std::int64_t row = blockIdx.x;
@@ -242,6 +250,7 @@ __global__ void __launch_bounds__(threads, 4 * block_threads / threads) score_bl
     const int end = lesser(task.chunks, (part + 1) * parts.chunks);
     leave(read_part<T, threads>(task, place, part * parts.chunks, end, best), part, scratch);
   }
+  others_at_end();
   const std::int32_t label = find_label<T, threads>(task, place, task.chunks, best, scratch);
   if (threads == short_threads) {
     if (threadIdx.x == 0) write_seen<T>(task, row, gathered(0, scratch), label);
@@ -259,7 +268,7 @@ __global__ void __launch_bounds__(threads, 4 * block_threads / threads) score_bl
 }
 
 template <class T>
-__global__ void __launch_bounds__(block_threads, 4) score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
+__global__ void __launch_bounds__(block_threads, 1024 / block_threads) score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   typedef typename Compared<T>::type V;
   struct Left {
@@ -277,6 +286,7 @@ __global__ void __launch_bounds__(block_threads, 4) score_cluster([[maybe_unused
   const int end = lesser(task.chunks, (part + 1) * parts.chunks);
   Best<V> best{minus_infinity<V>(), -1};
   leave(read_part<T, block_threads>(task, place, lesser(task.chunks, part * parts.chunks), end, best), 0, scratch);
+  others_at_end();
   const std::int32_t label = find_label<T, block_threads>(task, place, end, best, scratch);
   cluster.barrier_wait(std::move(running));
   if (threadIdx.x == 0) cluster.map_shared_rank(left, 0)[part] = Left{gathered(0, scratch), label};

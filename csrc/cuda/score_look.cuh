@@ -6,6 +6,7 @@
 #include "chunk.cuh"
 #include "collective.cuh"
 #include "kernels.hpp"
+#include "launch.cuh"
 
 namespace rad_fast {
 namespace cuda {
@@ -59,6 +60,7 @@ struct Glance {
 template <class T, int threads>
 __global__ void __launch_bounds__(threads)
     look_at_rows(const Matrix z, const std::uint8_t* exclude, double off, Looked* looked, const Cleared cleared) {
+  others_may_begin();
   constexpr int at_once = 4;
   __shared__ double sums[threads / warp_lanes];
   __shared__ int counts[3][threads / warp_lanes];

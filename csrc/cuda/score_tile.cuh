@@ -148,16 +148,19 @@ __device__ __forceinline__ void score_in_tile(const Task& task, std::int64_t row
         Row{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label, other});
 }
 
-constexpr int most_pairs = 14;  // classes
-
 // The same of rows of a few 16-bit numbers, all of them in registers: the same sum.
 template <class T, int classes>
 __device__ __forceinline__ void score_pairs(const Task& task, std::int64_t row, const char* at) {
   constexpr int elements = Chunk<T>::elements, whole = classes / elements;
   Chunk<T> chunk[whole + 1];
   chunk[whole].clear();
+  if (classes % elements == 0) {
 #pragma unroll
-  for (int i = 0; i < classes / 2; ++i) chunk[i / 4].word[i % 4] = reinterpret_cast<const std::uint32_t*>(at)[i];
+    for (int j = 0; j < whole; ++j) chunk[j] = chunk_at<T, 16>(at + j * 16);
+  } else {
+#pragma unroll
+    for (int i = 0; i < classes / 2; ++i) chunk[i / 4].word[i % 4] = reinterpret_cast<const std::uint32_t*>(at)[i];
+  }
   Tops<T> tops;
 #pragma unroll
   for (int i = 0; i < classes / 2; ++i) tops.take(chunk[i / 4].word[i % 4]);
@@ -180,12 +183,13 @@ __device__ __forceinline__ void score_pairs(const Task& task, std::int64_t row, 
 }
 
 template <class T>
-__global__ void __launch_bounds__(tile_threads) score_tile(const __grid_constant__ Task task, const __grid_constant__ Tile tile) {
+__global__ void __launch_bounds__(tile_threads, 10) score_tile(const __grid_constant__ Task task, const __grid_constant__ Tile tile) {
   RAD_FAST_DYNAMIC_SHARED(memory);
   const std::int64_t first = std::int64_t{tile.rows} * blockIdx.x;
   const int rows = static_cast<int>(lesser(std::int64_t{tile.rows}, task.rows - first));
   const char* begin = fill_tile<T>(task, tile, first, rows, memory);
   copied();
+  others_at_end();
   const std::uintptr_t places = reinterpret_cast<std::uintptr_t>(begin) | static_cast<unsigned>(tile.pitch);
   const auto each = [&](auto&& scored) {
 #pragma unroll 1
@@ -193,13 +197,17 @@ __global__ void __launch_bounds__(tile_threads) score_tile(const __grid_constant
       scored(first + mine, begin + mine * tile.pitch);
   };
   if constexpr (sizeof(T) == 2) {
-    if (places % 4 == 0 && task.classes <= most_pairs) {
+    if (places % (task.classes % 8 == 0 ? 16 : 4) == 0) {
       switch (task.classes) {
         case 2: return each([&](std::int64_t row, const char* at) { score_pairs<T, 2>(task, row, at); });
         case 4: return each([&](std::int64_t row, const char* at) { score_pairs<T, 4>(task, row, at); });
         case 6: return each([&](std::int64_t row, const char* at) { score_pairs<T, 6>(task, row, at); });
+        case 8: return each([&](std::int64_t row, const char* at) { score_pairs<T, 8>(task, row, at); });
         case 10: return each([&](std::int64_t row, const char* at) { score_pairs<T, 10>(task, row, at); });
+        case 12: return each([&](std::int64_t row, const char* at) { score_pairs<T, 12>(task, row, at); });
         case 14: return each([&](std::int64_t row, const char* at) { score_pairs<T, 14>(task, row, at); });
+        case 16: return each([&](std::int64_t row, const char* at) { score_pairs<T, 16>(task, row, at); });
+        case 32: return each([&](std::int64_t row, const char* at) { score_pairs<T, 32>(task, row, at); });
         default: break;
       }
     }

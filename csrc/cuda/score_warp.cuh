@@ -7,6 +7,7 @@
 
 #include <cuda_runtime.h>
 
+#include "launch.cuh"
 #include "score_write.cuh"
 
 namespace rad_fast {
@@ -15,7 +16,7 @@ namespace cuda {
 // `aligned`: rows lie so that a chunk is one load (Matrix). The others' code takes more registers, and shifts.
 template <class T, int chunks, bool aligned>
 struct WarpBlocks {  // of warp_threads, that a multiprocessor has registers for
-  static constexpr int few = aligned ? (sizeof(T) == 8 ? 4 : sizeof(T) == 4 ? 8 : 7) : 4, many = aligned ? 4 : 3;
+  static constexpr int few = aligned ? (sizeof(T) == 8 ? 4 : 8) : 6, many = aligned ? 4 : 3;
   static constexpr int value = chunks <= 8 ? few : many;
 };
 constexpr int warp_threads = 128;
@@ -28,7 +29,7 @@ __global__ void __launch_bounds__(warp_threads, WarpBlocks<T, chunks, aligned>::
   typedef typename Compared<T>::type V;
   constexpr int elements = Chunk<T>::elements;
   constexpr int block_rows = warp_threads / group;
-  constexpr int sure = chunks - (chunks <= 8 ? 2 : 4);  // of each lane, in every row of this version
+  constexpr int sure = chunks - (chunks <= 8 ? 2 : 4);  // of each lane, in every row of this version, and not its last
   const int lane = static_cast<int>(threadIdx.x) % group;
   // All lanes go on to the shuffles; those past the last row read the last row and write nothing.
   const std::int64_t mine = std::int64_t{block_rows} * blockIdx.x + static_cast<int>(threadIdx.x) / group;
@@ -43,7 +44,14 @@ __global__ void __launch_bounds__(warp_threads, WarpBlocks<T, chunks, aligned>::
       if (k < sure || lane + k * group < task.chunks) load_16(begin + k * group * 16, chunk[k].word);
     }
   } else {
-    load_chunks<T, chunks, group == warp_lanes, Reach::lanes>(task, place_of<T>(task, at), lane, group, task.chunks, chunk);
+    constexpr bool uniform = group == warp_lanes;
+    const RowPlace place = place_of<T>(task, at);
+    if (place.whole) {
+      load_shifted<T, sure, uniform>(place, lane, group, chunk);
+      load_chunks<T, chunks - sure, uniform, Reach::any>(task, place, lane + sure * group, group, task.chunks, chunk + sure);
+    } else {
+      load_chunks<T, chunks, uniform, Reach::any>(task, place, lane, group, task.chunks, chunk);
+    }
   }
 
   Tops<T> own;
@@ -91,6 +99,7 @@ __global__ void __launch_bounds__(warp_threads, WarpBlocks<T, chunks, aligned>::
   packed_again<T, chunks>(chunk);
   sum = group_sum(sum, group);
 
+  others_at_end();
   if (lane == 0 && mine < task.rows) {
     const Row found{sum, static_cast<float>(top.second - top.first), given_difference<T>(task, row, top.first), label, other};
     write(task.out, row, found);

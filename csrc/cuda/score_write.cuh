@@ -94,6 +94,7 @@ __device__ __forceinline__ void write(const Outputs& out, std::int64_t row, cons
 struct Task : Matrix {
   const std::int32_t* given;  // may be null
   Outputs out;
+  bool early;  // launched beside a look
 };
 
 template <class T>
