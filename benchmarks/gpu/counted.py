@@ -33,7 +33,7 @@ BYTES = {"float32": 4, "bfloat16": 2}
 CODES = {"float32": "f", "bfloat16": "8BFloat16", "float16": "7Float16", "float64": "d"}  # as C++ mangles them
 WRITTEN = 12  # bytes a row
 DIRECT, SAMPLE, FEW = 1 << 14, 1 << 13, 1 << 15  # as in csrc/cuda/game.cu and sample.cu
-PAIRS = (2, 4, 6, 10, 14)  # classes of 16-bit numbers with a loop of their own in csrc/cuda/score_tile.cuh
+PAIRS = (2, 4, 6, 8, 10, 12, 14, 16, 32)  # classes of 16-bit numbers with a loop of their own in csrc/cuda/score_tile.cuh
 SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 
 PASSES = ("reduce_points", "add_stretches", "take_indices")
@@ -190,7 +190,7 @@ def scoring_cuda(kernels: dict[str, Kernel], classes: int, dtype: str, aligned: 
         flight = resident(kernel.registers, 128, 0) * 128 * held * 16
         per_element, name = sum(units.values()) * 32 / classes, f"score_warp<{group}, {held}>"
         return Row("cuda", f"{classes} {dtype}", name, kernel.registers, flight, per_element, Cost(units, nbytes))
-    threads = 64 if chunks <= 2048 else 256
+    threads = 64 if chunks <= 2048 else 128
     kernel = named(kernels, "score_block", dtype, threads)
     units = block_units(kernel, chunks, elements, rare, threads, aligned)
     flight = resident(kernel.registers, threads, kernel.shared) * threads * 64
@@ -209,7 +209,7 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     reads = ("LDS", loads)
     inner: dict[str, float] = {}
     if size == 2 and classes in PAIRS:
-        mine = loop_with(loops, reads=("LDS", classes // 2), powers=("MUFU.EX2", classes))
+        mine = loop_with(loops, reads=("LDS", classes // 8 if wide else classes // 2), powers=("MUFU.EX2", classes))
     else:
         wanted = {"reads": reads, "powers": ("MUFU.EX2", elements)}
         outer = [loop for loop in loops if loop.inner and loop.header != -1]

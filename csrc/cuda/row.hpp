@@ -333,8 +333,8 @@ RAD_FAST_BOTH std::int64_t chunks_of(std::int64_t classes, std::int64_t element_
 
 constexpr std::int64_t tile_chunks = 16;  // rows up to 256 bytes are taken by one thread each, many to a block
 constexpr int tile_threads = 128;
-constexpr int block_threads = 128;  // a part of a row, or all of it, ends with some 110 instructions of every warp
-constexpr int short_threads = 64;
+constexpr int block_threads = 128;
+constexpr int short_threads = 64;  // of rows up to 32 KiB
 constexpr std::int64_t short_chunks = 2048;
 // Rows from 128 KiB on are summed in 8 parts, by one block or by a cluster of 8: the same additions. 8 is the largest
 // cluster that every device of compute capability 9.0 and above runs.

@@ -10,7 +10,7 @@
 //   thread   up to 256 bytes: many rows are copied to shared memory at once, each thread has one (score_tile.cuh).
 //   warp     up to 8 KiB: 4, 8, 16 or 32 lanes a row, all of it in their registers (score_warp.cuh).
 //   block    a block a row, of few threads up to 32 KiB, in one pass with a running maximum (score_block.cuh).
-//   cluster  the same with 8 blocks a row (compute capability 9.0), where there are fewer rows than the device has room for.
+//   cluster  the same with 8 blocks a row (compute capability 9.0), where there are too few rows to keep the memory busy.
 // A row's result depends on nothing else: not on its neighbours, its place in memory, or how many rows there are.
 //
 // Instructions an element, and what they come to on a GPU: python -m benchmarks.gpu.counted, and benchmarks/FACTS.md.
@@ -42,8 +42,9 @@ Tile tile_of(const Task& task, std::int64_t bytes) {
 template <class T, int group, int chunks>
 void launch_warps(const Where& where, const Task& task) {
   constexpr std::int64_t block_rows = warp_threads / group;
-  launch("score_warp", task.aligned ? score_warp<T, group, chunks, true> : score_warp<T, group, chunks, false>,
-         {(task.rows + block_rows - 1) / block_rows, warp_threads, 1, 0, task.early}, static_cast<cudaStream_t>(where.stream), task);
+  const Shape shape{(task.rows + block_rows - 1) / block_rows, warp_threads, 1, 0, task.early};
+  launch("score_warp", task.aligned ? score_warp<T, group, chunks, true> : score_warp<T, group, chunks, false>, shape,
+         static_cast<cudaStream_t>(where.stream), task);
 }
 
 template <class T>
@@ -60,8 +61,8 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
     case Width::thread: {
       const Tile tile = tile_of(task, sizeof(T));
       const std::size_t bytes = static_cast<std::size_t>(tile.rows) * static_cast<std::size_t>(tile.pitch) + 16;
-      return launch("score_tile", score_tile<T>, {(task.rows + tile.rows - 1) / tile.rows, tile_threads, 1, bytes, task.early}, stream, task,
-                    tile);
+      const Shape shape{(task.rows + tile.rows - 1) / tile.rows, tile_threads, 1, bytes, task.early};
+      return launch("score_tile", score_tile<T>, shape, stream, task, tile);
     }
     case Width::lanes_4: return held(4) <= 6 ? launch_warps<T, 4, 6>(where, task) : launch_warps<T, 4, 8>(where, task);
     case Width::lanes_8: return held(8) <= 6 ? launch_warps<T, 8, 6>(where, task) : launch_warps<T, 8, 8>(where, task);
@@ -71,11 +72,15 @@ void launch_rows(const Where& where, const Task& task, std::int64_t chunks) {
       if (held(32) <= 8) return launch_warps<T, 32, 8>(where, task);
       if (held(32) <= 12) return launch_warps<T, 32, 12>(where, task);
       return launch_warps<T, 32, 16>(where, task);
-    case Width::block:
-      if (chunks <= short_chunks) return launch("score_block", score_block<T, short_threads>, {task.rows, short_threads, 1, 0, task.early}, stream, task);
-      return launch("score_block", score_block<T, block_threads>, {task.rows, block_threads, 1, 0, task.early}, stream, task);
-    case Width::cluster:
-      return launch("score_cluster", score_cluster<T>, {task.rows * long_parts, block_threads, long_parts, 0, task.early}, stream, task);
+    case Width::block: {
+      const bool few = chunks <= short_chunks;
+      const Shape shape{task.rows, few ? short_threads : block_threads, 1, 0, task.early};
+      return launch("score_block", few ? score_block<T, short_threads> : score_block<T, block_threads>, shape, stream, task);
+    }
+    case Width::cluster: {
+      const Shape shape{task.rows * long_parts, block_threads, long_parts, 0, task.early};
+      return launch("score_cluster", score_cluster<T>, shape, stream, task);
+    }
   }
 }
 

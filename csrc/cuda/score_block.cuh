@@ -1,5 +1,5 @@
 // Rows above 8 KiB: a block has a row, or from 128 KiB on a cluster of 8 blocks, and reads it once with a running maximum. What
-// is done once a row every warp does, some 370 instructions: rows up to 32 KiB have blocks of two warps.
+// is done once a row, or a part, every warp does: blocks have four warps, and for rows up to 32 KiB two.
 //
 // A thread's sum is rescaled when its maximum rises. Where the maximum is, a thread notes by the step in which it saw it; once
 // the row's maximum is known, the threads that have it read that step again, some 64 bytes, for the label. A long row is
@@ -18,7 +18,8 @@
 namespace rad_fast {
 namespace cuda {
 
-constexpr int step_chunks = 4;  // of a thread at once
+constexpr int step_chunks = 4;          // of a thread at once
+constexpr int resident_threads = 1024;  // of a multiprocessor, with 64 registers each: 64 KiB in flight
 
 template <class V>
 __device__ __forceinline__ V lowest();
@@ -237,7 +238,7 @@ __device__ __forceinline__ void write_seen(const Task& task, std::int64_t row, c
 }
 
 template <class T, int threads>
-__global__ void __launch_bounds__(threads, 1024 / threads) score_block(const __grid_constant__ Task task) {
+__global__ void __launch_bounds__(threads, resident_threads / threads) score_block(const __grid_constant__ Task task) {
   typedef typename Compared<T>::type V;
   __shared__ BlockScratch<V, threads> scratch;
   const std::int64_t row = blockIdx.x;
@@ -268,7 +269,8 @@ __global__ void __launch_bounds__(threads, 1024 / threads) score_block(const __g
 }
 
 template <class T>
-__global__ void __launch_bounds__(block_threads, 1024 / block_threads) score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
+__global__ void __launch_bounds__(block_threads, resident_threads / block_threads)
+    score_cluster([[maybe_unused]] const __grid_constant__ Task task) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   typedef typename Compared<T>::type V;
   struct Left {

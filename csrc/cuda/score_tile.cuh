@@ -15,6 +15,8 @@ namespace cuda {
 // their length is an even number of 16 bytes and neighbours' reads would meet in a bank; or gathered element by element.
 enum class Tiling : int { flat, apart, gathered };
 
+constexpr int tile_blocks = 10;  // of a multiprocessor
+
 struct Tile {
   Tiling tiling;
   int rows;         // a multiple of tile_threads
@@ -182,8 +184,15 @@ __device__ __forceinline__ void score_pairs(const Task& task, std::int64_t row, 
   write(task.out, row, Row{sum, top.second - top.first, given_difference<T>(task, row, top.first), label, other});
 }
 
+template <class T, int classes>
+struct InPairs {
+  const Task& task;
+  __device__ __forceinline__ void operator()(std::int64_t row, const char* at) const { score_pairs<T, classes>(task, row, at); }
+};
+
 template <class T>
-__global__ void __launch_bounds__(tile_threads, 10) score_tile(const __grid_constant__ Task task, const __grid_constant__ Tile tile) {
+__global__ void __launch_bounds__(tile_threads, tile_blocks)
+    score_tile(const __grid_constant__ Task task, const __grid_constant__ Tile tile) {
   RAD_FAST_DYNAMIC_SHARED(memory);
   const std::int64_t first = std::int64_t{tile.rows} * blockIdx.x;
   const int rows = static_cast<int>(lesser(std::int64_t{tile.rows}, task.rows - first));
@@ -199,15 +208,15 @@ __global__ void __launch_bounds__(tile_threads, 10) score_tile(const __grid_cons
   if constexpr (sizeof(T) == 2) {
     if (places % (task.classes % 8 == 0 ? 16 : 4) == 0) {
       switch (task.classes) {
-        case 2: return each([&](std::int64_t row, const char* at) { score_pairs<T, 2>(task, row, at); });
-        case 4: return each([&](std::int64_t row, const char* at) { score_pairs<T, 4>(task, row, at); });
-        case 6: return each([&](std::int64_t row, const char* at) { score_pairs<T, 6>(task, row, at); });
-        case 8: return each([&](std::int64_t row, const char* at) { score_pairs<T, 8>(task, row, at); });
-        case 10: return each([&](std::int64_t row, const char* at) { score_pairs<T, 10>(task, row, at); });
-        case 12: return each([&](std::int64_t row, const char* at) { score_pairs<T, 12>(task, row, at); });
-        case 14: return each([&](std::int64_t row, const char* at) { score_pairs<T, 14>(task, row, at); });
-        case 16: return each([&](std::int64_t row, const char* at) { score_pairs<T, 16>(task, row, at); });
-        case 32: return each([&](std::int64_t row, const char* at) { score_pairs<T, 32>(task, row, at); });
+        case 2: return each(InPairs<T, 2>{task});
+        case 4: return each(InPairs<T, 4>{task});
+        case 6: return each(InPairs<T, 6>{task});
+        case 8: return each(InPairs<T, 8>{task});
+        case 10: return each(InPairs<T, 10>{task});
+        case 12: return each(InPairs<T, 12>{task});
+        case 14: return each(InPairs<T, 14>{task});
+        case 16: return each(InPairs<T, 16>{task});
+        case 32: return each(InPairs<T, 32>{task});
         default: break;
       }
     }
