@@ -33,7 +33,7 @@ BYTES = {"float32": 4, "bfloat16": 2}
 CODES = {"float32": "f", "bfloat16": "8BFloat16", "float16": "7Float16", "float64": "d"}  # as C++ mangles them
 WRITTEN = 12  # bytes a row
 DIRECT, SAMPLE, FEW = 1 << 14, 1 << 13, 1 << 15  # as in csrc/cuda/game.cu and sample.cu
-PAIRS = (2, 4, 6, 8, 10, 12, 14, 16, 32)  # classes of 16-bit numbers with a loop of their own in csrc/cuda/score_tile.cuh
+PAIRS = (2, 4, 6, 8, 10, 12, 14, 16, 32)  # classes of 16-bit numbers with a loop of their own in score_tile
 SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 
 PASSES = ("reduce_points", "add_stretches", "take_indices")
@@ -44,22 +44,22 @@ FEW_CLASSES, FEW_KEYS = 48, 256  # as in csrc/cuda/classes.cu and keys.cuh
 # Instructions of a thread an element of a row, or a point, that the usual path may have: some 4% above what it has with
 # nvcc 13.0 for sm_90.
 BOUNDS: dict[str, float] = {
-    "10 float32": 31.6,
-    "10 bfloat16": 28.6,
-    "32 float32": 19.4,
-    "32 bfloat16": 16.1,
-    "100 float32": 25.0,
-    "100 bfloat16": 15.0,
-    "1000 float32": 18.6,
-    "1000 bfloat16": 13.2,
-    "4096 float32": 14.3,
-    "4096 bfloat16": 10.7,
-    "32768 float32": 18.3,
-    "32768 bfloat16": 10.9,
-    "50257 float32": 27.6,
-    "50257 bfloat16": 13.9,
-    "131072 float32": 11.7,
-    "131072 bfloat16": 10.0,
+    "10 float32": 29.7,
+    "10 bfloat16": 20.0,
+    "32 float32": 17.4,
+    "32 bfloat16": 14.5,
+    "100 float32": 17.3,
+    "100 bfloat16": 13.4,
+    "1000 float32": 14.7,
+    "1000 bfloat16": 10.4,
+    "4096 float32": 12.0,
+    "4096 bfloat16": 9.1,
+    "32768 float32": 12.7,
+    "32768 bfloat16": 8.7,
+    "50257 float32": 12.1,
+    "50257 bfloat16": 9.0,
+    "131072 float32": 9.9,
+    "131072 bfloat16": 8.6,
     "reduce_points": 37.8,
     "add_stretches": 35.6,
     "take_indices": 62.4,
@@ -240,23 +240,25 @@ def tile_units(kernel: Kernel, classes: int, size: int, aligned: bool) -> tuple[
     return times(row, 1 / 32), flight
 
 
-def block_units(
-    kernel: Kernel, chunks: int, elements: int, rare: str, threads: int, aligned: bool
-) -> dict[str, float]:
+def block_units(kernel: Kernel, chunks: int, elements: int, rare: str, threads: int, aligned: bool) -> dict[str, float]:
     bare, tree = kernel.tree(work="STS|STG|SHFL", rare=rare), kernel.tree(rare=rare)  # without and with a last step
     loops = list(tree.all())
     step = loop_with(loops, powers=("MUFU.EX2", 4 * elements + 1), reads=("LDG", 4 if aligned else 8))
     parts = 8 if chunks >= 8192 else 1
     steps, left = divmod(-(-chunks // parts), 4 * threads)
-    one = times(step.path.units(), 0.25 if 0 < left <= threads else 0.0)  # a last step of a chunk a thread; else of four
-    around = {loop.header for loop in loops if step in loop.inner and loop.header != -1}  # parts of a row, if it has some
-    last = tree if left > threads else bare
+    each = -(-left // threads)  # chunks a thread of the last step: one, two, or for the others four
+    some = times(step.path.units(), each / 4 if each <= 2 else 0.0)
+    around = {loop.header for loop in loops if step in loop.inner and loop.header != -1}  # the parts, if there are some
+    last = tree if each > 2 else bare
+    outside = (bare if around else last).with_stores(3)
     warps = threads / 32
     warp = added(
         times(step.path.units(), parts * steps),
-        times(one, parts),
+        times(some, parts),
         *(times(loop.path.units(), parts) for loop in last.all() if loop.header in around),
-        times((bare if around else last).with_stores(3).units(), (1 + 0.55 * (warps - 1)) / warps),  # all of the first warp
+        times(
+            outside.units(), (1 + 0.55 * (warps - 1)) / warps
+        ),  # all of it of the first warp, about half of the others
     )
     return times(warp, warps)
 
