@@ -85,6 +85,9 @@ py::object select_by_class(const py::tuple& points, const Counts& counts, const 
     refuse("workspace", "the bytes of select_by_class_workspace", std::to_string(workspace_bytes));
   std::vector<ClassGame> games;
   std::vector<std::int32_t> large, playing;
+  const auto most = static_cast<std::size_t>(classes <= all_play ? classes : std::min(classes, of.points));
+  games.reserve(most);
+  if (classes > all_play) playing.reserve(most);
   std::int64_t start = 0, least = 0;
   for (std::int64_t k = 0; k < classes; ++k) {
     const std::int64_t count = counts.data()[k];

@@ -25,7 +25,7 @@ namespace {
 
 constexpr int key_threads = 128;
 constexpr int key_warps = key_threads / warp_lanes;
-constexpr int key_resident = 6;  // blocks a multiprocessor, with the sums of 256 keys
+constexpr int key_resident = 8;  // blocks a multiprocessor, with the sums of 256 keys
 constexpr std::int64_t most_key_stretches = 4096;
 constexpr std::int64_t least_stretch = 1024;
 typedef WarpQueue<2, true> Queue;

@@ -69,9 +69,16 @@ def appraise_by_class(
     found = module.copy_out(account, size, z.device, z.stream)
     findings = found_in(found[: module.findings_bytes])
     counts, before, possible = module.class_counts(found, classes)
-    if before is None:
-        before = np.zeros(classes, np.int64)
+    before = none_chosen(classes) if before is None else before
     return Appraised(Packed(z, memory, rows, at, others), findings, counts, before, possible)
+
+
+@lru_cache(maxsize=4)
+def none_chosen(classes: int) -> Int64s:
+    """A 0 for each class, not to be written to: of a vocabulary's classes new memory takes as long as a kernel."""
+    zeros = np.zeros(classes, np.int64)
+    zeros.setflags(write=False)
+    return zeros
 
 
 def tally(points: Any, classes: int, chosen: Any = None) -> tuple[Findings, Int64s, Int64s]:
