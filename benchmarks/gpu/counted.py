@@ -39,7 +39,7 @@ SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 PASSES = ("reduce_points", "add_stretches", "take_indices")
 BY_CLASS = ("reduce_few", "reduce_classes", "add_keys", "take_keys", "count_taken", "list_taken")
 OF_FEW = ("reduce_few", "add_keys", "take_keys")  # blocks of 128 threads, of few classes or keys
-FEW_CLASSES, FEW_KEYS = 48, 256  # as in csrc/cuda/classes.cu and keys.cuh
+FEW_CLASSES, FEW_SAMPLE, FEW_KEYS = 48, 4096, 256  # as in csrc/cuda/class_games.cuh and keys.cuh
 
 # Instructions of a thread an element of a row, or a point, that the usual path may have: some 4% above what it has with
 # nvcc 13.0 for sm_90.
@@ -391,7 +391,7 @@ def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: i
     share, each = WORKED[0], points / classes
     passes = {name: points_cost(kernels, name, share).cost.seconds(gpu, points) for name in BY_CLASS}
     wide = 4 * classes <= gpu.multiprocessors  # every corner has a multiprocessor
-    stride = max(8.0, (1 if wide else 4) * each / SAMPLE)
+    stride = max(8.0, each / FEW_SAMPLE if wide else 4 * each / SAMPLE)
     sample = each / stride / max(1, each // stride // SAMPLE)
 
     def searches(kernel: Kernel, threads: int, blocks: int, points: float) -> float:
@@ -401,12 +401,14 @@ def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: i
         return turns * search_seconds(kernel, points, 2 * PROBES, gpu.clock, beside)
 
     looked_at = points / stride * 96 / gpu.read / MOST  # a sector of 32 bytes each of gain, correctness and label
-    threads, left, again = 512 if wide else 128, each * share, 0.0
+    left = each * share
+    if wide:
+        estimates = searches(named(kernels, "estimate_few", False), 512, 4 * classes, min(sample, FEW_SAMPLE))
+    else:
+        estimates = searches(named(kernels, "estimate_classes"), 128, 4 * classes, sample)
     if left > DIRECT:  # a second box
-        again = (
-            searches(named(kernels, "estimate_again"), 512, 4 * classes, SAMPLE / 2)
-            + classes * left * 16 / gpu.read / MOST
-        )
+        estimates += searches(named(kernels, "estimate_few", True), 512, 4 * classes, FEW_SAMPLE)
+        estimates += classes * left * 16 / gpu.read / MOST
         left *= share
     keys = classes * classes if classes <= 256 else classes  # label x classes + other, or a label alone
     if keys <= FEW_KEYS:
@@ -415,10 +417,9 @@ def games_by_class(kernels: dict[str, Kernel], gpu: Gpu, points: int, classes: i
         digits = 1 + (keys > 256)
         drawn = passes["count_taken"] + passes["list_taken"] + points * (3 + 60 * share) / gpu.read / MOST
         launches = 10 + 3 * digits
-    first = searches(named(kernels, "estimate_classes", threads), threads, 4 * classes, sample)
     return {
         "counts": counting(kernels).cost.seconds(gpu, points),
-        "estimates": looked_at + first + again,
+        "estimates": looked_at + estimates,
         "pass": passes["reduce_few" if classes <= FEW_CLASSES else "reduce_classes"],
         "finish": searches(named(kernels, "finish_classes", 512, True), 512, classes, left / 4),
         "sample": drawn,
@@ -502,7 +503,7 @@ def check(kernels: dict[str, Kernel]) -> int:
     found = {row.what: row.per_element for row in scoring(90, kernels, CLASSES, False)}
     found |= {name: points_cost(kernels, name, WORKED[0]).per_element for name in PASSES + BY_CLASS}
     found["count_points"] = counting(kernels).per_element
-    found["estimate_classes"] = searched(named(kernels, "estimate_classes", 128))[1]
+    found["estimate_classes"] = searched(named(kernels, "estimate_classes"))[1]
     found["finish_classes"] = searched(named(kernels, "finish_classes", 512, True))[1]
     passed = [
         f"{name}: {found[name]:.1f} instructions, at most {most}" for name, most in BOUNDS.items() if found[name] > most

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # what is first to want the CUDA build
 
 # A few blocks of a game for microseconds, nearly alone on their multiprocessors: some registers too many are no loss
 # there. All others read every point.
-NOT_HOT = ("estimate", "finish", "estimate_classes", "estimate_again", "finish_classes")
+NOT_HOT = ("estimate", "finish", "estimate_classes", "estimate_few", "finish_classes")
 HOT = (
     "look_at_rows", "score_tile", "score_warp", "score_block", "score_cluster",
     "reduce_points", "reduce_level", "add_stretches",
