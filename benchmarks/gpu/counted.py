@@ -39,7 +39,7 @@ SHIFTED = r"|SHF\.R\.W"  # of rows that do not begin at a multiple of 16 bytes
 PASSES = ("reduce_points", "add_stretches", "take_indices")
 BY_CLASS = ("reduce_few", "reduce_classes", "add_keys", "take_keys", "count_taken", "list_taken")
 OF_FEW = ("reduce_few", "add_keys", "take_keys")  # blocks of 128 threads, of few classes or keys
-FEW_CLASSES, FEW_SAMPLE, FEW_KEYS = 48, 4096, 256  # as in csrc/cuda/class_games.cuh and keys.cuh
+FEW_CLASSES, FEW_SAMPLE, FEW_KEYS = 48, 2048, 256  # as in csrc/cuda/class_games.cuh and keys.cuh
 
 # Instructions of a thread an element of a row, or a point, that the usual path may have: some 4% above what it has with
 # nvcc 13.0 for sm_90.

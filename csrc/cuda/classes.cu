@@ -179,7 +179,7 @@ void solve_by_class(const Where& where, const Labelled& points, const Played& pl
   else if (played.games > processors)
     launch("finish_classes", finish_classes<128, false>, {played.games, 128}, stream, s);
   else
-    launch("finish_classes", finish_classes<512, false>, {played.games, 512}, stream, s);
+    launch("finish_classes", finish_classes<256, false>, {played.games, 256}, stream, s);
 }
 
 }  // namespace cuda
