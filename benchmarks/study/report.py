@@ -203,6 +203,23 @@ def with_holdout(s: Scores) -> str:
     return f"### If the hold-out is learned too\n\n{ABOUT_HELD}\n\n{table(head, rows)}\n\n{seeds}\n\n"
 
 
+def worth_of_holdout(s: Scores) -> str:
+    """What a student gains that learns the hold-out, and what is left of the default's lead; two rows of that table."""
+    never = "The hold-out is never trained on in the other tables, whatever the strategy."
+    base = (held.named("uniform"), PLAIN)
+    gained = s.differences(base, UNIFORM, every_real)
+    if len(gained) == 0:
+        return never
+    ahead = shown(s.differences((held.named(plan.DEFAULT), PLAIN), base, every_real))
+    said = (
+        f"{never} Its labels are people's, and worth more on average than any choice of points: with uniform "
+        f"selection, a student that learns them too is {shown(gained)} better. `{plan.DEFAULT}` stays {ahead} ahead of "
+        "that if its student learns them when all is chosen. So [train on the hold-out in the "
+        "end](howto/torch.md#train-on-the-hold-out-in-the-end)."
+    )
+    return fill(said, 118, subsequent_indent="  ", break_on_hyphens=False)
+
+
 def soft_over_hard(s: Scores, name: str, within: Within) -> str:
     """What soft labels add to hard ones, with one strategy."""
     soft: Within = lambda c: c.labels == "soft" and c.student == "tfidf" and within(c)  # noqa: E731
@@ -437,6 +454,7 @@ def write(results: Path, *, figure: Path, page: Path) -> None:
         "STUDENTS": other_students(s),
         "SOFT": soft_labels(s),
         "HELD": with_holdout(s),
+        "WHY_HELD": worth_of_holdout(s),
         "EARLY": early(s),
         "BUDGETS_OF": budgets_of(s),
         "MADE": of_made(s),
