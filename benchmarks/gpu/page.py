@@ -116,7 +116,7 @@ def trouble(found: Mapping[str, Any], undrawn: Sequence[str]) -> str:
     words = {FAILED: "failed", DROPPED: "left out", ABSENT: "not there"}
     rows, logs = [], []
     for part in found.get("parts", []):
-        told = part["reason"] or part["said"]
+        told = ", ".join(filter(None, (part["said"], part["reason"])))
         rows.append([part["name"], words.get(part["status"], part["status"]), f"{part['seconds']:.0f} s", told])
         if part["status"] == FAILED and part["last_lines"]:
             logs += [f"The last lines of {part['name']}:", "```\n" + "\n".join(part["last_lines"]) + "\n```"]
