@@ -204,7 +204,7 @@ void share(std::int64_t classes) {
     weights[0] += 1.0;
     const std::int64_t every = std::accumulate(points.begin(), points.end(), std::int64_t{0}), budget = whole(1, every);
     for (const std::int64_t* bound : {static_cast<const std::int64_t*>(nullptr), static_cast<const std::int64_t*>(positive.data())}) {
-      share_out(weights, points.data(), chosen.data(), budget, bound, quotas.data());
+      share_out(weights.data(), all, points.data(), chosen.data(), budget, bound, quotas.data());
       require(std::accumulate(quotas.begin(), quotas.end(), 0.0) == static_cast<double>(budget), "quotas add up to the budget");
       for (std::size_t k = 0; k < all; ++k) require(quotas[k] <= static_cast<double>(points[k]), "no class gets more than its points");
     }
