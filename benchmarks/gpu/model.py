@@ -1,8 +1,9 @@
 """What counts of instructions and bytes come to on a GPU: the model, and what it assumes.
 
-Nothing here was measured on a GPU by this project. A kernel is bound by the memory or by the unit that is busiest; the
-predicted share of a streaming read is 0.87 of the ratio of the two, and never above 0.92, as kernels that are bound by
-one thing usually reach so much of it.
+A prediction, from before any of it was measured: an H200 (benchmarks/FACTS.md) showed that latency, which is left out
+here, had cost most. A kernel is bound by the memory or by the unit that is busiest; the predicted share of a streaming
+read is 0.87 of the ratio of the two, and never above 0.92, as kernels that are bound by one thing usually reach so much
+of it.
 """
 
 from __future__ import annotations

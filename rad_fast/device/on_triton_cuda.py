@@ -1,6 +1,6 @@
 """torch and CuPy arrays in CUDA memory: scored by Triton's kernels, game and sample by the compiled ones.
 
-For short rows, which Triton scores with fewer instructions (benchmarks/FACTS.md). Exactly what the parts give: the
+By count (benchmarks/FACTS.md) the faster way for short rows; on an H200 it was not. Exactly what the parts give: the
 compiled game and sample of Triton's points. What each has counted comes to the host in one copy.
 """
 

@@ -38,7 +38,7 @@ def route(asked: str, logits: Any) -> Route:
     inputs.device_backend(asked)
     cupy = sys.modules.get("cupy")
     known = inputs.is_torch(logits) or (cupy is not None and isinstance(logits, cupy.ndarray))
-    # By count (benchmarks/FACTS.md) the compiled kernels are as fast at scoring, and faster at the game and the sample.
+    # On an H200 (docs/facts.md) no selection was faster by Triton's kernels, or by its scores and the compiled game.
     wanted = ("cuda", "triton") if known else ("cuda",)
     if asked != "auto":
         wanted = (asked,)
