@@ -23,14 +23,16 @@ def is_answer(value: Any) -> bool:
 
 def logits_of(value: Probabilities | TeacherLabels) -> Float32s:
     """(rows, C): logarithms of probabilities. A label has the probability that is said of it, or 1, and the other
-    classes share the rest alike; NaN where there is no answer."""
+    classes share the rest alike. It is the top class even if less is said of it, or nothing. NaN where there is no
+    answer."""
     if isinstance(value, Probabilities):
         return value.logits().astype(np.float32)
     rows, sure = np.flatnonzero(~value.unanswered), value.certainty()
     others = (1.0 - sure) / (value.n_classes - 1)
     with np.errstate(divide="ignore"):
         logits = np.repeat(np.log(others).astype(np.float32)[:, None], value.n_classes, axis=1)
-        logits[rows, value.labels[rows]] = np.log(sure[rows])
+        least = np.nextafter(logits[rows, 0], np.float32(np.inf))  # a tie would be taken for the first class
+        logits[rows, value.labels[rows]] = np.maximum(np.log(sure[rows]).astype(np.float32), least)
     logits[value.unanswered] = np.nan
     return logits
 

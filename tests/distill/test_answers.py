@@ -42,6 +42,20 @@ def test_labels_are_logits_of_their_confidence():
     assert sure.tolist() == [[-np.inf, 0.0], [0.0, -np.inf]]
 
 
+@pytest.mark.parametrize("said", [np.nan, 1 / CLASSES, 0.1, 0.0])
+def test_a_label_is_learned_as_it_is_however_little_is_said_of_it(said):
+    classes = 1000  # their logarithms are far from 0, where float32 is coarse
+    many = np.array([0, 999, 500])
+    assert logits_of(TeacherLabels(many, np.full(3, said), n_classes=classes)).argmax(1).tolist() == many.tolist()
+    sure = np.where(np.arange(180) % 2, 0.9, said)
+    answers = TeacherLabels(labels(POOL), sure, n_classes=CLASSES)
+    made = distiller(teacher=None, strategy="uniform", pool_logits=answers, holdout_logits=named(HELD), budget=60)
+    made.run()
+    chosen = [int(target.argmax()) for _, target, _ in made.dataset()][20:]
+    assert chosen == labels(POOL)[made.selected].tolist()
+    assert len({label for label, at in zip(chosen, made.selected, strict=True) if at % 2 == 0}) == CLASSES
+
+
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"unixkd"}))
 def test_points_without_an_answer_are_never_chosen(name):
     made = distiller(
