@@ -65,8 +65,9 @@ class ActiveDistiller:
     strategy : a name in ``STRATEGIES``, or a callable of a ``Round`` that returns a ``Choice``.
     train : a callable (student, dataset) that returns the trained student, or None if it trains it in place; items
         are (input, target (C,), weight ()). Default: ``Fit(holdout=holdout)``.
-    labels : "soft", the teacher's probabilities, or "hard", its top class.
-    temperature : of the soft labels.
+    labels : "hard", the teacher's top class, or "soft", its probabilities: with ``rad``'s picks hard ones train better
+        students (docs/study.md). ``unixkd``, and a loss that needs the teacher's distribution, want "soft".
+    temperature : of soft labels; with hard ones only 1 is taken.
     weights : "correctness" weights the points in the loss by the probability that the teacher is right; None does not.
     features : a callable (student, batch) to (rows, D), where strategies measure distances and look for neighbours.
         None: the logits; neighbours in the inputs where these are vectors.
@@ -134,7 +135,7 @@ class ActiveDistiller:
         holdout_logits: Any = None,
         strategy: str | Strategy = "rad",
         train: Callable[[Any, Any], Any] | None = None,
-        labels: str = "soft",
+        labels: str = "hard",
         temperature: float = 1.0,
         weights: str | None = "correctness",
         features: Callable[[Any, Any], Any] | None = None,
@@ -182,8 +183,8 @@ class ActiveDistiller:
         self.holdout.check("holdout", self.classes)
         self.strategy, self._strategy_name = self._strategy(strategy)
         self.train = self._trainer(train)
-        self.labels = inputs.choice("labels", labels, ("soft", "hard"))
-        self.temperature = inputs.positive("temperature", temperature)
+        self.labels = inputs.choice("labels", labels, ("hard", "soft"))
+        self.temperature = inputs.temperature(temperature, self.labels)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
         self.restart, self.evaluate = restart, evaluate
         self.progress = progress

@@ -71,6 +71,14 @@ def positive(name: str, value: Any, *, zero: bool = False) -> float:
     return number
 
 
+def temperature(value: Any, labels: str) -> float:
+    """Checked temperature of soft labels."""
+    found = positive("temperature", value)
+    if labels == "hard" and found != 1.0:
+        raise ValueError(f'temperature: expected 1 with labels="hard", got {found:g}; or give labels="soft"')
+    return found
+
+
 def callable_or_none(name: str, value: Any, what: str) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name}: expected a callable {what}, got {type(value).__name__}")

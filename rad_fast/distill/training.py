@@ -130,7 +130,8 @@ class Fit:
     lr, weight_decay : floats, of AdamW.
     patience : epochs without improvement on the hold-out before training stops.
     seed : of the order of the minibatches.
-    loss : loss(logits, targets, weight); None is the weighted soft cross-entropy.
+    loss : loss(logits, targets, weight), the targets as probabilities (n, C); None is the weighted soft cross-entropy.
+        In a distiller they are one-hot unless it has ``labels="soft"``.
     collate : a list of items to a batch.
     call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
 

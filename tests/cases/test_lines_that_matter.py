@@ -108,6 +108,7 @@ def test_mixed_points_are_asked_for_though_the_pool_s_logits_are_known():
         pool_logits=teacher(x[20:]),
         holdout_logits=teacher(x[10:20]),
         strategy="unixkd",
+        labels="soft",
         train=Fit(epochs=1),
         progress=False,
     )

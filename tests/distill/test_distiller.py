@@ -69,6 +69,18 @@ def test_what_is_trained_on():
     assert float(item[2]) == 1.0
 
 
+def test_the_teachers_top_class_is_learned_if_nothing_else_is_asked_for():
+    made, hard, soft = distiller(), distiller(labels="hard"), distiller(labels="soft")
+    for one in (made, hard, soft):
+        one.run()
+    x = plane()[0][60:][torch.from_numpy(made.selected)]
+    targets = torch.stack([made.dataset()[at][1] for at in range(20, 50)])
+    top = truth(x + 0.15).argmax(1)
+    assert torch.equal(targets, torch.nn.functional.one_hot(top, CLASSES).float())
+    assert np.array_equal(weights_of(made.student), weights_of(hard.student))
+    assert not np.array_equal(weights_of(made.student), weights_of(soft.student))
+
+
 def test_any_trainer_serves():
     seen = []
 
@@ -203,7 +215,9 @@ X, Y = plane()
         ({"budget": 1.5}, ValueError, "budget: expected an int from 1"),
         ({"rounds": 0}, ValueError, "rounds: expected an int of at least 1"),
         ({"strategy": "best"}, ValueError, "strategy: expected one of rad, uniform"),
-        ({"labels": "firm"}, ValueError, "labels: expected one of 'soft', 'hard'"),
+        ({"labels": "firm"}, ValueError, "labels: expected one of 'hard', 'soft'"),
+        ({"temperature": 2.0}, ValueError, 'temperature: expected 1 with labels="hard", got 2; or give labels="soft"'),
+        ({"temperature": 0.0, "labels": "soft"}, ValueError, "temperature: expected a finite number above 0"),
         ({"weights": "all"}, ValueError, "weights: expected one of 'correctness'"),
         ({"teacher": "gpt"}, TypeError, "teacher: expected a callable on a batch"),
         ({"teacher": None}, TypeError, "None needs both pool_logits= and holdout_logits="),

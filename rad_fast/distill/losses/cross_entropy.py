@@ -30,7 +30,8 @@ def soft_cross_entropy(
     targets : (n, C) probabilities, or (n,) integer labels.
     temperature : the student's logits are divided by it and the loss multiplied by its square, so that gradients keep
         their size (Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015). The targets are taken
-        as they are: soften them alike, ``soft_targets(logits, temperature)``.
+        as they are: soften them alike, ``soft_targets(logits, temperature)``, in a distiller with ``labels="soft"``
+        and its ``temperature``.
     weight : (n,) or None.
     reduction : "mean", "sum" or "none".
 

@@ -17,7 +17,8 @@ def partial_labels(logits: Tensor, k: int = 2) -> Tensor:
 
     Parameters
     ----------
-    logits : (n, C) floating, of a teacher, or of a student that was trained on the same labels before.
+    logits : (n, C) floating, of a teacher, or of a student that was trained on the same labels before. Probabilities
+        will do, but not one-hot targets, which do not say what the next class is.
     k : 1..C.
 
     Returns

@@ -78,7 +78,7 @@ STRATEGIES: dict[str, Strategy] = {
 | `pcoreset` | greedy k-center over the student's probabilities | Kang et al. 2025 |
 | `cluster-margin` | least margins, one from each cluster in turn | Citovsky et al., NeurIPS 2021 |
 | `badge` | k-means++ over gradients of the last layer | Ash et al., ICLR 2020 |
-| `unixkd` | uncertainty, and mixing of the least uncertain | Xu, Liu, Loy 2020 |
+| `unixkd` | uncertainty, and mixing of the least uncertain; published with soft labels | Xu, Liu, Loy 2020 |
 """
 
 
