@@ -1,10 +1,12 @@
 // rad_fast._cuda, a game a class: counts, equilibria, the sample along the keys. See bindings_cuda.cpp.
 
 #include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -67,9 +69,10 @@ std::size_t lay_out(Room& room, void* workspace, std::int64_t points, std::int64
 }
 
 // Each class's game on `counts` points with its quota and mistakes, and the sample along the keys. The classes that play; None: all.
-py::object select_by_class(const py::tuple& points, const Counts& counts, const Numbers& quotas, const Numbers& mistakes,
-                     std::uint64_t running, Address indices, std::int64_t capacity, Address workspace,
-                     std::size_t workspace_bytes, int device, Address stream) {
+std::optional<py::array_t<std::int32_t>> select_by_class(const py::tuple& points, const Counts& counts, const Numbers& quotas,
+                                                         const Numbers& mistakes, std::uint64_t running, Address indices,
+                                                         std::int64_t capacity, Address workspace,
+                                                         std::size_t workspace_bytes, int device, Address stream) {
   const Labelled of = labelled_of(points);
   if (of.points < 1) refuse("points", "at least 1", "0");
   const std::int64_t classes = of.classes;
@@ -125,7 +128,7 @@ py::object select_by_class(const py::tuple& points, const Counts& counts, const 
                  least, room.rest, room.rest_bytes, room.answers);
   sample_by_class(here, of, played, room.answers, running, pointer<std::int64_t>(indices), capacity, room.rest, room.rest_bytes,
                   reinterpret_cast<Drawn*>(room.answers + answer_fields * played.games));
-  if (playing.empty()) return py::none();
+  if (playing.empty()) return {};
   return py::array_t<std::int32_t>(static_cast<py::ssize_t>(playing.size()), playing.data());
 }
 

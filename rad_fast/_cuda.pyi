@@ -194,10 +194,10 @@ def appraise_classes(
 ) -> None:
     """`appraise` and `count_classes` in one call."""
 
-def class_counts(account: bytes, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+def class_counts(account: bytes, classes: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None, int]:
     """What `count_classes` wrote: (2, classes) of points that play and of those with a positive effective gain.
 
-    Then how many of each class were chosen before, and how many play in all.
+    Then how many of each class were chosen before, None where the account ends before that, and how many play in all.
     """
 
 def select_by_class_workspace(points: int, classes: int) -> int:
@@ -215,11 +215,17 @@ def select_by_class(
     workspace_bytes: int,
     device: int,
     stream: int,
-) -> None:
-    """Each class's game, and the sample as in `sample_by_class`. To the workspace: what `class_answers` reads."""
+) -> npt.NDArray[np.int32] | None:
+    """Each class's game, and the sample as in `sample_by_class`. To the workspace: what `class_answers` reads, of the
+    classes that play, which are returned; None: all."""
 
-def class_answers(account: bytes, classes: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
-    """(4, classes) of price, threshold, share, value; which classes are settled; how many indices were passed."""
+def class_answers(
+    account: bytes, classes: int, played: npt.NDArray[np.int32] | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
+    """(4, classes) of price, threshold, share, value; which classes are settled; how many indices were passed.
+
+    ``played``: what `select_by_class` returned.
+    """
 
 def sample_by_class_workspace(points: int, classes: int) -> int:
     """Bytes of device memory that `sample_by_class` needs."""

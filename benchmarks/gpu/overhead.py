@@ -48,7 +48,7 @@ class Stubbed:
     def class_counts(self, _: bytes, __: int) -> tuple[Any, ...]:
         return COUNTS.copy(), NONE_CHOSEN.copy(), POINTS
 
-    def class_answers(self, _: bytes, __: int) -> tuple[Any, ...]:
+    def class_answers(self, *_: Any) -> tuple[Any, ...]:
         return ANSWERS.copy(), ALL_SETTLED.copy(), BUDGET
 
     def findings(self, _: bytes) -> tuple[Any, ...]:
