@@ -102,12 +102,8 @@ def rows(turns: int, elements: int) -> list[Row]:
     with threads(1):
         found = [compared(figure, peers, turns) for figure, peers in small()]
     found += [with_all_threads(figure, peers, turns) for figure, peers in [*whole(), *scored(elements)]]
-    with threads(1):
-        for dtype in ("bfloat16", "float16"):
-            for classes in NARROW:
-                ours, peer = (cpu.scoring(classes, kind, elements).contenders[OURS] for kind in (dtype, "float32"))
-                figure = f"scoring {dtype}, C = {classes}, rows a second against float32"
-                found.append(Row(figure, alternated(ours, peer, turns, level_by_level=True)))
+    for figure, peers in narrow(elements):
+        found.append(with_all_threads(figure, peers, turns, level_by_level=True))
     for points in GAMES:
         figure, few = f"game and sample, {points:,} points, against numpy.sort", max(5, turns // 4)
         found.append(with_all_threads(figure, played(points), FEW if points > 10**7 else few))
@@ -146,19 +142,30 @@ def scored(elements: int) -> Iterator[tuple[str, Peers]]:
         yield f"scoring float32, C = {classes}, of a streaming read", peers
 
 
+def narrow(elements: int) -> Iterator[tuple[str, Peers]]:
+    for dtype in ("bfloat16", "float16"):
+        for classes in NARROW:
+
+            def peers(dtype: str = dtype, classes: int = classes) -> tuple[Work, Work]:
+                ours, peer = (cpu.scoring(classes, kind, elements).contenders[OURS] for kind in (dtype, "float32"))
+                return ours, peer
+
+            yield f"scoring {dtype}, C = {classes}, rows a second against float32", peers
+
+
 def played(points: int) -> Peers:
     case = cpu.game(points)
     return lambda: pair(case, SORT)
 
 
-def with_all_threads(figure: str, peers: Peers, turns: int) -> Row:
-    """One thread at every level, and the level aimed at again with all threads."""
+def with_all_threads(figure: str, peers: Peers, turns: int, *, level_by_level: bool = False) -> Row:
+    """One thread at every level, and the level aimed at with all threads; ``level_by_level``: see ``alternated``."""
     most = backends.threads()
     with threads(1):
-        row = compared(figure, peers, turns)
+        row = Row(figure, alternated(*peers(), turns, level_by_level))
     if most == 1 or AIMED_AT not in row.reached:
         return row
-    together = alternated(*peers(), turns, only=AIMED_AT)
+    together = alternated(*peers(), turns, level_by_level, only=AIMED_AT)
     return Row(figure, row.reached | {f"{AIMED_AT}, {most} threads": together[AIMED_AT]})
 
 
