@@ -24,7 +24,8 @@ from . import errors, inputs
 from .answers import given as given_answers
 from .answers import unanswered
 from .estimators import SklearnStudent, prepared
-from .identity import digests
+from .identity import described, digests, name_of
+from .journal import VERSION
 from .ledger import Ledger, bar
 from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
@@ -76,8 +77,8 @@ class ActiveDistiller:
     call : a callable (student, batch) to logits, if neither ``student(batch)`` nor ``student(**batch)`` gives them.
     collate : a list of inputs to a batch.
     journal : a path. Every choice and answer is appended to it as it comes, and the student is kept beside it. What the
-        run is, with a digest of its points, is written first: other points, or the same in another order, are refused.
-        Only one run at a time may use it. None keeps everything in memory only.
+        run is, with a digest of its points, is written first: other points or settings are refused. Only one run at a
+        time may use it. None keeps everything in memory only.
     query_batch, retries, backoff : points per call of the teacher; how often a call that raises is repeated; the
         first wait in seconds, doubled every time. A NameError, TypeError, AttributeError, ImportError or
         NotImplementedError is a mistake in the callable, and not repeated.
@@ -186,7 +187,7 @@ class ActiveDistiller:
         self.labels = inputs.choice("labels", labels, ("hard", "soft"))
         self.temperature = inputs.temperature(temperature, self.labels)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
-        self.restart, self.evaluate = restart, evaluate
+        self.restart, self.evaluate = inputs.flag("restart", restart), evaluate
         self.progress = progress
         self._asker = Asker(
             teacher,
@@ -207,17 +208,23 @@ class ActiveDistiller:
         if teacher is None and (self.pool_logits is None or self.holdout_logits is None):
             raise TypeError("teacher: expected a callable on a batch; None needs both pool_logits= and holdout_logits=")
         run = {
-            "version": 2,
+            "version": VERSION,
             "pool": len(self.pool),
             "holdout": len(self.holdout),
             "classes": self.classes,
             "budget": self.budget,
             "strategy": self._strategy_name,
             "seed": self.seed,
+            "labels": self.labels,
+            "temperature": self.temperature,
+            "weights": self.weights,
+            "restart": self.restart,
+            "features": name_of(self.features),
         }
         if journal is not None:
             given_logits = {"pool_logits": self.pool_logits, "holdout_logits": self.holdout_logits}
             run |= digests(self.pool.pool, self.holdout, self.labelled, given_logits)
+            run["course"] = self._course()
         self._ledger = Ledger(journal, run, self.pool, self.pool_logits)
         self._memory: dict[str, Any] = {}
         self.history: list[RoundReport] = []
@@ -225,6 +232,8 @@ class ActiveDistiller:
             self._restore()
         finally:
             self._ledger.journal.release()
+        if len(self.history) - 1 > self.rounds:
+            warnings.warn(errors.fewer_rounds(journal, self.rounds, len(self.history) - 1), stacklevel=2)
 
     # What a user calls.
 
@@ -430,8 +439,14 @@ class ActiveDistiller:
         return pairs.part(np.sort(order[:few]))
 
     def _strategy(self, given: str | Strategy) -> tuple[Strategy, str]:
-        name = given if isinstance(given, str) else getattr(given, "__name__", type(given).__name__)
+        name = given if isinstance(given, str) else str(name_of(given))
         return strategy(given), name
+
+    def _course(self) -> dict[str, str]:
+        """What may be changed when a run goes on, but not unnoticed."""
+        train = repr(self.train) if type(self.train) is Fit else str(name_of(self.train))
+        course = {"train": train, "call": str(name_of(self.call)), "collate": str(name_of(self.collate))}
+        return {**course, "student": described(self._initial)} if self.restart else course
 
     def _given(self, name: str, value: Any, rows: int) -> Float32s | None:
         return None if value is None else given_answers(name, value, rows, self.classes)

@@ -77,17 +77,49 @@ def teacher_failed(times: int, rows: int, error: BaseException, kept: str) -> Te
     )
 
 
+COUNTS = {"pool": "points in the pool", "holdout": "points in the hold-out", "classes": "classes"}
+
+
 def other_run(path: Any, name: str, before: Any, now: Any, content: bool) -> ValueError:
-    what = f"its {name} is {before!r}, here it is {now!r}"
+    verbs = ("are", "they are") if name.endswith("s") else ("is", "it is")
+    what, then = f"its {name} {verbs[0]} {before!r}, here {verbs[1]} {now!r}", f"{name}={before!r} to resume it"
     if content:
         what = f"its {name} differ from those given here, or are in another order"
-    return ValueError(
-        f"journal: {path} belongs to another run: {what}; give another path, or the arguments of the run to resume"
+        then = "those of the run to resume it"
+    if content and now is None:
+        what, then = f"it has {name}, and here there are none", f"the same {name}= to resume it"
+    if name in COUNTS:
+        what, then = f"it has {before} {COUNTS[name]}, here there are {now}", "those of the run to resume it"
+    return ValueError(f"journal: {path} belongs to another run: {what}; give {then}, or another path for another run")
+
+
+def old_journal(path: Any, points: bool, settings: list[str], run: dict[str, Any]) -> str:
+    unsaid = ["its points"] * points + [f"{name}= (here {run[name]!r})" for name in settings]
+    default = '; labels="soft" was the default in versions before' if "labels" in settings else ""
+    return (
+        f"journal: {path} was written by a version that did not record {', '.join(unsaid)}; make sure that they are "
+        f"the same{default}"
     )
 
 
-def old_journal(path: Any) -> str:
-    return f"journal: {path} was written by a version that did not record its points; make sure that they are the same"
+def other_course(path: Any, changed: dict[str, tuple[Any, Any]]) -> str:
+    """Of what was another when the run began, and may be changed: the rounds that are done are left as they are."""
+    words = [
+        f"{name} was not given then" if name.endswith("_logits") else f"{name} was {before}, here it is {now}"
+        for name, (before, now) in changed.items()
+    ]
+    return (
+        f"journal: {path} was begun otherwise: {'; '.join(words)}. Rounds that are done keep their points and their "
+        "student, those from here on go by what is given here; give what it was for the run that was begun, or another "
+        "path for another run"
+    )
+
+
+def fewer_rounds(path: Any, rounds: int, done: int) -> str:
+    return (
+        f"rounds: {rounds} asked for, but {path} has {done} already, and the student is that of the last one; give "
+        f"rounds={done}, or another path"
+    )
 
 
 def no_journal(path: Any) -> ValueError:

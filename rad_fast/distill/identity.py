@@ -1,4 +1,6 @@
-"""What a data set is recognised by: a digest of some of its items, the same ones every time.
+"""What a run is recognised by when it goes on: its data sets, its callables and its student.
+
+Of a data set that is a digest of some of its items, the same ones every time.
 
 Two data sets of one length that hold other points, or the same in another order, get different digests, unless they
 differ only at places that are not looked at. Items that are not the same when they are read twice (random crops, say)
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +23,7 @@ from .rows import first_of, items
 
 SAMPLE = 128  # items looked at
 DIGITS = 16  # of the digest, hexadecimal
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in memory: another one in every process
 
 
 def digests(pool: Any, holdout: Any, labelled: Any, logits: Mapping[str, Any]) -> dict[str, str | None]:
@@ -30,6 +34,27 @@ def digests(pool: Any, holdout: Any, labelled: Any, logits: Mapping[str, Any]) -
         "labelled points": digest_of(labelled) + digest_of_array(labelled.labels),
         **{name: None if rows is None else digest_of_array(rows) for name, rows in logits.items()},
     }
+
+
+def name_of(function: Any) -> str | None:
+    """What a callable is called, or its kind; None of None."""
+    return None if function is None else getattr(function, "__name__", type(function).__name__)
+
+
+def described(student: Any) -> str:
+    """A student as it is given: of a module its kind, with a digest of some of its initial weights; of others what
+    they say of themselves."""
+    if not isinstance(student, torch.nn.Module):
+        return ADDRESS.sub("", repr(student))
+    weights = [(name, *some_of(value)) for name, value in student.state_dict().items() if torch.is_tensor(value)]
+    return f"{type(student).__name__} with initial weights {combined(weights)}"
+
+
+def some_of(weights: torch.Tensor) -> tuple[tuple[int, ...], str]:
+    """Shape, and fingerprint of a few numbers at even distances."""
+    flat = weights.detach().reshape(-1)
+    at = torch.linspace(0, max(0, len(flat) - 1), min(SAMPLE, len(flat)), dtype=torch.float64).round().long()
+    return tuple(weights.shape), fingerprint(flat[at.to(flat.device)])
 
 
 def digest_of(data: Any) -> str:

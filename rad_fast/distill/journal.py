@@ -40,6 +40,8 @@ from . import errors
 CHECK = re.compile(rb"[0-9a-f]{8} ")
 HEAD, FIRST_HEAD = b'{"kind":"', b'{"kind":"run"'  # how records begin after the check sum, and how the first does
 DIGESTS = ("points of the pool", "points of the hold-out", "labelled points", "pool_logits", "holdout_logits")
+SETTINGS = ("labels", "temperature", "weights", "restart", "features")  # that journals tell since version 3
+VERSION = 3
 
 
 class Journal:
@@ -157,18 +159,35 @@ class Journal:
         self.size = at + len(line)
 
     def begin(self, run: dict[str, Any]) -> None:
-        """Write down what the run is, or see that it is the one written down."""
+        """Write down what the run is, or see that it is the one written down: refuse what changes its meaning, say
+        what changes its course."""
         for record in self.of("run"):
             for name, value in run.items():
-                if name in DIGESTS and None in (record.get(name), value):
-                    continue  # a journal from before they were kept, or logits that are not given
-                if name != "version" and record.get(name) != value:
-                    raise errors.other_run(self.path, name, record.get(name), value, name in DIGESTS)
-            if record.get("version") == 1:
-                warnings.warn(errors.old_journal(self.path), stacklevel=4)
+                before = record.get(name)
+                if name in ("version", "course") or (name in (*DIGESTS, *SETTINGS) and name not in record):
+                    continue
+                course = before is None if name in DIGESTS else name == "features" and None not in (before, value)
+                if before != value and not course:
+                    raise errors.other_run(self.path, name, before, value, name in DIGESTS)
+            self._say(record, run)
             return
         identity = {} if self.path is None else {"id": secrets.token_hex(8)}
         self.append("run", **run, **identity)
+
+    def _say(self, record: dict[str, Any], run: dict[str, Any]) -> None:
+        """Warn of what an old journal does not tell, and of what differs and matters from here on."""
+        begun = bool(self.of("trained"))
+        points = record.get("version") == 1
+        unsaid = [name for name in SETTINGS if begun and name in run and name not in record]
+        if points or unsaid:
+            warnings.warn(errors.old_journal(self.path, points, unsaid, run), stacklevel=5)
+        before = {**record.get("course", {}), **{name: record[name] for name in DIGESTS if name in record}}
+        now = {**run.get("course", {}), **run}
+        if "features" in record:
+            before["features"] = record["features"]
+        changed = {name: (was, now[name]) for name, was in before.items() if name in now and was != now[name]}
+        if begun and changed:
+            warnings.warn(errors.other_course(self.path, changed), stacklevel=5)
 
     @property
     def id(self) -> str | None:

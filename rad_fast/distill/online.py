@@ -16,7 +16,7 @@ from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points
 
-from . import inputs, online_inputs
+from . import inputs, loss_inputs, online_inputs
 from .training import device_of, logits_of, moved
 
 Int64s = npt.NDArray[np.int64]
@@ -159,7 +159,7 @@ class OnlineBatches:
         finally:  # each as it was: a frozen part stays in evaluation mode
             for module, before in zip(modules, training, strict=True):
                 module.training = before
-        found = inputs.logits_tensor(name, logits).float()
+        found = loss_inputs.logits_tensor(name, logits).float()
         if self.step == 0:  # a model that ends in a softmax does so in every batch
             inputs.no_probabilities(name, found[:SAMPLE].cpu().numpy())
         return found

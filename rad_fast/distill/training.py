@@ -218,6 +218,14 @@ class Fit:
             student.load_state_dict(best_weights)
         return student
 
+    def __repr__(self) -> str:
+        loss = getattr(self.loss, "__name__", None) or settings_of(self.loss)
+        given = {"loss": "None" if self.loss is weighted else loss}
+        given["holdout"] = "None" if self.holdout is None else f"{len(self.holdout)} points"
+        names = ("epochs", "batch_size", "lr", "weight_decay", "patience", "seed")
+        given |= {name: repr(getattr(self, name)) for name in names}
+        return f"Fit({', '.join(f'{name}={value}' for name, value in given.items())})"
+
     def held_out(self, student: nn.Module, device: torch.device, *, softmax: bool = False) -> float:
         """The mean cross-entropy on the hold-out."""
         student.eval()
@@ -228,6 +236,13 @@ class Fit:
                 logits = inputs.logarithm(logits) if softmax else logits
                 total += float(nn.functional.cross_entropy(logits, labels.long().to(device), reduction="sum"))
         return total / len(self.holdout)
+
+
+def settings_of(loss: Any) -> str:
+    """A loss that is an object, with its numbers and words."""
+    kept = {name: value for name, value in vars(loss).items() if isinstance(value, (bool, int, float, str))}
+    shown = [f"{name}={value!r}" for name, value in kept.items() if name != "training" and not name.startswith("_")]
+    return f"{type(loss).__name__}({', '.join(shown)})"
 
 
 class Items:

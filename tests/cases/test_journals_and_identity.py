@@ -423,7 +423,8 @@ def test_after_an_error_the_journal_is_free(tmp_path):
 
 
 def test_a_distiller_can_be_pickled(path):
-    made = ActiveDistiller(**settings(path, teacher=None, pool_logits=X[30:], holdout_logits=X[10:30]))
+    with pytest.warns(UserWarning, match="pool_logits was not given then; holdout_logits was not given then"):
+        made = ActiveDistiller(**settings(path, teacher=None, pool_logits=X[30:], holdout_logits=X[10:30]))
     again = pickle.loads(pickle.dumps(made))
     assert again.selected.tolist() == made.selected.tolist()
     with again._ledger.journal.held():
@@ -479,7 +480,8 @@ def test_a_student_that_was_kept_before_the_journal_said_so_is_used(tmp_path):
     def train(student: object, dataset: object) -> object:
         raise AssertionError("trained again")
 
-    made = ActiveDistiller(**settings(path, train=train))
+    with pytest.warns(UserWarning, match=r"begun otherwise: train was Fit\(.*\), here it is train"):
+        made = ActiveDistiller(**settings(path, train=train))
     assert torch.equal(made.run().weight, student.weight)
     assert len(made.history) == 2
 

@@ -145,7 +145,8 @@ def test_killed_while_training(tmp_path):
     path, teacher = tmp_path / "journal", Teacher()
     with pytest.raises(Killed):
         ActiveDistiller(**arguments(train=train, journal=path, teacher=teacher)).run()
-    made = ActiveDistiller(**arguments(journal=path, teacher=teacher))
+    with pytest.warns(UserWarning, match="begun otherwise: train was train, here it is Fit"):
+        made = ActiveDistiller(**arguments(journal=path, teacher=teacher))
     assert np.array_equal(weights_of(made.run()), weights)
     assert teacher.points == TOTAL
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rad_fast.distill import inputs
+from rad_fast.distill import inputs, loss_inputs
 
 REDUCTIONS = ("mean", "sum", "none")
 SMALLEST = 1e-12  # probabilities under a logarithm are held above it
@@ -45,8 +45,8 @@ def soft_cross_entropy(
     >>> soft_cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
     tensor(1.1269)
     """
-    inputs.logits_tensor("student_logits", student_logits)
-    inputs.targets_tensor(targets, student_logits)
+    loss_inputs.logits_tensor("student_logits", student_logits)
+    loss_inputs.targets_tensor(targets, student_logits)
     scale = inputs.positive("temperature", temperature)
     logp = F.log_softmax(student_logits / scale, dim=1)
     if targets.is_floating_point():
@@ -82,8 +82,8 @@ def distillation_kl(
     >>> float(distillation_kl(z, z, temperature=4.0))
     0.0
     """
-    inputs.logits_tensor("student_logits", student_logits)
-    inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
+    loss_inputs.logits_tensor("student_logits", student_logits)
+    loss_inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
     scale = inputs.positive("temperature", temperature)
     logp = F.log_softmax(student_logits / scale, dim=1)
     logt = F.log_softmax(teacher_logits.detach() / scale, dim=1)
@@ -95,7 +95,7 @@ def distillation_kl(
 def reduced(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     inputs.choice("reduction", reduction, REDUCTIONS)
     if weight is not None:
-        inputs.per_row("weight", weight, len(loss))
+        loss_inputs.per_row("weight", weight, len(loss))
         loss = loss * weight.to(loss.dtype)
     if reduction == "mean":
         return loss.mean()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rad_fast.calibration import Calibrator
-from rad_fast.distill import inputs
+from rad_fast.distill import inputs, loss_inputs
 
 from .cross_entropy import REDUCTIONS, SMALLEST, reduced
 
@@ -62,9 +62,9 @@ def student_label_mixing(
     >>> [round(float(student_label_mixing(z, label, a)), 3) for a in (1.0, 0.8)]  # a doubtful label hurts less
     [3.049, 1.476]
     """
-    inputs.logits_tensor("student_logits", student_logits)
-    inputs.targets_tensor(targets, student_logits)
-    inputs.per_row("alpha", alpha, len(student_logits))
+    loss_inputs.logits_tensor("student_logits", student_logits)
+    loss_inputs.targets_tensor(targets, student_logits)
+    loss_inputs.per_row("alpha", alpha, len(student_logits))
     classes = student_logits.shape[1]
     top_k = classes if k is None else min(inputs.positive_int("k", k, 2), classes)
     f = F.softmax(student_logits, dim=1)
@@ -108,7 +108,7 @@ class MixingEstimator:
 
     def fit(self, teacher_logits: Tensor, labels: Tensor) -> MixingEstimator:
         """Learn from labelled points: ``teacher_logits`` (n, C), ``labels`` (n,) the true classes."""
-        inputs.logits_tensor("teacher_logits", teacher_logits)
+        loss_inputs.logits_tensor("teacher_logits", teacher_logits)
         truth = inputs.labels("labels", labels, *teacher_logits.shape)
         host = teacher_logits.detach().float().cpu()
         self._calibrator = Calibrator().fit(host, truth)

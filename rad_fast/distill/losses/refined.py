@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rad_fast.distill import inputs
+from rad_fast.distill import inputs, loss_inputs
 
 from .cross_entropy import reduced, soft_cross_entropy
 
@@ -36,7 +36,7 @@ def partial_labels(logits: Tensor, k: int = 2) -> Tensor:
     >>> partial_labels(torch.tensor([[3.0, 1.0, 2.0]]))
     tensor([[0.5000, 0.0000, 0.5000]])
     """
-    inputs.logits_tensor("logits", logits)
+    loss_inputs.logits_tensor("logits", logits)
     top = min(inputs.positive_int("k", k), logits.shape[1])
     found = torch.zeros_like(logits).scatter_(1, logits.topk(top, dim=1).indices, 1.0 / top)
     return found.detach()
@@ -76,7 +76,7 @@ def self_distillation(
     >>> [round(float(self_distillation(z, label, z, xi=xi)), 3) for xi in (0.0, 1.0, 1.5)]
     [1.313, 0.582, 0.217]
     """
-    inputs.logits_tensor("earlier_student_logits", earlier_student_logits, student_logits)
+    loss_inputs.logits_tensor("earlier_student_logits", earlier_student_logits, student_logits)
     share = inputs.positive("xi", xi, zero=True)
     given = soft_cross_entropy(student_logits, targets, reduction="none")
     before = F.softmax(earlier_student_logits.detach(), dim=1)

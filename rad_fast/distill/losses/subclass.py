@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rad_fast.distill import inputs
+from rad_fast.distill import inputs, loss_inputs
 
 from .cross_entropy import REDUCTIONS, soft_cross_entropy
 
@@ -72,9 +72,9 @@ class SubclassDistillation(nn.Module):
         classifier : (C, D), the rows that make the teacher's logits of an embedding, or None.
         classes : C, where neither the classifier nor the labels show all of them.
         """
-        inputs.logits_tensor("embedding", embedding)
+        loss_inputs.logits_tensor("embedding", embedding)
         if classifier is not None:
-            inputs.logits_tensor("classifier", classifier)
+            loss_inputs.logits_tensor("classifier", classifier)
             if classifier.shape[1] != embedding.shape[1]:
                 raise ValueError(
                     f"classifier: expected rows of {embedding.shape[1]} numbers, as the embedding has, got "
@@ -105,7 +105,7 @@ class SubclassDistillation(nn.Module):
     def targets(self, teacher_logits: Tensor, embedding: Tensor) -> Tensor:
         """(n, C S) probabilities: those of the classes, each split by the embedding (n, D)."""
         self._check_fitted()
-        inputs.logits_tensor("teacher_logits", teacher_logits)
+        loss_inputs.logits_tensor("teacher_logits", teacher_logits)
         if teacher_logits.shape[1] != len(self.means_) or embedding.shape != (
             len(teacher_logits),
             *self.means_[0].shape,
@@ -131,7 +131,7 @@ class SubclassDistillation(nn.Module):
 
     def merge(self, student_logits: Tensor) -> Tensor:
         """(n, C) logits of the classes from the student's (n, C S): probabilities of subclasses add up."""
-        inputs.logits_tensor("student_logits", student_logits)
+        loss_inputs.logits_tensor("student_logits", student_logits)
         if student_logits.shape[1] % self.subclasses:
             raise ValueError(
                 f"student_logits: expected a multiple of {self.subclasses} columns, one a subclass, got "

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rad_fast.distill import inputs
+from rad_fast.distill import inputs, loss_inputs
 
 from .cross_entropy import REDUCTIONS, SMALLEST, soft_cross_entropy
 
@@ -60,8 +60,8 @@ class DebiasingWeights:
 
         With ``soft`` the loss of the teacher's label is that of its soft label.
         """
-        inputs.logits_tensor("student_logits", student_logits)
-        inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
+        loss_inputs.logits_tensor("student_logits", student_logits)
+        loss_inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
         truth = inputs.labels("labels", labels, len(student_logits), student_logits.shape[1])
         said = F.softmax(teacher_logits, dim=1) if self.soft else teacher_logits.argmax(1)
         right = soft_cross_entropy(student_logits, torch.from_numpy(truth).to(student_logits.device), reduction="none")
