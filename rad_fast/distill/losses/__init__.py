@@ -4,6 +4,9 @@ All take the student's logits (n, C) and reduce over rows. ``targets`` are proba
 ``weight`` is one number per row; ``reduction="mean"`` divides by the number of rows, not by the sum of the weights: a
 point of small weight then counts for little also where all weights are small.
 
+Refused are probabilities for logits, targets that do not sum to 1 or are no classes, weights below 0, NaN and infinite
+ones. Looking for them waits for a device once a call.
+
 >>> import torch
 >>> soft_cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]), weight=torch.tensor([1.0, 0.0]))
 tensor(0.6931)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,12 +49,22 @@ def soft_cross_entropy(
     loss_inputs.logits_tensor("student_logits", student_logits)
     loss_inputs.targets_tensor(targets, student_logits)
     scale = inputs.positive("temperature", temperature)
+    loss_inputs.refuse(
+        loss_inputs.no_probabilities("student_logits", student_logits),
+        loss_inputs.likely_targets(targets, student_logits.shape[1]),
+        *weighting(weight, reduction, len(student_logits)),
+    )
+    return reduced(cross_entropies(student_logits, targets, scale), weight, reduction)
+
+
+def cross_entropies(student_logits: Tensor, targets: Tensor, scale: float = 1.0) -> Tensor:
+    """(n,) of checked arguments."""
     logp = F.log_softmax(student_logits / scale, dim=1)
     if targets.is_floating_point():
         loss = -(targets * logp.masked_fill(targets == 0, 0.0)).sum(1)  # 0 log 0 = 0, also where a class is ruled out
     else:
         loss = F.nll_loss(logp, targets.long(), reduction="none")
-    return reduced(loss * scale**2, weight, reduction)
+    return loss * scale**2
 
 
 def distillation_kl(
@@ -85,6 +96,11 @@ def distillation_kl(
     loss_inputs.logits_tensor("student_logits", student_logits)
     loss_inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
     scale = inputs.positive("temperature", temperature)
+    loss_inputs.refuse(
+        loss_inputs.no_probabilities("student_logits", student_logits),
+        loss_inputs.no_probabilities("teacher_logits", teacher_logits),
+        *weighting(weight, reduction, len(student_logits)),
+    )
     logp = F.log_softmax(student_logits / scale, dim=1)
     logt = F.log_softmax(teacher_logits.detach() / scale, dim=1)
     possible = logt > -math.inf
@@ -92,11 +108,19 @@ def distillation_kl(
     return reduced((logt.exp() * difference).sum(1) * scale**2, weight, reduction)
 
 
-def reduced(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+def weighting(weight: Any, reduction: str, rows: int) -> list[loss_inputs.Finding]:
+    """What there is to find in weights, once their shape and the reduction are right: nothing where there are none."""
     inputs.choice("reduction", reduction, REDUCTIONS)
+    if weight is None:
+        return []
+    loss_inputs.per_row("weight", weight, rows)
+    return [loss_inputs.weights(weight)]
+
+
+def reduced(loss: Tensor, weight: Tensor | float | None, reduction: str) -> Tensor:
+    """Of checked weights."""
     if weight is not None:
-        loss_inputs.per_row("weight", weight, len(loss))
-        loss = loss * weight.to(loss.dtype)
+        loss = loss * (weight.to(loss.dtype) if isinstance(weight, Tensor) else weight)
     if reduction == "mean":
         return loss.mean()
     return loss.sum() if reduction == "sum" else loss

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rad_fast.calibration import Calibrator
 from rad_fast.distill import inputs, loss_inputs
 
-from .cross_entropy import REDUCTIONS, SMALLEST, reduced
+from .cross_entropy import REDUCTIONS, SMALLEST, reduced, weighting
 
 COVERAGE = 0.95  # SLaM: the true class is among the teacher's top k this often
 
@@ -67,6 +67,12 @@ def student_label_mixing(
     loss_inputs.per_row("alpha", alpha, len(student_logits))
     classes = student_logits.shape[1]
     top_k = classes if k is None else min(inputs.positive_int("k", k, 2), classes)
+    loss_inputs.refuse(
+        loss_inputs.no_probabilities("student_logits", student_logits),
+        loss_inputs.likely_targets(targets, classes),
+        loss_inputs.shares("alpha", alpha),
+        *weighting(weight, reduction, len(student_logits)),
+    )
     f = F.softmax(student_logits, dim=1)
     a = torch.as_tensor(alpha, dtype=f.dtype, device=f.device).reshape(-1, 1)
     spread = (1.0 - a) * (1.0 - f) / (top_k - 1 if normalize else 1)
@@ -109,6 +115,7 @@ class MixingEstimator:
     def fit(self, teacher_logits: Tensor, labels: Tensor) -> MixingEstimator:
         """Learn from labelled points: ``teacher_logits`` (n, C), ``labels`` (n,) the true classes."""
         loss_inputs.logits_tensor("teacher_logits", teacher_logits)
+        loss_inputs.refuse(loss_inputs.no_probabilities("teacher_logits", teacher_logits))
         truth = inputs.labels("labels", labels, *teacher_logits.shape)
         host = teacher_logits.detach().float().cpu()
         self._calibrator = Calibrator().fit(host, truth)
@@ -121,6 +128,8 @@ class MixingEstimator:
         """(N,) probability that the teacher is right, of points with ``teacher_logits`` (N, C)."""
         if not hasattr(self, "k_"):
             raise ValueError("alpha: expected a fitted MixingEstimator; call .fit(teacher_logits, labels) first")
+        loss_inputs.logits_tensor("teacher_logits", teacher_logits)
+        loss_inputs.refuse(loss_inputs.no_probabilities("teacher_logits", teacher_logits))
         found: Tensor = self._calibrator.predict(teacher_logits.detach().float().cpu())
         return found.to(teacher_logits.device)
 
@@ -148,13 +157,16 @@ class StudentLabelMixing(nn.Module):
         self, mixing: MixingEstimator, *, soft: bool = True, normalize: bool = True, reduction: str = "mean"
     ) -> None:
         super().__init__()
-        self.mixing, self.soft, self.normalize = mixing, soft, normalize
+        self.mixing = loss_inputs.fitted("mixing", mixing, MixingEstimator, "k_")
+        self.soft, self.normalize = soft, normalize
         self.reduction = inputs.choice("reduction", reduction, REDUCTIONS)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, weight: Tensor | None = None) -> Tensor:
+        loss_inputs.logits_tensor("student_logits", student_logits)
+        loss_inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
+        alpha = self.mixing.alpha(teacher_logits)
         said = F.softmax(teacher_logits.detach(), dim=1)
         settings: dict[str, Any] = {"normalize": self.normalize, "weight": weight, "reduction": self.reduction}
-        alpha = self.mixing.alpha(teacher_logits)
         if not self.soft:
             return student_label_mixing(student_logits, said.argmax(1), alpha, **settings)
         return student_label_mixing(student_logits, said, alpha, k=self.mixing.k_, **settings)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rad_fast.distill import inputs, loss_inputs
 
-from .cross_entropy import reduced, soft_cross_entropy
+from .cross_entropy import reduced, soft_cross_entropy, weighting
 
 
 def partial_labels(logits: Tensor, k: int = 2) -> Tensor:
@@ -38,6 +38,8 @@ def partial_labels(logits: Tensor, k: int = 2) -> Tensor:
     """
     loss_inputs.logits_tensor("logits", logits)
     top = min(inputs.positive_int("k", k), logits.shape[1])
+    if 1 < top < logits.shape[1]:
+        loss_inputs.refuse(loss_inputs.one_hot("logits", logits))
     found = torch.zeros_like(logits).scatter_(1, logits.topk(top, dim=1).indices, 1.0 / top)
     return found.detach()
 
@@ -78,6 +80,10 @@ def self_distillation(
     """
     loss_inputs.logits_tensor("earlier_student_logits", earlier_student_logits, student_logits)
     share = inputs.positive("xi", xi, zero=True)
+    loss_inputs.refuse(
+        loss_inputs.no_probabilities("earlier_student_logits", earlier_student_logits),
+        *weighting(weight, reduction, len(earlier_student_logits)),
+    )
     given = soft_cross_entropy(student_logits, targets, reduction="none")
     before = F.softmax(earlier_student_logits.detach(), dim=1)
     said = soft_cross_entropy(student_logits, before, reduction="none")

@@ -106,6 +106,7 @@ class SubclassDistillation(nn.Module):
         """(n, C S) probabilities: those of the classes, each split by the embedding (n, D)."""
         self._check_fitted()
         loss_inputs.logits_tensor("teacher_logits", teacher_logits)
+        loss_inputs.refuse(loss_inputs.no_probabilities("teacher_logits", teacher_logits))
         if teacher_logits.shape[1] != len(self.means_) or embedding.shape != (
             len(teacher_logits),
             *self.means_[0].shape,
