@@ -20,7 +20,7 @@ import rad_fast.inputs
 from rad_fast.calibration import Calibrator
 from rad_fast.inputs.shown import card
 
-from . import errors, inputs
+from . import errors, fit_inputs, inputs
 from .answers import given as given_answers
 from .answers import unanswered
 from .estimators import SklearnStudent, prepared
@@ -187,6 +187,9 @@ class ActiveDistiller:
         self.labels = inputs.choice("labels", labels, ("hard", "soft"))
         self.temperature = inputs.temperature(temperature, self.labels)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
+        loss = self.train.loss if type(self.train) is Fit else None
+        for said in fit_inputs.doubts(student, loss, self.labels, self.temperature, self.weights):
+            warnings.warn(said, stacklevel=2)
         self.restart, self.evaluate = inputs.flag("restart", restart), evaluate
         self.progress = progress
         self._asker = Asker(
@@ -467,13 +470,16 @@ class ActiveDistiller:
         return inputs.logarithms(found, self._says_probabilities and call is None)
 
     def _trainer(self, train: Callable[[Any, Any], Any] | None) -> Callable[[Any, Any], Any]:
-        """The default trainer; where one was given, it calls the student as this distiller does."""
+        """The default trainer; a ``Fit`` calls the student, and collates its inputs, as this distiller does."""
         if train is None and isinstance(self._initial, SklearnStudent):
             return SklearnStudent.learn
-        if train is None:
-            collate = self.collate if self.collate is default_collate else Items(self.collate)
-            return Fit(holdout=self.holdout, seed=self.seed, collate=collate, call=self.call)
-        if type(train) is Fit and train.call is logits_of:
-            train = copy.copy(train)
-            train.call = self.call
-        return train
+        if train is not None and type(train) is not Fit:
+            return train
+        fit_inputs.trained_by_fit(self._initial, own=train is None)
+        fit = Fit(holdout=self.holdout, seed=self.seed) if train is None else copy.copy(train)
+        fit_inputs.loss_of_probabilities(fit.loss)
+        if fit.call is logits_of:
+            fit.call = self.call
+        if fit.collate is default_collate and self.collate is not default_collate:
+            fit.collate = Items(self.collate)
+        return fit

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, default_collate
 
-from . import errors, inputs
-from .losses import soft_cross_entropy
-from .pairs import Pairs
+from . import errors, fit_inputs, inputs
+from .data import SoftLabelDataset
+from .losses.cross_entropy import cross_entropies, reduced
+from .pairs import Pairs, Part
 from .rows import batches, by_position
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -130,10 +131,16 @@ class Fit:
     lr, weight_decay : floats, of AdamW.
     patience : epochs without improvement on the hold-out before training stops.
     seed : of the order of the minibatches.
-    loss : loss(logits, targets, weight), the targets as probabilities (n, C); None is the weighted soft cross-entropy.
-        In a distiller they are one-hot unless it has ``labels="soft"``.
+    loss : loss(logits, targets, weight) to one number, the targets as probabilities (n, C). None is the weighted soft
+        cross-entropy. In a distiller they are one-hot unless it has ``labels="soft"``. Losses that want something else
+        there are refused.
     collate : a list of items to a batch.
     call : a callable (student, batch) to logits, where ``student(batch)`` or ``student(**batch)`` is not it.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the argument, what was expected and what came.
+    RuntimeError : where training diverged, and no epoch before it was measured on the hold-out.
 
     Examples
     --------
@@ -160,18 +167,25 @@ class Fit:
         collate: Callable[[list[Any]], Any] = default_collate,
         call: Callable[[Any, Any], Any] = logits_of,
     ) -> None:
-        self.holdout = Pairs("holdout", holdout) if isinstance(holdout, tuple) else holdout
+        pairs = holdout is None or isinstance(holdout, (Pairs, Part))
+        self.holdout: Pairs | Part | None = holdout if pairs else Pairs("holdout", holdout)
         self.epochs = inputs.positive_int("epochs", epochs)
         self.batch_size = inputs.positive_int("batch_size", batch_size)
         self.lr = inputs.positive("lr", lr)
         self.weight_decay = inputs.positive("weight_decay", weight_decay, zero=True)
         self.patience = inputs.positive_int("patience", patience)
         self.seed = inputs.seed(seed)
-        self.loss = loss or weighted
+        self.loss = weighted if loss is None else fit_inputs.loss_of_rows(loss)
+        inputs.callable_or_none("collate", collate, "of a list of items")
+        inputs.callable_or_none("call", call, "(student, batch)")
         self.collate = collate
         self.call = call
 
     def __call__(self, student: nn.Module, dataset: Any) -> nn.Module:
+        fit_inputs.trainable(student)
+        fit_inputs.items(dataset)
+        if says_probabilities(dataset):
+            fit_inputs.loss_of_probabilities(self.loss)
         device = device_of(student)
         shuffle = torch.Generator().manual_seed(self.seed)
         lone = len(dataset) > self.batch_size and len(dataset) % self.batch_size == 1  # batch norm needs two
@@ -191,21 +205,30 @@ class Fit:
         scaler = torch.amp.GradScaler(enabled=half and kind == torch.float16)
         best, best_weights, since = math.inf, None, 0
         softmax: bool | None = None  # whether the student ends in one: the loss is of logits, and so of its logarithm
-        for _ in range(self.epochs):
+        for epoch in range(1, self.epochs + 1):
             student.train()
-            for batch, targets, weight in loader:
+            total, counted = torch.zeros((), device=device), 0.0
+            for together in loader:
+                batch, targets, weight = fit_inputs.parts(together)
                 with torch.autocast(device.type, dtype=kind, enabled=half):
                     logits = self.call(student, moved(batch, device))
                 logits = logits.float()
                 if softmax is None:
-                    softmax = inputs.are_probabilities(logits.detach().cpu().numpy())
+                    softmax = inputs.likely_probabilities(logits.detach().cpu().numpy())
+                if epoch == 1 and self.loss is weighted:  # while they are in host memory
+                    fit_inputs.numbers(logits, targets, weight)
+                counted += float(weight.sum()) if epoch == 1 else 1.0
                 logits = inputs.logarithm(logits) if softmax else logits
-                loss = self.loss(logits, targets.to(device), weight.to(device))
+                loss = fit_inputs.one_number(self.loss(logits, targets.to(device), weight.to(device)))
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(scaler.scale(loss))
                 scaler.step(optimizer)
                 scaler.update()
                 schedule.step()
+                total += loss.detach()
+            fit_inputs.something_counts(counted)
+            if not fit_inputs.finite(float(total), epoch, self.lr, kept=best_weights is not None):
+                break
             if self.holdout is None:
                 continue
             now = self.held_out(student, device, softmax=bool(softmax))
@@ -228,12 +251,15 @@ class Fit:
 
     def held_out(self, student: nn.Module, device: torch.device, *, softmax: bool = False) -> float:
         """The mean cross-entropy on the hold-out."""
+        if self.holdout is None:
+            return math.nan
         student.eval()
         total = 0.0
         with torch.no_grad():
             for batch, labels in DataLoader(self.holdout, batch_size=256, collate_fn=self.collate):
                 logits = self.call(student, moved(batch, device)).float()
                 logits = inputs.logarithm(logits) if softmax else logits
+                inputs.labels("holdout", labels, len(logits), logits.shape[1])
                 total += float(nn.functional.cross_entropy(logits, labels.long().to(device), reduction="sum"))
         return total / len(self.holdout)
 
@@ -257,4 +283,10 @@ class Items:
 
 
 def weighted(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
-    return soft_cross_entropy(logits, targets, weight=weight)
+    return reduced(cross_entropies(logits, targets), weight, "mean")
+
+
+def says_probabilities(dataset: Any) -> bool:
+    """Whether its targets cannot be anything else."""
+    one_of = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
+    return any(isinstance(one, SoftLabelDataset) for one in one_of)
