@@ -492,5 +492,5 @@ def _gain_of(source: inputs.Source) -> str | None:
 def _gain_named(asked: Any, computed: Gain) -> str:
     """A gain as messages and other ranks know it."""
     if not isinstance(asked, str):
-        return "an array"
+        return "from an array"
     return "of the label" if computed == Gain.LABEL else "of the margin"

@@ -414,6 +414,6 @@ def rule_of(correctness: Any, teacher: inputs.Matrix, student: inputs.Matrix | N
             inputs.needed_student(teacher, student)
         return correctness.rule_
     if inputs.is_number(correctness):
-        inputs.accuracy(float(correctness))
+        inputs.accuracy(correctness)
         return Rule(Kind.CONSTANT, constant=1.0)
     return Rule(Kind.GIVEN)

@@ -22,7 +22,7 @@ from rad_fast.stream.state import read_state, write_state
 
 from .messages import UsageError, tell
 from .select.given import Labelled, OfRows
-from .select.options import number
+from .select.options import number, said_of
 
 
 def add_arguments(sub: argparse.ArgumentParser) -> None:
@@ -110,7 +110,8 @@ def selector(arguments: argparse.Namespace) -> StreamSelector:
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     if arguments.quotas == "none":
         given["quotas"] = None
-    return StreamSelector(**given, correctness=correctness)
+    with said_of({name: f"--{name}" for name in (*names, "correctness")}):
+        return StreamSelector(**given, correctness=correctness)
 
 
 def decide(stream: StreamSelector, file: IO[bytes], name: str, arguments: argparse.Namespace) -> None:

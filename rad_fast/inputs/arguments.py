@@ -29,6 +29,14 @@ def is_whole(value: Any) -> bool:
     return type(value) is int or isinstance(value, numbers.Integral)
 
 
+def as_float(value: Any) -> float:
+    """A number as a float; infinite where it is larger than any."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 BUDGET = (
     "budget: expected an int from 1 to the number of points, or a fraction of them as a float in (0, 1] or as text "
     'such as "5%"'
@@ -57,7 +65,8 @@ def budget_alone(given: Any) -> None:
         return
     number = float(value)
     if not 0.0 < number <= 1.0:
-        hint = f"; a number of points is an int: {int(number)}" if number > 1 and number.is_integer() else ""
+        count = number > 1 and number.is_integer() and not isinstance(given, str)
+        hint = f"; a number of points is an int: {int(number)}" if count else ""
         raise ValueError(f"{BUDGET}; got {given}{hint}")
 
 
@@ -93,7 +102,7 @@ def mistakes(given: Any) -> float | None:
             "mistakes: expected None, a count (an int, or a float of at least 1) or a fraction of the points, as a "
             f'float in [0, 1) or as text such as "5%"; got {given!r}'
         )
-    number = float(value)
+    number = as_float(value)
     if not 0.0 <= number < math.inf:
         raise ValueError(f"mistakes: expected a finite number of at least 0, got {value}")
     return number
@@ -204,9 +213,9 @@ def no_labelled_points() -> ValueError:
     )
 
 
-def accuracy(value: float) -> float:
+def accuracy(value: Any) -> float:
     """A correctness given as one number: the teacher's average accuracy."""
-    number = float(value)
+    number = as_float(value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
     return number

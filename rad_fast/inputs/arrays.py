@@ -143,6 +143,14 @@ def host_array(name: str, value: Any) -> tuple[Array, str, Callable[[Array], Any
     return array, dtype, back
 
 
+def rows_alone(kind: str, rows: Any) -> None:
+    """Refuse an index of a teacher's points that is not of rows, or of one row, which would be something else."""
+    if isinstance(rows, (slice, list)) or getattr(rows, "ndim", 0) == 1:
+        return
+    hint = f"; for one row give [{rows}]" if isinstance(rows, (int, np.integer)) else ""
+    raise TypeError(f"{kind}: expected a slice, a mask or an array of indices of points, got {rows!r:.100}{hint}")
+
+
 def holder(value: Any) -> str:
     """Of an object that holds logits, such as what a model of transformers or its Trainer returns: where they are."""
     for place in ("logits", "predictions"):
@@ -198,6 +206,8 @@ def torch_array(name: str, tensor: Any) -> tuple[Array, str, Callable[[Array], A
         return tensor.numpy(), dtype, as_torch
     except TypeError as error:  # float8, say, which NumPy does not have
         raise TypeError(f"{name}: {EXPECTED_DTYPE}, got {dtype}") from error
+    except RuntimeError as error:  # MaskedTensor, say
+        raise TypeError(f"{name}: expected a plain tensor, got {type(tensor).__name__} ({error})") from error
 
 
 def check_logits(name: str, dtype: str, shape: tuple[int, ...], *, empty: bool) -> None:
@@ -248,6 +258,12 @@ def of_objects(name: str, value: Any) -> TypeError:
 
 
 def same_rows(teacher: Matrix, student: Matrix) -> None:
+    """Refuse what is not the student's logits for the teacher's rows."""
+    if student.dtype == "labels":
+        raise TypeError(
+            f"{student.name}: expected the student's logits, or its probabilities as rad_fast.Probabilities, got "
+            "TeacherLabels: labels alone do not say what the student knows"
+        )
     if teacher.rows != student.rows:
         raise ValueError(
             f"{student.name}: expected a row for every row of {teacher.name}, {teacher.rows}, got {student.rows}"

@@ -12,14 +12,17 @@ import numpy.typing as npt
 
 from rad_fast.kernels.reference.score import Gain
 
-from .arguments import is_number
+from .arguments import as_float, is_number
 from .arrays import FLOATS, Matrix, host_array
+from .frames import refuse_by_label
 from .points import exclude_mask, refuse_elements
 from .shown import are
 from .teachers import TeacherLabels
 
 GAIN = 'gain: expected "auto", "label", "margin" or numbers in [0, 1], one per point'
 QUOTAS = 'quotas: expected "auto", "equal", "proportional", None, or weights: an array of one per class, or a mapping'
+
+MOST_CHOSEN = 1 << 51  # points chosen before: with the budget they are counted in 52 bits
 
 Weights = str | npt.NDArray[np.float64] | Mapping[int, float] | None
 
@@ -93,10 +96,11 @@ def quotas(value: Any) -> Weights:
         for label, weight in value.items():
             if not is_number(label) or not isinstance(label, numbers.Integral) or not is_number(weight):
                 raise TypeError(f"quotas: expected a mapping of classes, ints, to weights, got {label!r}: {weight!r}")
-        weights = np.array([float(weight) for weight in value.values()])
+        weights = np.array([as_float(weight) for weight in value.values()])
     else:
         if is_number(value):
             raise TypeError(f"{QUOTAS}; got {value!r}")
+        refuse_by_label("quotas", value)
         array, dtype, _ = host_array("quotas", value)
         if array.dtype.kind not in "iuf" or dtype == "bfloat16" or array.ndim != 1:
             raise TypeError(f"{QUOTAS}; got dtype {dtype} and shape {array.shape}")
@@ -131,8 +135,9 @@ def quotas_of_classes(value: Weights, classes: int) -> None:
 def chosen(value: Any, points: int, classes: int) -> tuple[npt.NDArray[np.bool_] | None, npt.NDArray[np.int64] | None]:
     """What was selected before: a mask of these points, or how many points of each class there are elsewhere."""
     if not isinstance(value, Mapping):
+        refuse_by_label("chosen", value)
         return exclude_mask(value, points, "chosen"), None
-    counts = np.zeros(classes, np.int64)
+    counts = [0] * classes
     for label, count in value.items():
         if not isinstance(label, numbers.Integral) or not isinstance(count, numbers.Integral) or not is_number(count):
             raise TypeError(f"chosen: expected a mapping of classes to counts, ints, got {label!r}: {count!r}")
@@ -141,4 +146,6 @@ def chosen(value: Any, points: int, classes: int) -> tuple[npt.NDArray[np.bool_]
         if count < 0:
             raise ValueError(f"chosen: expected counts of at least 0, got {count} for class {label}")
         counts[int(label)] += int(count)
-    return None, counts
+    if sum(counts) >= MOST_CHOSEN:
+        raise ValueError(f"chosen: expected counts of fewer than 2^51 points in all, got {sum(counts)}")
+    return None, np.array(counts, np.int64)

@@ -30,7 +30,9 @@ def as_array(name: str, value: Any) -> Any:
     library, kind = type(value).__module__.partition(".")[0], type(value).__name__
     if kind in ("DataFrame", "Table", "RecordBatch"):
         return table(name, value, library)
-    if library == "pyarrow" and hasattr(value, "type"):
+    if library == "pyarrow" and kind == "Tensor":
+        return value.to_numpy()
+    if library == "pyarrow" and hasattr(value, "type") and hasattr(value, "is_null"):
         return matrix_of(name, value) if is_list(value.type) else numbers(name, value, library)
     if library == "polars" and hasattr(value, "dtype"):
         if str(value.dtype).startswith("Array"):
@@ -182,8 +184,28 @@ def check_lengths(name: str, lengths: npt.NDArray[Any], rows: Sequence[int] | No
         raise ValueError(f"{name}: expected lists of equal length, {lengths[0]}, got {lengths[at]} in row {row}")
 
 
+def numbered(index: Any) -> bool:
+    """Whether an index of pandas is 0, 1, 2 and so on: its labels are the positions."""
+    labels = np.asarray(index)
+    return labels.dtype.kind in "iu" and bool((labels == np.arange(len(labels))).all())
+
+
+def refuse_by_label(name: str, value: Any) -> None:
+    """Raise for a column of pandas that says by its index which class each number is of."""
+    index = getattr(value, "index", None)
+    if not is_frame(value) or not hasattr(index, "equals"):
+        return
+    counts = name == "chosen" and getattr(value, "name", None) == "count"  # of value_counts()
+    if counts or (name == "quotas" and not numbered(index)):
+        raise ValueError(
+            f"{name}: expected a mapping of classes to numbers where the index says the class, got a column of pandas, "
+            f"which is taken by position; give dict({name}), or {name}.to_numpy() if the position is meant"
+        )
+
+
 def refuse_reordered(name: str, rows: Any, others: Mapping[str, Any]) -> None:
-    """Raise where tables or columns of pandas have the index of ``rows``, or any tables its columns, in another order.
+    """Raise where tables or columns of pandas have the index of ``rows``, or any tables its columns, in another order,
+    or where points are named by the labels of such an index.
 
     Rows are paired by position, and classes are columns by position: what two orders mean cannot be known.
     """
@@ -193,6 +215,11 @@ def refuse_reordered(name: str, rows: Any, others: Mapping[str, Any]) -> None:
         if not is_frame(value):
             continue
         one, two = getattr(rows, "index", None), getattr(value, "index", None)
+        if type(value).__name__.endswith("Index") and hasattr(one, "equals") and not numbered(one):
+            raise ValueError(
+                f"{other}: expected positions of rows, got labels of an index of pandas, and those of {name} are not "
+                f"its rows' positions; give {name}.index.isin({other})"
+            )
         if hasattr(one, "equals") and hasattr(two, "equals") and reordered(one, two):
             raise another_order(other, "index", name, f"{other}.loc[{name}.index]")
         ours, theirs = column_names(rows), column_names(value)

@@ -10,6 +10,20 @@ from .shown import call, card
 Self = TypeVar("Self", bound="Parameters")
 
 
+class Setting:
+    """An attribute that holds a setting. Assigning to it later is ``set_params``: what is wrong is refused, and what is
+    derived from it follows. There is no ``__get__``: it is read as any other attribute."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __set__(self, holder: Parameters, value: Any) -> None:
+        if self.name in vars(holder):
+            holder.set_params(**{self.name: value})
+        else:
+            vars(holder)[self.name] = value
+
+
 class Parameters:
     """A class whose settings are the arguments of ``__init__``, each kept as it was given in an attribute of its name.
 
@@ -17,6 +31,12 @@ class Parameters:
     """
 
     derived: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in defaults(cls):
+            if not hasattr(cls, name):
+                setattr(cls, name, Setting(name))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings by name, as scikit-learn asks for them. ``deep`` changes nothing: no setting has its own."""
@@ -35,7 +55,7 @@ class Parameters:
             raise ValueError(f"set_params: expected names among {known}; got {', '.join(unknown)}")
         new = type(self)(**{**self.get_params(), **settings})
         for name in (*defaults(type(self)), *self.derived):
-            setattr(self, name, getattr(new, name))
+            vars(self)[name] = getattr(new, name)
         return self
 
     def __sklearn_clone__(self: Self) -> Self:

@@ -148,6 +148,7 @@ class TopKLogits:
         return shown.card("TopKLogits", rows)
 
     def __getitem__(self, rows: slice | Array) -> TopKLogits:
+        arrays.rows_alone("TopKLogits", rows)
         """Some of the rows, by a slice, a mask or an array of their numbers."""
         part = object.__new__(TopKLogits)
         part.__dict__.update(self.__dict__)
@@ -204,6 +205,11 @@ class Probabilities:
                 f"{name}: expected a column for each class, got shape {array.shape}; if p is the probability of the "
                 "second of two classes, give numpy.column_stack([1 - p, p])"
             )
+        if array.dtype.kind in "iub" and dtype != "bfloat16":
+            raise TypeError(
+                f"{name}: expected floats in [0, 1], got {dtype}; for a teacher that only names a class, in rows of 0 "
+                "and 1, give rad_fast.TeacherLabels(p.argmax(axis=1), n_classes=...)"
+            )
         check_logits(name, dtype, array.shape, empty=True)
         if dtype == "bfloat16":
             array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -229,6 +235,7 @@ class Probabilities:
         return len(self.p)
 
     def __getitem__(self, rows: slice | Array) -> Probabilities:
+        arrays.rows_alone("Probabilities", rows)
         part = object.__new__(Probabilities)
         part.p, part.wrap = self.p[rows], self.wrap
         return part
@@ -317,6 +324,7 @@ class TeacherLabels:
         return len(self.labels)
 
     def __getitem__(self, rows: slice | Array) -> TeacherLabels:
+        arrays.rows_alone("TeacherLabels", rows)
         part = object.__new__(TeacherLabels)
         part.__dict__.update(self.__dict__)
         part.labels = self.labels[rows]

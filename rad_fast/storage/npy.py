@@ -23,11 +23,12 @@ ZIP_MAGIC = b"PK"
 READABLE = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}  # (3, 0) holds named fields only
 
 
-def open_npy(path: Path) -> Array:
+def open_npy(path: Path, *, growing: bool = False) -> Array:
     """The array of a .npy file, mapped into memory read-only: what is never looked at is never read.
 
     Nothing in the file is ever executed. Two-byte void elements are how NumPy stores the bfloat16 of ml_dtypes: such an
-    array comes back as bfloat16 where that package is installed.
+    array comes back as bfloat16 where that package is installed. ``growing``: there may be more in it than its header
+    says.
 
     Raises
     ------
@@ -49,6 +50,11 @@ def open_npy(path: Path) -> Array:
     if dtype.hasobject:
         raise ValueError(f"{path}: expected numbers, got Python objects (dtype {dtype}), which are never loaded")
     needed = offset + math.prod(shape) * dtype.itemsize
+    if not growing and 0 <= needed < size and min(shape, default=0) >= 0:
+        raise ValueError(
+            f"{path}: expected {needed} bytes for shape {shape} of {dtype}, got {size}: the rest would be left out; "
+            "if several arrays were saved one after the other, save them as one"
+        )
     if min(shape, default=0) < 0 or size < needed:
         raise ValueError(f"{path}: expected {needed} bytes for shape {shape} of {dtype}, got {size}; is it complete?")
     try:

@@ -259,7 +259,7 @@ class Workdir:
         if not self.manifest.exists():
             self.write()
         for name in DTYPES:
-            open_npy(self.files.path(name))  # raises where it is none of ours
+            open_npy(self.files.path(name), growing=True)  # raises where it is none of ours
         self.verify()
         self.files.reserve(int(job["rows"]))  # a full disk is noticed now, and not after hours
 

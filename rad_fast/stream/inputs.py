@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rad_fast.inputs import choice, is_number, seed
+from rad_fast.inputs import as_float, choice, is_number, seed
 from rad_fast.kernels.reference.arrival import Pace
 
 __all__ = ["choice", "is_number", "seed"]
@@ -50,7 +50,7 @@ def pace(rate: Any, budget: Any, of: Any, slack: Any) -> Pace:
     """How many points are to be taken, from a rate, a budget of a number of points, or a rate up to a budget."""
     if slack is not None and not is_number(slack):
         raise TypeError(f"slack: expected None or a number of points, at least 1, got {slack!r}")
-    if slack is not None and not 1.0 <= float(slack) < math.inf:
+    if slack is not None and not 1.0 <= as_float(slack) < math.inf:
         raise ValueError(f"slack: expected a finite number of points, at least 1, got {slack}")
     if rate is None and (budget is None or of is None):
         raise ValueError("rate: expected a number in (0, 1]; or give budget= and of=, such as 500 of 100_000")
@@ -70,8 +70,8 @@ def share(name: str, value: Any, what: str, above: str = "") -> float:
     """A number in (0, 1]; ``above`` is what to do where it is more."""
     if not is_number(value):
         raise TypeError(f"{name}: expected {what}, in (0, 1], got {value!r}")
-    if not 0.0 < float(value) <= 1.0:
-        raise ValueError(f"{name}: expected {what}, in (0, 1], got {value}{above if float(value) > 1.0 else ''}")
+    if not 0.0 < as_float(value) <= 1.0:
+        raise ValueError(f"{name}: expected {what}, in (0, 1], got {value}{above if as_float(value) > 1.0 else ''}")
     return float(value)
 
 
@@ -103,7 +103,7 @@ def mistakes_rate(value: Any, pace: Pace) -> float | None:
         return None
     if not is_number(value):
         raise TypeError(f"mistakes: expected None, or a float in [0, 1), a fraction of the points; got {value!r}")
-    number = float(value)
+    number = as_float(value)
     if not 0.0 <= number < math.inf:
         raise ValueError(f"mistakes: expected a finite number of at least 0, got {value}")
     if number < 1.0:
@@ -132,7 +132,7 @@ def correctness(value: Any) -> None:
             f"correctness: expected None, a fitted Calibrator or the teacher's average accuracy, got "
             f"{type(value).__name__}; give one number per point as offer(..., correctness=)"
         )
-    if not 0.0 <= float(value) <= 1.0:
+    if not 0.0 <= as_float(value) <= 1.0:
         raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
 
 

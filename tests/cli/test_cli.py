@@ -35,6 +35,21 @@ def test_the_indices_are_those_of_select(data, tmp_path):
     np.testing.assert_array_equal(indices, rad_fast.select(np.load(data / "logits.npy"), 50))
 
 
+def test_the_indices_of_this_folder_go_beside_it(data, tmp_path):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    np.save(shards / "a.npy", np.load(data / "logits.npy"))
+    done = rad("select", ".", "--budget", 50, cwd=shards)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shards", "shards.selected.json", "shards.selected.npy"]
+
+
+def test_labels_given_as_logits_are_told_the_option(tmp_path):
+    np.save(tmp_path / "labels.npy", np.zeros(50, np.int64))
+    error = refused("select", "labels.npy", "--budget", 5, cwd=tmp_path)
+    assert "for a teacher that only names a class use --teacher-labels --classes C" in error
+
+
 def test_everything_at_once_equals_the_library(data, tmp_path):
     done = rad(
         *("select", data / "logits.npy", "--budget", "2.5%", "--student", data / "student.npy", "--seed", 3),

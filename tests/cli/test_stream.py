@@ -209,7 +209,7 @@ def test_what_is_no_row_is_refused_with_its_place(given, message, inside):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 1, "rate: expected a number in (0, 1]; or give budget= and of="),
+        ([], 1, "--rate: expected a number in (0, 1]; or give --budget and --of, such"),
         (["--rate", 2], 1, "rate: expected the share of the points to take"),
         (["--rate", 0.1, "--window", 3], 1, "window: expected at least 16 points"),
         (["--rate", 0.1, "--again"], 2, "--again: expected with --state"),

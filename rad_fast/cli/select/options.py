@@ -315,6 +315,10 @@ IN_PYTHON = {  # arguments that messages tell to give, and what they are here
     "confidence= with TeacherLabels": "--teacher-confidence",
     "student_logits=": "--student",
     "gain=": "--gain",
+    "rad_fast.TeacherLabels(labels, n_classes=...)": "--teacher-labels --classes C",
+    "budget=": "--budget",
+    "rate=": "--rate",
+    " of=": " --of",
 }
 
 
@@ -330,6 +334,6 @@ def said_of(names: dict[str, str]) -> Iterator[None]:
         rest = rest.replace(GIVE, f"{prefix}probabilities" if name in ("logits", "student_logits") else "logits")
         for argument, flag in IN_PYTHON.items():
             rest = rest.replace(argument, flag)
-        if colon and name in names:
-            raise ValueError(f"{names[name]}:{rest}") from error
+        if colon and (name in names or f"{name}:{rest}" != str(error)):
+            raise ValueError(f"{names.get(name, name)}:{rest}") from error
         raise

@@ -29,7 +29,12 @@ def output(arguments: argparse.Namespace) -> Path:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(given[0]))
     if len(given) > 1 or not given[0].exists():
         raise UsageError("--out: expected a place for the result, as several SHARDS have no single place beside them")
-    return given[0].with_name(given[0].stem + ".selected.npy")
+    place = given[0]
+    if place.name in ("", ".."):  # this folder, or the one above: they have a name
+        place = place.resolve()
+    if not place.name:
+        raise UsageError(f"--out: expected a place for the result, as there is none beside {place}")
+    return place.with_name(place.stem + ".selected.npy")
 
 
 def check_outputs(outputs: Sequence[Path], arguments: argparse.Namespace) -> None:

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rad_fast import inputs
+
 from .columns import names_of
 from .finding import files_of, found, natural
 from .formats import FORMATS, SUFFIXES, Format, by_magic, by_suffix, form_of
@@ -97,6 +99,8 @@ class Shards:
 
     def read(self, begin: int, end: int) -> Array:
         """The rows from ``begin`` to ``end``; where they lie in one shard of a mapped file, nothing is copied."""
+        if not (inputs.is_whole(begin) and inputs.is_whole(end) and 0 <= begin <= end <= self.rows):
+            raise ValueError(f"rows: expected 0 <= begin <= end <= {self.rows}, the rows there are; got {begin}, {end}")
         parts: list[Array] = []
         number = bisect.bisect_right(self.ends, begin)
         while begin < end:
@@ -144,7 +148,7 @@ def open_shards(
     column : which column, tensor or array of the files; needed where there are several. ``"class_*"`` is a column a
         class, of names that end in a number, and ``"*"`` every column of numbers in its order.
     follow_links : whether symbolic links may lead out of a given folder.
-    numbers : "floats", or "integers" for classes of the largest logits.
+    numbers : "floats", or "integers" for classes of the largest logits, or "any" of both.
 
     Warns
     -----
@@ -155,6 +159,7 @@ def open_shards(
     ImportError : saying what installs the library that a format needs.
     OSError, ValueError : naming the file, what was expected and what it holds.
     """
+    inputs.choice("numbers", numbers, ("floats", "integers", "any"))
     return Shards([shard for path in listed(given) for shard in found(path, follow_links)], Wanted(column, numbers))
 
 
@@ -188,6 +193,10 @@ def opened(path: Path, wanted: Wanted) -> Stored:
     if not path.exists():
         raise FileNotFoundError(2, "No such file or directory", str(path))
     form = form_of(path) or by_suffix(path) or by_magic(path)
+    if form is None:
+        raise ValueError(
+            f"{path}: expected a file of numbers ({SUFFIXES}), got one of no such kind; numpy.save writes one"
+        )
     module = importlib.import_module(f"{__name__}.{form.module}")
     opener: Callable[[Path, Wanted], Stored] = getattr(module, form.opener)
     return opener(path, wanted)

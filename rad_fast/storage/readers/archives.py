@@ -32,11 +32,13 @@ class Npz(Arrays):
             archive = zipfile.ZipFile(path)
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             heads = {name: Head(archive, info) for name, info in members.items() if info.filename.endswith(".npy")}
-        about = {name: (head.dtype.newbyteorder("=").name, head.shape) for name, head in heads.items()}
+        about = {name: (head.named, head.shape) for name, head in heads.items()}
         arrays: list[Any] = []
         for name in picked(path, "array", wanted, about):
             head = heads[name]
             wanted.check(path, *about[name])
+            if head.named == "bfloat16":
+                head.dtype = np.dtype(bfloat16(path))
             stored = members[name].compress_type == zipfile.ZIP_STORED
             with reading(path, self.expected):
                 arrays.append(head.mapped(path, members[name]) if stored and head.size else Packed(archive, name, head))
@@ -53,6 +55,8 @@ class Head:
         self.shape, self.fortran, self.dtype = READABLE[npy.read_magic(head)](head)
         self.offset = head.tell()
         self.size = int(np.prod([int(length) for length in self.shape], dtype=object)) * self.dtype.itemsize
+        void = self.dtype == np.dtype("V2")  # how NumPy stores the bfloat16 of ml_dtypes
+        self.named = "bfloat16" if void else self.dtype.newbyteorder("=").name
         if self.dtype.hasobject:
             raise ValueError("it holds Python objects, which are never loaded")
         if min(self.shape, default=0) < 0 or self.offset + self.size != info.file_size:
@@ -64,8 +68,7 @@ class Head:
             name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
         offset = info.header_offset + LOCAL + name + extra + self.offset
         order: Any = "F" if self.fortran else "C"
-        array = np.memmap(path, self.dtype, "r", offset, self.shape, order)
-        return array.view(bfloat16(path)) if self.dtype == np.dtype("V2") else array
+        return np.memmap(path, self.dtype, "r", offset, self.shape, order)
 
 
 class Packed:

@@ -49,11 +49,11 @@ def by_suffix(path: Path) -> Format | None:
     return next((form for form in FORMATS if path.suffix.lower() in form.suffixes), None)
 
 
-def by_magic(path: Path) -> Format:
+def by_magic(path: Path) -> Format | None:
     """The format of a file without a telling name, by its first bytes."""
     if not path.is_file():
         return FORMATS[0]
     with open(path, "rb") as file:
         head = file.read(8)
-    named = {b"PAR1": "Parquet", b"ARRO": "Arrow", b"\x89HDF": "HDF5"}.get(head[:4])
-    return next((form for form in FORMATS if form.name == named), FORMATS[0])
+    named = {b"PAR1": "Parquet", b"ARRO": "Arrow", b"\x89HDF": "HDF5", b"\x93NUM": "NumPy"}.get(head[:4])
+    return next((form for form in FORMATS if form.name == named), None)

@@ -72,7 +72,7 @@ def picked(path: Path, kind: str, wanted: Wanted, arrays: Mapping[str, tuple[str
         family = [name for name in usable if stem(name)[0] == wanted.column.removesuffix("*")]
         if wanted.column.endswith("*") and family:
             return consecutive(path, kind, family)
-        raise ValueError(f"{path}: expected a {kind} {wanted.column!r}, got {listed(every)}")
+        raise ValueError(f"{path}: expected {article(kind)} {kind} {wanted.column!r}, got {listed(every)}")
     if len(usable) == 1 and not (wanted.logits and is_features(*usable)):
         return usable
     if len(called := [name for name in usable if name.lower() in wanted.names]) == 1:
@@ -84,6 +84,10 @@ def picked(path: Path, kind: str, wanted: Wanted, arrays: Mapping[str, tuple[str
     if usable:
         got = f"{len(usable)}: {listed(usable)}; {wanted.how_to_name}"
     raise ValueError(f"{path}: expected one {kind} with {wanted.described}, got {got}")
+
+
+def article(kind: str) -> str:
+    return "an" if kind[0] in "aeiou" else "a"
 
 
 def is_features(name: str) -> bool:

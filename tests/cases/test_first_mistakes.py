@@ -1,0 +1,158 @@
+"""What strangers try first: settings that are assigned to, columns whose index says the class, numbers too large."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+import rad_fast
+from rad_fast.readers import open_shards
+from rad_fast.stream import StreamSelector
+
+LOGITS = np.random.default_rng(0).normal(0, 4, (60, 5)).astype(np.float32)
+ANSWERS = rad_fast.TeacherLabels(LOGITS.argmax(1), n_classes=5)
+HUGE = 10**400  # no float64
+
+
+def test_a_setting_that_is_assigned_to_counts():
+    selector = rad_fast.Selector(5)
+    selector.quotas, selector.seed, selector.backend = None, 4, "reference"
+    selection = selector.fit(LOGITS)
+    assert (selection.quotas, selection.seed, selection.backend) == (None, 4, "reference")
+    assert np.array_equal(selection.indices, rad_fast.select(LOGITS, 5, quotas=None, seed=4, backend="reference"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("budget", -1), ("invalid", "drop"), ("mistakes", -1), ("quotas", "even"), ("seed", 0.5)]
+)
+def test_a_setting_that_is_assigned_to_is_checked(name, value):
+    selector = rad_fast.Selector(5)
+    with pytest.raises((TypeError, ValueError), match=f"{name}: expected"):
+        setattr(selector, name, value)
+    assert repr(selector) == "Selector(budget=5)"
+
+
+def test_weights_whose_index_says_the_class_are_not_taken_by_position():
+    pandas = pytest.importorskip("pandas")
+    by_count = pandas.Series(LOGITS.argmax(1)).value_counts()
+    with pytest.raises(ValueError, match=r"quotas: expected a mapping .* give dict\(quotas\)"):
+        rad_fast.select(LOGITS, 5, quotas=by_count)
+    by_class = by_count.sort_index()
+    expected = rad_fast.select(LOGITS, 5, quotas=by_class.to_numpy())
+    assert np.array_equal(rad_fast.select(LOGITS, 5, quotas=dict(by_count)), expected)
+    assert np.array_equal(rad_fast.select(LOGITS, 5, quotas=by_class), expected)
+
+
+def test_counts_of_classes_are_not_taken_for_indices():
+    pandas = pytest.importorskip("pandas")
+    counts = pandas.Series(LOGITS.argmax(1)).value_counts()
+    with pytest.raises(ValueError, match=r"chosen: expected a mapping .* give dict\(chosen\)"):
+        rad_fast.select(LOGITS, 5, chosen=counts)
+    assert len(rad_fast.select(LOGITS, 5, chosen=dict(counts))) == 5
+    assert len(rad_fast.select(LOGITS, 5, chosen=pandas.Series([3, 8]))) == 5
+
+
+def test_labels_of_an_index_are_not_taken_for_positions():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(LOGITS, index=np.arange(60)[::-1])
+    with pytest.raises(ValueError, match=r"exclude: expected positions of rows.*logits\.index\.isin\(exclude\)"):
+        rad_fast.select(table, 5, exclude=table.index[:5])
+    assert len(rad_fast.select(table, 5, exclude=table.index.isin(table.index[:5]))) == 5
+    assert len(rad_fast.select(pandas.DataFrame(LOGITS), 5, exclude=pandas.Index([1, 2]))) == 5
+
+
+@pytest.mark.parametrize("counts", [{0: 2**62, 1: 2**62}, {0: 10**30}])
+def test_counts_that_no_64_bits_hold_are_refused(counts):
+    with pytest.raises(ValueError, match=r"chosen: expected counts of fewer than 2\^51 points in all, got \d+"):
+        rad_fast.select(LOGITS, 5, chosen=counts)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("mistakes", HUGE), ("correctness", HUGE), ("quotas", {0: HUGE}), ("mistakes", -HUGE)]
+)
+def test_numbers_that_no_float_holds_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        rad_fast.select(LOGITS, 5, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["rate", "slack", "mistakes", "correctness"])
+def test_a_stream_refuses_such_numbers_too(name):
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        StreamSelector(**{"rate": 0.1, name: HUGE})
+
+
+def test_labels_alone_are_no_student():
+    message = "student_logits: expected the student's logits, .* got TeacherLabels"
+    with pytest.raises(TypeError, match=message):
+        rad_fast.select(LOGITS, 5, student_logits=ANSWERS)
+    with pytest.raises(TypeError, match=message):
+        rad_fast.Calibrator().fit(LOGITS, LOGITS.argmax(1), ANSWERS)
+    with pytest.raises(TypeError, match=message):
+        StreamSelector(0.1).offer(LOGITS, ANSWERS)
+
+
+@pytest.mark.parametrize("rows", [0, np.int64(3), None, (0, 1)])
+def test_points_of_a_teacher_are_taken_as_rows(rows):
+    top = np.argsort(-LOGITS, axis=1)[:, :3]
+    kept = rad_fast.TopKLogits(np.take_along_axis(LOGITS, top, 1), top, 5)
+    for whole in (ANSWERS, rad_fast.Probabilities(np.full((60, 5), 0.2)), kept):
+        with pytest.raises(TypeError, match=f"{type(whole).__name__}: expected a slice, a mask or an array"):
+            whole[rows]
+        assert len(whole[[0, 3]]) == len(whole[np.array([0, 3])]) == len(whole[2:4]) == 2
+        assert len(whole[np.arange(60) < 2]) == 2
+
+
+def test_rows_of_0_and_1_as_integers_are_labels():
+    with pytest.raises(TypeError, match=r"p: expected floats in \[0, 1\], got int64; .*TeacherLabels\(p\.argmax"):
+        rad_fast.Probabilities(np.eye(5, dtype=np.int64))
+
+
+def test_tensors_of_other_kinds_are_read_or_refused():
+    pyarrow = pytest.importorskip("pyarrow")
+    assert np.array_equal(rad_fast.select(pyarrow.Tensor.from_numpy(LOGITS), 5), rad_fast.select(LOGITS, 5))
+
+
+def test_a_share_above_all_is_not_advised_to_be_a_count():
+    with pytest.raises(ValueError, match=r"got 200%$"):
+        rad_fast.select(LOGITS, "200%")
+
+
+def test_rows_that_are_not_there_are_told_from_a_file_that_is_cut(tmp_path):
+    np.save(tmp_path / "a.npy", LOGITS)
+    shards = open_shards(tmp_path / "a.npy")
+    for begin, end in ((-1, 5), (0, 61), (5, 3), (0.0, 5), (100, 200)):
+        with pytest.raises(ValueError, match="rows: expected 0 <= begin <= end <= 60"):
+            shards.read(begin, end)
+    assert shards.read(60, 60).shape == (0, 5)
+    with pytest.raises(ValueError, match="numbers: expected one of 'floats', 'integers', 'any', got 'text'"):
+        open_shards(tmp_path / "a.npy", numbers="text")
+
+
+def test_arrays_saved_one_after_the_other_are_not_read_as_the_first(tmp_path):
+    held = io.BytesIO()
+    np.save(held, LOGITS)
+    (tmp_path / "a.npy").write_bytes(held.getvalue() * 2)
+    with pytest.raises(ValueError, match="got 2656: the rest would be left out; if several arrays were saved"):
+        open_shards(tmp_path / "a.npy")
+
+
+def test_a_file_of_no_known_kind_is_told_what_kinds_there_are(tmp_path):
+    (tmp_path / "logits.txt").write_text("1.5 2.5\n")
+    with pytest.raises(ValueError, match=r"logits.txt: expected a file of numbers \(\.npy, .*numpy\.save writes one"):
+        open_shards(tmp_path / "logits.txt")
+    np.save(tmp_path / "a.npy", LOGITS)
+    (tmp_path / "a.npy").rename(tmp_path / "logits")
+    assert open_shards(tmp_path / "logits").rows == 60
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_bfloat16_in_an_archive_is_read(tmp_path, save, order):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    logits = np.asarray(LOGITS.astype(bfloat16), order=order)
+    save(tmp_path / "a.npz", logits=logits)
+    shards = open_shards(tmp_path / "a.npz")
+    assert shards.dtype == "bfloat16"
+    assert np.array_equal(shards.read(3, 60), logits[3:])
