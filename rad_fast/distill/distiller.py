@@ -20,18 +20,18 @@ import rad_fast.inputs
 from rad_fast.calibration import Calibrator
 from rad_fast.inputs.shown import card
 
-from . import errors, fit_inputs, inputs
+from . import errors, fit_inputs, inputs, round_inputs
 from .answers import given as given_answers
 from .answers import unanswered
 from .estimators import SklearnStudent, prepared
-from .identity import described, digests, name_of
+from .identity import course, digests, name_of
 from .journal import VERSION
 from .ledger import Ledger, bar
 from .pairs import Mixed, Pairs, Part, Rows
 from .querying import Answers, Asker
 from .round_report import RoundReport
 from .strategies import Round, Strategy, strategy
-from .training import Fit, Items, logits_of, predict, vectors
+from .training import SEEDS, Fit, Items, logits_of, predict, vectors
 from .trial import classes_of
 
 Float32s = npt.NDArray[np.float32]
@@ -156,11 +156,17 @@ class ActiveDistiller:
     ) -> None:
         if errors.is_estimator(student) and call is logits_of:
             raise errors.no_student(student)
+        if call is logits_of and (isinstance(student, type) or not callable(student)):
+            raise errors.no_callable(student)
         errors.check_teacher(teacher)
+        inputs.path_or_none("journal", journal)
         for name, value, what in (
             ("train", train, "(student, dataset)"),
             ("features", features, "(student, batch)"),
             ("evaluate", evaluate, "(student)"),
+            ("call", call, "(student, batch)"),
+            ("collate", collate, "of a list of inputs"),
+            ("sleep", sleep, "of a number of seconds"),
         ):
             inputs.callable_or_none(name, value, what)
         self.pool = Mixed(pool)
@@ -227,7 +233,7 @@ class ActiveDistiller:
         if journal is not None:
             given_logits = {"pool_logits": self.pool_logits, "holdout_logits": self.holdout_logits}
             run |= digests(self.pool.pool, self.holdout, self.labelled, given_logits)
-            run["course"] = self._course()
+            run["course"] = course(self.train, self.call, self.collate, self._initial if self.restart else None)
         self._ledger = Ledger(journal, run, self.pool, self.pool_logits)
         self._memory: dict[str, Any] = {}
         self.history: list[RoundReport] = []
@@ -244,7 +250,10 @@ class ActiveDistiller:
         """Run the rounds that are not done yet; returns the trained student."""
         with self._ledger.journal.held():
             if not self.history:
-                self._teacher_on_holdout()
+                held, answered = self._teacher_on_holdout()
+                doubtful = round_inputs.doubtful_teacher(held, self.holdout.labels[answered])
+                if doubtful is not None:
+                    warnings.warn(doubtful, stacklevel=2)
                 self._train(0)
             with bar("rounds", self.rounds, self.progress, stays=True) as step:
                 step(len(self.history) - 1)
@@ -293,6 +302,8 @@ class ActiveDistiller:
                 return False
             self._choose(number)
         self._ask("queries", self.pool, ledger.points(at), ledger.answers)
+        if len(ledger.answered(at)) == 0:
+            warnings.warn(errors.no_answers(number, len(ledger.points(at))), stacklevel=3)
         if ledger.weights(at) is None:
             ledger.weigh(number, self._weights(ledger.answered(at)))
         self._train(number)
@@ -302,13 +313,13 @@ class ActiveDistiller:
         available = self._available()
         left = int(available.sum())
         if left < self.budget:
-            warnings.warn(inputs.fewer_left(number, self.budget, left), stacklevel=4)
+            warnings.warn(round_inputs.fewer_left(number, self.budget, left), stacklevel=4)
         round_ = self._what_is_known(number, available, min(self.budget, left))
         started = time.perf_counter()
         choice = self.strategy(round_)
         seconds = time.perf_counter() - started
-        inputs.choice_of(choice.indices, available, round_.budget)
-        self._ledger.choose(number, choice, seconds)
+        checked = round_inputs.choice_of(choice, available, round_.budget)
+        self._ledger.choose(number, checked, seconds)
 
     def _available(self) -> npt.NDArray[np.bool_]:
         """Points that were not chosen, and of which the teacher is not known to have no answer."""
@@ -394,7 +405,7 @@ class ActiveDistiller:
             mean_weight=None if weights is None or len(weights) == 0 else float(weights.mean()),
             value=choice["value"],
             certificate=choice.get("certificate"),  # old journals have none
-            measured={} if self.evaluate is None else inputs.measured(self.evaluate(self.student)),
+            measured={} if self.evaluate is None else round_inputs.measured(self.evaluate(self.student)),
         )
         self._ledger.keep_student(self.student, asdict(report))
         self._ledger.journal.append("trained", report=asdict(report))
@@ -402,9 +413,9 @@ class ActiveDistiller:
 
     def _trained(self, student: Any, number: int) -> Any:
         with torch.random.fork_rng():
-            torch.manual_seed(self.seed * 1009 + number)
+            torch.manual_seed((self.seed * 1009 + number) % SEEDS)
             found = self.train(student, self._dataset(number))
-        return student if found is None else found
+        return round_inputs.trained(found, student)
 
     def _dataset(self, rounds: int) -> ConcatDataset[Any]:
         return self._ledger.dataset(self.labelled, rounds, self.classes, self.labels, self.temperature)
@@ -445,12 +456,6 @@ class ActiveDistiller:
         name = given if isinstance(given, str) else str(name_of(given))
         return strategy(given), name
 
-    def _course(self) -> dict[str, str]:
-        """What may be changed when a run goes on, but not unnoticed."""
-        train = repr(self.train) if type(self.train) is Fit else str(name_of(self.train))
-        course = {"train": train, "call": str(name_of(self.call)), "collate": str(name_of(self.collate))}
-        return {**course, "student": described(self._initial)} if self.restart else course
-
     def _given(self, name: str, value: Any, rows: int) -> Float32s | None:
         return None if value is None else given_answers(name, value, rows, self.classes)
 
@@ -467,6 +472,8 @@ class ActiveDistiller:
         bad = inputs.invalid(found)
         if bad.any():
             raise errors.diverged("logits" if call is None else "features", bad)
+        if call is None:
+            round_inputs.of_classes(found, self.classes)
         return inputs.logarithms(found, self._says_probabilities and call is None)
 
     def _trainer(self, train: Callable[[Any, Any], Any] | None) -> Callable[[Any, Any], Any]:

@@ -27,6 +27,13 @@ def answer_classes(shape: tuple[int, ...], expected: int, kept: str) -> TeacherE
     )
 
 
+def answer_labels(expected: int, kept: str) -> TeacherError:
+    return TeacherError(
+        f"teacher: expected logits of {expected} classes, got one whole number a row; if these are labels, return "
+        f"rad_fast.TeacherLabels(labels, n_classes={expected}). {kept}"
+    )
+
+
 def answer_probabilities(rows: int, kept: str) -> TeacherError:
     return TeacherError(
         f"teacher: expected logits, got probabilities: all {rows} rows of a batch are in [0, 1] and sum to 1; return "
@@ -56,7 +63,7 @@ def no_holdout(points: int) -> ValueError:
 
 
 def answer_type(error: TypeError, kept: str) -> TeacherError:
-    return TeacherError(f"teacher: {error}. {kept}")
+    return TeacherError(f"teacher: {error}; return logits (rows, C), TeacherLabels or Probabilities. {kept}")
 
 
 def teacher_mistaken(rows: int, error: Exception, kept: str) -> TeacherError:
@@ -168,8 +175,45 @@ def diverged(what: str, bad: npt.NDArray[np.bool_]) -> RuntimeError:
     )
 
 
+def no_answers(number: int, points: int) -> str:
+    return (
+        f"round {number}: the teacher answered for none of its {points} points, and nothing is learned from them; see "
+        "what it says of a batch"
+    )
+
+
+def no_better_than_chance(right: int, points: int, classes: int, order: list[int], then: int) -> str:
+    """Of a teacher that is right less often than one that guesses; with the order of its classes that suits better."""
+    hint = "look at what it says of some points"
+    if then > max(points // 2, 2 * right):
+        hint = (
+            f"with its columns in the order {order} it would be right on {then}: map its classes to those of the labels"
+        )
+    return (
+        f"teacher: right on {right} of {points} points of the hold-out, no more than a guess among {classes} classes: "
+        f"nothing good can be learned from it; {hint}"
+    )
+
+
 def student_rows(got: int, expected: int) -> ValueError:
     return ValueError(f"student: expected a row of logits for each of {expected} inputs, got {got}")
+
+
+def student_classes(shape: tuple[int, ...]) -> ValueError:
+    hint = "for two classes the student needs two outputs" if shape[1:] in ((), (1,)) else "flatten or choose in call="
+    return ValueError(f"student: expected logits (rows, C) of 2 classes or more, got shape {shape}; {hint}")
+
+
+def student_parts(count: int) -> TypeError:
+    return TypeError(
+        f"student: expected logits, got {count} things at once; say which they are: call=lambda student, batch: "
+        "student(batch)[0], say"
+    )
+
+
+def no_callable(student: Any) -> TypeError:
+    got = f"the class {student.__name__}; give {student.__name__}(...)" if isinstance(student, type) else repr(student)
+    return TypeError(f"student: expected a torch module or another callable of a batch, got {got}")
 
 
 def not_taken(name: str, error: Exception) -> ValueError:

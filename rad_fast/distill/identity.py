@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from .rows import first_of, items
+from .training import Fit
 
 SAMPLE = 128  # items looked at
 DIGITS = 16  # of the digest, hexadecimal
@@ -39,6 +40,13 @@ def digests(pool: Any, holdout: Any, labelled: Any, logits: Mapping[str, Any]) -
 def name_of(function: Any) -> str | None:
     """What a callable is called, or its kind; None of None."""
     return None if function is None else getattr(function, "__name__", type(function).__name__)
+
+
+def course(train: Any, call: Any, collate: Any, student: Any) -> dict[str, str]:
+    """What may be changed when a run goes on, but not unnoticed; ``student`` None: it never begins anew."""
+    shown = repr(train) if type(train) is Fit else str(name_of(train))
+    found = {"train": shown, "call": str(name_of(call)), "collate": str(name_of(collate))}
+    return found if student is None else {**found, "student": described(student)}
 
 
 def described(student: Any) -> str:

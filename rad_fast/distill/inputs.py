@@ -6,6 +6,7 @@ A message names the argument, what was expected, what came, and what to do. Noth
 from __future__ import annotations
 
 import numbers
+import os
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,11 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def path_or_none(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, (str, os.PathLike)) or not os.fspath(value)):
+        raise TypeError(f"{name}: expected None or the path of a file, got {value!r}")
+
+
 def callable_or_none(name: str, value: Any, what: str) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name}: expected a callable {what}, got {type(value).__name__}")
@@ -95,6 +101,8 @@ def host_array(name: str, value: Any) -> npt.NDArray[Any]:
     if isinstance(value, torch.Tensor):
         if value.is_complex():
             raise TypeError(f"{name}: expected an array of real numbers, got {value.dtype}")
+        if value.dtype == torch.bool:
+            raise TypeError(f"{name}: expected an array of numbers, got truth values")
         value = value.detach()
         found: npt.NDArray[Any] = (value.float() if value.dtype == torch.bfloat16 else value).cpu().numpy()
         return found
@@ -139,12 +147,18 @@ def matrix(name: str, value: Any, rows: int | None, columns: int | None) -> npt.
     """Checked (rows, columns) numbers as float32."""
     array = host_array(name, value)
     if array.ndim != 2:
-        raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {array.shape}")
+        hint = "; of labels give rad_fast.TeacherLabels(labels, n_classes=...)" if of_labels(array) else ""
+        raise ValueError(f"{name}: expected 2 dimensions, (points, classes), got shape {array.shape}{hint}")
     if rows is not None and len(array) != rows:
         raise ValueError(f"{name}: expected one row per point, {rows}, got {len(array)}")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{name}: expected {columns} classes, as the student has, got {array.shape[1]}")
     return plain(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def of_labels(array: npt.NDArray[Any]) -> bool:
+    """Whether these may be labels: whole numbers, one a row."""
+    return array.dtype.kind in "iu" and array.ndim == 1
 
 
 ENOUGH = 8  # rows that are all probabilities: they were meant so
@@ -290,14 +304,15 @@ def row_weights(name: str, value: Any, rows: int) -> torch.Tensor:
     return tensor
 
 
-def indices(name: str, value: Any, points: int | None) -> npt.NDArray[np.int64]:
+def indices(name: str, value: Any, points: int | None, *, flags: bool = True) -> npt.NDArray[np.int64]:
+    """Checked indices below ``points``; what looks like a mask is refused, unless ``flags`` is False."""
     array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
     array = array if array.size else np.empty(0, np.int64)
     if array.dtype.kind == "b":
         raise TypeError(f"{name}: expected indices, got a boolean mask; give np.flatnonzero(mask)")
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integers of shape (n,), got {array.dtype} of shape {array.shape}")
-    if len(array) > 2 and array.min() == 0 and array.max() == 1:
+    if flags and len(array) > 2 and array.min() == 0 and array.max() == 1:
         raise ValueError(
             f"{name}: expected indices, got {len(array)} numbers that are all 0 or 1, as a mask has them; give "
             "np.flatnonzero(mask)"
@@ -433,36 +448,9 @@ def item_label(name: str, item: Any, at: int) -> int:
     return int(label)
 
 
-def fewer_left(number: int, budget: int, left: int) -> BudgetWarning:
-    return BudgetWarning(
-        f"round {number}: the budget is {budget}, but only {left} points are left: all of them are taken"
-    )
-
-
 def unknown_strategy(name: Any, known: list[str]) -> ValueError:
     return ValueError(f"strategy: expected one of {', '.join(known)}, or a callable of a Round; got {name!r}")
 
 
 def needs(strategy: str, what: str, how: str) -> ValueError:
     return ValueError(f"strategy: {strategy!r} needs {what}: {how}")
-
-
-def measured(value: Any) -> dict[str, float]:
-    """What ``evaluate`` returned, as it is written down."""
-    if not isinstance(value, dict):
-        raise TypeError(f"evaluate: expected a dictionary of numbers, got {type(value).__name__}")
-    try:
-        return {str(name): float(number) for name, number in value.items()}
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"evaluate: expected a dictionary of numbers ({error})") from error
-
-
-def choice_of(points: npt.NDArray[np.int64], available: npt.NDArray[np.bool_], budget: int) -> None:
-    """What a strategy chose: as many distinct points as asked for, all of them still there."""
-    checked = indices("strategy: its indices", points, len(available))
-    distinct, before = len(np.unique(checked)), int((~available[checked]).sum())
-    if len(checked) != budget or distinct != budget or before:
-        raise ValueError(
-            f"strategy: expected {budget} distinct points that are still available, got {len(checked)}, {distinct} of "
-            f"them distinct, {before} chosen before"
-        )

@@ -157,6 +157,8 @@ class Asker:
             answers.journal.append("rejected", where=answers.where, points=part.tolist(), answer=packed(array))
             if array.ndim == 2 and array.shape[1] == classes:
                 raise errors.answer_rows(len(array), len(part), kept())
+            if inputs.of_labels(array) and len(array) == len(part):
+                raise errors.answer_labels(classes, kept())
             raise errors.answer_classes(array.shape, classes, kept())
         logits = np.ascontiguousarray(array, dtype=np.float32)
         bad = inputs.invalid(logits)

@@ -19,6 +19,7 @@ from .losses.cross_entropy import cross_entropies, reduced
 from .pairs import Pairs, Part
 from .rows import batches, by_position
 
+SEEDS = 1 << 63  # that torch takes
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -45,6 +46,8 @@ def logits_of(student: Any, batch: Any) -> Tensor:
     """What the student says to a batch; a dictionary is given as keyword arguments, an answer with .logits unpacked."""
     answer = student(**batch) if isinstance(batch, dict) else student(batch)
     answer = getattr(answer, "logits", answer)
+    if isinstance(answer, (tuple, list)) and any(isinstance(part, Tensor) and part.ndim for part in answer):
+        raise errors.student_parts(len(answer))
     return answer if isinstance(answer, Tensor) else torch.as_tensor(inputs.host_array("student", answer))
 
 
@@ -187,7 +190,7 @@ class Fit:
         if says_probabilities(dataset):
             fit_inputs.loss_of_probabilities(self.loss)
         device = device_of(student)
-        shuffle = torch.Generator().manual_seed(self.seed)
+        shuffle = torch.Generator().manual_seed(self.seed % SEEDS)
         lone = len(dataset) > self.batch_size and len(dataset) % self.batch_size == 1  # batch norm needs two
         loader = DataLoader(
             dataset,

@@ -27,12 +27,20 @@ def classes_of(
     if collate is default_collate and not inputs.alike({name: first_of(row[0]) for name, row in first.items()}):
         for data in given.values():
             data.make_tensors()
-    classes = {}
+    classes, shapes = {}, []
+
+    def asked(student: Any, batch: Any) -> Any:
+        answer = call(student, batch)
+        shapes.append(tuple(inputs.host_array("student", answer).shape))
+        return answer
+
     for name, rows in first.items():
         try:
-            classes[name] = predict(student, rows, call=call, collate=collate).shape[1]
+            classes[name] = predict(student, rows, call=asked, collate=collate).shape[1]
             if features is not None:
                 predict(student, rows, call=features, collate=collate)
         except Exception as error:
             raise errors.not_taken(name, error) from error
+        if len(shapes[-1]) != 2 or shapes[-1][1] < 2:
+            raise errors.student_classes(shapes[-1])
     return int(classes["labelled"])
