@@ -182,10 +182,10 @@ def no_answers(number: int, points: int) -> str:
     )
 
 
-def no_better_than_chance(right: int, points: int, classes: int, order: list[int], then: int) -> str:
+def no_better_than_chance(right: int, points: int, classes: int, order: list[int] | None, then: int) -> str:
     """Of a teacher that is right less often than one that guesses; with the order of its classes that suits better."""
     hint = "look at what it says of some points"
-    if then > max(points // 2, 2 * right):
+    if order is not None:
         hint = (
             f"with its columns in the order {order} it would be right on {then}: map its classes to those of the labels"
         )

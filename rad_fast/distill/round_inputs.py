@@ -34,9 +34,9 @@ def doubtful_teacher(said: npt.NDArray[np.float32], truth: npt.NDArray[np.int64]
     times = np.zeros((classes, classes), np.int64)
     np.add.at(times, (truth, label), 1)
     _, order = linear_sum_assignment(times, maximize=True)
-    return errors.no_better_than_chance(
-        right, points, classes, order.tolist(), int(times[np.arange(classes), order].sum())
-    )
+    then = int(times[np.arange(classes), order].sum())
+    better = then > max(2 * right, points // 2, times.sum(1).max())  # than by saying the same of all of them, too
+    return errors.no_better_than_chance(right, points, classes, order.tolist() if better else None, then)
 
 
 def choice_of(choice: Any, available: npt.NDArray[np.bool_], budget: int) -> Choice:
