@@ -24,6 +24,28 @@ class Setting:
             vars(holder)[self.name] = value
 
 
+class Fixed(Setting):
+    """One that cannot be assigned to: what was decided with it stands."""
+
+    def __set__(self, holder: Any, value: Any) -> None:
+        if self.name in vars(holder):
+            kind = type(holder).__name__
+            raise AttributeError(
+                f"{self.name}: a setting of a {kind} stays as it is; make a new {kind}({self.name}=...)"
+            )
+        vars(holder)[self.name] = value
+
+
+Kind = TypeVar("Kind", bound=type)
+
+
+def fixed(kind: Kind) -> Kind:
+    """A class whose settings, the arguments of ``__init__``, cannot be assigned to later."""
+    for name in defaults(kind):
+        setattr(kind, name, Fixed(name))
+    return kind
+
+
 class Parameters:
     """A class whose settings are the arguments of ``__init__``, each kept as it was given in an attribute of its name.
 

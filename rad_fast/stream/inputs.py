@@ -5,6 +5,7 @@ A message names the argument, what was expected, what came, and what to do. Noth
 
 from __future__ import annotations
 
+import hashlib
 import math
 import numbers
 import sys
@@ -136,6 +137,14 @@ def correctness(value: Any) -> None:
         raise ValueError(f"correctness: expected the teacher's average accuracy in [0, 1], got {value}")
 
 
+def told_apart(correctness: Any) -> Any:
+    """A stream's correctness as its state tells it from others: of a Calibrator a digest of what it learned."""
+    if not hasattr(correctness, "predict"):
+        return None if correctness is None else float(correctness)
+    learned = repr((getattr(correctness, "rule_", None), getattr(correctness, "n_labelled_", None)))
+    return f"a Calibrator {hashlib.sha256(learned.encode()).hexdigest()[:12]}"
+
+
 def gain(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(
@@ -162,7 +171,7 @@ def say_budget_used(most: float) -> None:
 
 def same_settings(state: Any, settings: dict[str, Any]) -> None:
     """A state goes on with the settings that it was taken with."""
-    if not isinstance(state, dict) or "settings" not in state:
+    if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
         raise ValueError(f"state: expected what state_dict() returned, got {type(state).__name__}")
     for name, now in settings.items():
         before = state["settings"].get(name)

@@ -30,6 +30,7 @@ from rad_fast.inputs import (
     unanswered,
 )
 from rad_fast.inputs import quotas as checked_quotas
+from rad_fast.inputs.parameters import fixed
 from rad_fast.inputs.teachers import copier
 from rad_fast.kernels.reference.score import Invalid, Kind, Points, Rule, empty_points
 from rad_fast.selector import RAW_MISTAKES, _gain_named
@@ -63,6 +64,7 @@ class Thresholds:
     threshold: Any
 
 
+@fixed
 class StreamSelector:
     """Takes or leaves each point of a stream on arrival, at a given rate, as ``select`` would in hindsight.
 
@@ -339,7 +341,8 @@ class StreamSelector:
     def _settings(self) -> dict[str, Any]:
         names = ("rate", "budget", "of", "window", "slack", "gain", "mistakes", "seed", "invalid")
         quotas = self._quotas.tolist() if isinstance(self._quotas, np.ndarray) else self._quotas
-        return {**{name: getattr(self, name) for name in names}, "quotas": quotas}
+        correctness = inputs.told_apart(self.correctness)
+        return {**{name: getattr(self, name) for name in names}, "quotas": quotas, "correctness": correctness}
 
     def __getstate__(self) -> dict[str, Any]:
         arguments = {**self._settings(), "correctness": self.correctness, "backend": self.backend}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -156,3 +157,25 @@ def test_bfloat16_in_an_archive_is_read(tmp_path, save, order):
     shards = open_shards(tmp_path / "a.npz")
     assert shards.dtype == "bfloat16"
     assert np.array_equal(shards.read(3, 60), logits[3:])
+
+
+def test_a_state_goes_on_with_the_calibrator_that_it_was_taken_with():
+    truth = LOGITS.argmax(1)
+    known, other = (rad_fast.Calibrator().fit(LOGITS, labels) for labels in (truth, np.roll(truth, 1)))
+    stream = StreamSelector(0.1, correctness=known)
+    stream.offer(LOGITS)
+    state = stream.state_dict()
+    StreamSelector(0.1, correctness=pickle.loads(pickle.dumps(known))).load_state_dict(state)
+    for correctness in (other, None, 0.9):
+        with pytest.raises(ValueError, match="state: expected one of a stream with correctness="):
+            StreamSelector(0.1, correctness=correctness).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"state: expected what state_dict\(\) returned"):
+        StreamSelector(0.1).load_state_dict({**state, "settings": "none"})
+
+
+@pytest.mark.parametrize("name", ["rate", "quotas", "correctness", "seed"])
+def test_a_stream_does_not_take_a_setting_that_it_would_not_use(name):
+    stream = StreamSelector(0.1)
+    with pytest.raises(AttributeError, match=f"{name}: a setting of a StreamSelector stays as it is"):
+        setattr(stream, name, 0.5)
+    assert repr(pickle.loads(pickle.dumps(stream))) == repr(StreamSelector(0.1))
