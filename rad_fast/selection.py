@@ -475,6 +475,7 @@ class Selection:
         """
         from .report.page import save
 
+        inputs.page_path(path)
         save(path, self.report(), self._figures, title)
 
 

@@ -77,7 +77,9 @@ def agreement(
     >>> bool(share[labels == truth].mean() > share[labels != truth].mean() + 0.5)
     True
     """
-    count = whole("neighbours", neighbours)
+    count, started = whole("neighbours", neighbours), inputs.seed(seed, None)
+    inputs.refuse_reordered("features", features, {"labels": labels})
+    inputs.refuse_reordered("queries", queries, {"query_labels": query_labels})
     torch_given = inputs.is_torch(features)
     points = torch_matrix("features", features) if torch_given else matrix("features", features)
     known = checked_labels("labels", labels, len(points))
@@ -91,7 +93,7 @@ def agreement(
         asked = checked_labels("query_labels", query_labels, len(others))
     some = np.flatnonzero(known >= 0)
     if among is not None and len(some) > whole("among", among):
-        some = np.sort(np.random.default_rng(inputs.seed(seed, None)).choice(some, int(among), replace=False))
+        some = np.sort(np.random.default_rng(started).choice(some, int(among), replace=False))
     search = by_torch if torch_given else by_numpy
     return search(points, others, known, asked, some, count, queries is None)
 
@@ -122,10 +124,10 @@ def by_torch(points: Any, others: Any, known: Int64s, asked: Int64s, some: Int64
     taken = min(neighbours, len(some) - own)
     at, wanted = torch.from_numpy(some).to(device), torch.from_numpy(asked).to(device)
     if taken > 0:
-        near = torch.nn.functional.normalize(points[at], dim=1)
+        near = of_length_1(points[at])
         labels = torch.from_numpy(known[some]).to(device)
         for part in blocks(len(others), len(some)):
-            alike = torch.nn.functional.normalize(others[part], dim=1) @ near.T
+            alike = of_length_1(others[part]) @ near.T
             if own:
                 here = torch.nonzero((at >= part.start) & (at < part.stop))[:, 0]
                 alike[at[here] - part.start, here] = -torch.inf
@@ -133,6 +135,14 @@ def by_torch(points: Any, others: Any, known: Int64s, asked: Int64s, some: Int64
             found[part] = (labels[nearest] == wanted[part, None]).float().mean(dim=1)
     found[wanted < 0] = torch.nan
     return found
+
+
+def of_length_1(x: Any) -> Any:
+    """As ``normalised``, of a tensor."""
+    import torch
+
+    _, exponent = torch.frexp(x.abs().amax(dim=1, keepdim=True))
+    return torch.nn.functional.normalize(torch.ldexp(x, -exponent), dim=1)
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:
@@ -143,6 +153,9 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
 
 def normalised(x: Float32s) -> Float32s:
     """Rows of length 1; rows of zeros stay."""
+    # By a power of two first, which rounds nothing: squares of very large or small numbers are none in float32.
+    _, exponent = np.frexp(np.abs(x).max(axis=1, initial=0.0))
+    x = np.ldexp(x, -exponent[:, None])
     length = np.sqrt(np.einsum("ij,ij->i", x, x))[:, None]
     length[length == 0.0] = 1.0
     scaled: Float32s = x / length
@@ -154,7 +167,8 @@ def matrix(name: str, value: Any) -> Float32s:
     check(name, dtype, array.shape)
     if dtype == "bfloat16":
         array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    numbers_: Float32s = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        numbers_: Float32s = np.ascontiguousarray(array, dtype=np.float32)
     refuse_rows(name, int((~np.isfinite(numbers_).all(axis=1)).sum()))
     return numbers_
 
@@ -177,7 +191,9 @@ def check(name: str, dtype: str, shape: tuple[int, ...]) -> None:
 
 def refuse_rows(name: str, wrong: int) -> None:
     if wrong:
-        raise ValueError(f"{name}: expected finite numbers in every row, {wrong} rows have others")
+        raise ValueError(
+            f"{name}: expected finite numbers in every row, {wrong} rows have others; float32 holds up to 3.4e38"
+        )
 
 
 def checked_labels(name: str, value: Any, rows: int) -> Int64s:

@@ -28,6 +28,7 @@ from .arguments import (
     mistakes_rate,
     no_kernels,
     no_labelled_points,
+    page_path,
     seed,
     unusable,
 )
@@ -144,6 +145,7 @@ __all__ = [
     "no_labelled_points",
     "none_valid",
     "not_pickled",
+    "page_path",
     "percentages",
     "percentages_given",
     "portable",

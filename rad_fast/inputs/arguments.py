@@ -190,8 +190,21 @@ INSTEAD = {  # of Selection.save, by the suffix of what was wanted
 }
 
 
+def is_path(name: str, value: Any) -> None:
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name}: expected the path of a file, got {value!r:.100}")
+
+
+def page_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that would say something else of a page than what it is."""
+    is_path("path", path)
+    if Path(path).suffix.lower() in {".npz", *INSTEAD} - {".html"}:
+        raise ValueError(f"path: expected a name such as report.html, got {str(path)!r}; save(path) stores a selection")
+
+
 def archive_path(path: str | os.PathLike[str]) -> None:
     """Refuse a name that would say something else of the file than what it is."""
+    is_path("path", path)
     suffix = Path(path).suffix.lower()
     if suffix in INSTEAD:
         raise ValueError(f"path: expected a name such as selection.npz, got {str(path)!r}; {INSTEAD[suffix]}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import is_number
+from .arguments import is_number, is_whole
 
 ROW = (
     "rows: expected for each point a dict of tokens to log-probabilities, or a response of vLLM or OpenAI with "
@@ -42,6 +42,8 @@ def top_k(rows: Iterable[Any], n_classes: int | None, vocabulary: Any) -> TopK:
         )
     if isinstance(rows, (Mapping, str)):
         raise TypeError(f"rows: expected a list with one element per point, got a {type(rows).__name__}; give [row]")
+    if not isinstance(rows, Iterable):
+        raise TypeError(f"rows: expected a list with one element per point, got a {type(rows).__name__}")
     rows = list(rows)
     classes = n_classes if n_classes is not None else max((known or {}).values(), default=-1) + 1
     found = [by_class(pairs_of(row, at), known, at) for at, row in enumerate(rows)]
@@ -50,6 +52,11 @@ def top_k(rows: Iterable[Any], n_classes: int | None, vocabulary: Any) -> TopK:
     most = max([2, *(len(row) for row in found)])
     if classes < most:
         raise ValueError(f"n_classes: expected at least the {most} classes that a row has, got {classes}")
+    for at, row in enumerate(found):
+        if max(row, default=-1) >= classes:
+            raise ValueError(
+                f"n_classes: expected more than the class of every token, {max(row)} in row {at}, got {classes}"
+            )
     values = np.full((len(found), most), -np.inf, np.float32)
     indices = np.zeros((len(found), most), np.int32)
     for at, row in enumerate(found):
@@ -69,7 +76,16 @@ def classes_of(vocabulary: Any) -> dict[str, int]:
             "vocabulary: expected a mapping of tokens to classes, or a list with the token of each class; "
             f"got {type(vocabulary).__name__}"
         )
-    return {str(token).strip(): int(place) for token, place in pairs}
+    known: dict[str, int] = {}
+    for token, place in pairs:
+        if not is_number(place) or not is_whole(place) or place < 0:
+            raise ValueError(f"vocabulary: expected classes from 0 on, ints, got {place!r} for {token!r}")
+        if known.setdefault(str(token).strip(), int(place)) != place:
+            raise ValueError(
+                f"vocabulary: expected one class for each token, {str(token).strip()!r} is of class "
+                f"{known[str(token).strip()]} and of class {place}; spaces around a token do not matter"
+            )
+    return known
 
 
 def by_class(pairs: Iterable[tuple[Any, float]], known: dict[str, int] | None, at: int) -> dict[int, float]:

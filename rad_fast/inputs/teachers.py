@@ -148,8 +148,8 @@ class TopKLogits:
         return shown.card("TopKLogits", rows)
 
     def __getitem__(self, rows: slice | Array) -> TopKLogits:
-        arrays.rows_alone("TopKLogits", rows)
         """Some of the rows, by a slice, a mask or an array of their numbers."""
+        arrays.rows_alone("TopKLogits", rows)
         part = object.__new__(TopKLogits)
         part.__dict__.update(self.__dict__)
         part.values, part.indices = self.values[rows], self.indices[rows]
@@ -160,7 +160,9 @@ class TopKLogits:
         """The same in host memory. Waits for a device."""
         here = object.__new__(TopKLogits)
         here.__dict__.update(self.__dict__)
-        here.values, here.indices = fetched("values", self.values), fetched("indices", self.indices)
+        here.values, indices = fetched("values", self.values), fetched("indices", self.indices)
+        # Not in bytes, say: NumPy keeps -1 and n_classes in the dtype of the array that they stand beside.
+        here.indices = indices if indices.dtype in (np.int32, np.int64) else indices.astype(np.int64)
         here.logsumexp = None if self.logsumexp is None else fetched("logsumexp", self.logsumexp)
         return here
 

@@ -19,6 +19,8 @@ def plot(numbers: Numbers, figures: Figures, ax: Any = None) -> Any:
     from .draw import STYLE, TITLES, draw, drawn, titled
     from .notebook import shown_once
 
+    if ax is not None and not hasattr(ax, "imshow"):
+        raise TypeError(f"ax: expected the Axes of matplotlib, got {type(ax).__name__}; of several give one: axes[0]")
     if ax is not None:
         draw("plane", ax, numbers, figures)
         titled("plane", ax, f"{numbers['budget']:,} of {numbers['points']:,} points")

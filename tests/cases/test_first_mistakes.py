@@ -179,3 +179,85 @@ def test_a_stream_does_not_take_a_setting_that_it_would_not_use(name):
     with pytest.raises(AttributeError, match=f"{name}: a setting of a StreamSelector stays as it is"):
         setattr(stream, name, 0.5)
     assert repr(pickle.loads(pickle.dumps(stream))) == repr(StreamSelector(0.1))
+
+
+@pytest.mark.filterwarnings("ignore::rad_fast.UnreliableTeacherWarning")  # with much that was not kept
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "u4", "u8", ">i4"])
+@pytest.mark.parametrize("logsumexp", [None, 12.0])
+def test_classes_of_the_largest_logits_mean_the_same_in_integers_of_any_width(kind, logsumexp):
+    rng = np.random.default_rng(3)
+    logits = np.round(rng.normal(0, 2, (400, 100)))  # equal ones, too
+    indices = np.argsort(-logits, axis=1, kind="stable")[:, :6][:, ::-1]
+    values = np.take_along_axis(logits, indices, axis=1)
+    values[::3, 0] = -np.inf  # padding, whose class says nothing
+    indices[::3, 0] = 127
+    student = rng.normal(0, 2, (400, 100))
+
+    def scored(classes, of_student):
+        kept = rad_fast.TopKLogits(values, indices.astype(classes), 65_536, logsumexp)
+        given = kept if of_student else student
+        return rad_fast.Selector(20).fit(kept, student_logits=given)
+
+    for of_student in (True, False):
+        found, expected = scored(kind, of_student), scored(np.int64, of_student)
+        for name in ("indices", "gain", "correctness", "labels"):
+            assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "words"),
+    [
+        (["yes", " yes"], "'yes' is of class 0 and of class 1"),
+        ({"yes": 1.7}, "expected classes from 0 on, ints, got 1.7 for 'yes'"),
+        ({"yes": None}, "expected classes from 0 on, ints, got None for 'yes'"),
+        ({"yes": -1, "no": 0}, "expected classes from 0 on, ints, got -1 for 'yes'"),
+    ],
+)
+def test_a_vocabulary_says_one_class_for_each_token(vocabulary, words):
+    with pytest.raises(ValueError, match=words):
+        rad_fast.TopKLogits.from_logprobs([{"yes": -0.1}], vocabulary=vocabulary)
+
+
+def test_tokens_beyond_the_vocabulary_are_told_by_their_row():
+    for token in (7, 10**12):
+        with pytest.raises(
+            ValueError, match=f"n_classes: expected more than the class of every token, {token} in row 1"
+        ):
+            rad_fast.TopKLogits.from_logprobs([{3: -1.0}, {token: -1.0}], n_classes=5)
+    with pytest.raises(TypeError, match="rows: expected a list with one element per point, got a NoneType"):
+        rad_fast.TopKLogits.from_logprobs(None, n_classes=5)
+
+
+@pytest.mark.parametrize("scale", [2.0**100, 2.0**-100])
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_what_neighbours_agree_on_does_not_depend_on_the_size_of_features(scale, library):
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(200, 4)).astype(np.float32), rng.integers(0, 3, 200)
+
+    def share(x):
+        given = x if library == "numpy" else pytest.importorskip("torch").from_numpy(x)
+        return np.asarray(rad_fast.agreement(given, labels))
+
+    assert np.array_equal(share(features * np.float32(scale)), share(features))
+
+
+def test_features_and_labels_of_one_index_have_one_order():
+    pandas = pytest.importorskip("pandas")
+    features = pandas.DataFrame(LOGITS[:, :3], index=np.arange(60)[::-1])
+    with pytest.raises(ValueError, match="labels: expected the index of features, got the same in another order"):
+        rad_fast.agreement(features, pandas.Series(LOGITS.argmax(1)))
+
+
+def test_places_of_files_and_figures_are_checked_by_name(tmp_path):
+    selection = rad_fast.Selector(5).fit(LOGITS)
+    for call in (selection.save, selection.save_report):
+        for place in (None, 5, b"selection.npz", io.BytesIO()):
+            with pytest.raises(TypeError, match="path: expected the path of a file, got"):
+                call(place)
+    selection.save(tmp_path / "selection.npz")
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match=r"path: expected a name such as report\.html"):
+        selection.save_report(tmp_path / "selection.npz")
+    assert rad_fast.Selection.load(tmp_path / "selection.npz").budget == 5
+    with pytest.raises(TypeError, match="ax: expected the Axes of matplotlib, got int"):
+        selection.plot(5)
