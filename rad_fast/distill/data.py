@@ -36,7 +36,10 @@ def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
     tensor([[0.5000, 0.5000]])
     """
     found = inputs.matrix("logits", logits, None, None)
+    if found.shape[1] < 2:
+        raise ValueError(f"logits: expected 2 classes or more, got shape {found.shape}")
     inputs.no_probabilities("logits", found)
+    inputs.finite_rows("logits", found)
     values = torch.from_numpy(found)
     return torch.softmax(values / inputs.positive("temperature", temperature), dim=1)
 
@@ -139,7 +142,7 @@ class SelectionSampler(Sampler[int]):
         if not isinstance(chosen, Sized):
             raise TypeError(f"selection: expected a Selection or indices, got {type(selection).__name__}")
         self.indices = inputs.indices("selection", chosen, None)
-        self.shuffle = shuffle
+        self.shuffle = inputs.flag("shuffle", shuffle)
         self.seed = inputs.seed(seed)
         self.replicas = inputs.positive_int("replicas", replicas)
         self.rank = inputs.positive_int("rank", rank, 0)
@@ -187,8 +190,13 @@ class SelectionSampler(Sampler[int]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where ``state_dict`` was taken; ValueError where it is of other points or another seed."""
+        if not isinstance(state, dict) or not {"epoch", "place", "points", "seed"} <= state.keys():
+            raise ValueError(f"state: expected what state_dict() returned, got {state!r}")
         if state.get("points") != len(self.indices) or state.get("seed") != self.seed:
             raise ValueError(
                 f"state: expected that of a sampler over {len(self.indices)} points with seed {self.seed}, got {state}"
             )
-        self._start(int(state["epoch"]), int(state["place"]))
+        epoch, place = (inputs.positive_int(f"state: its {name}", state[name], 0) for name in ("epoch", "place"))
+        if place > len(self):
+            raise ValueError(f"state: expected a place up to {len(self)}, got {place}; was it of other replicas?")
+        self._start(epoch, place)

@@ -154,10 +154,7 @@ class ActiveDistiller:
         progress: bool = True,
         seed: int = 0,
     ) -> None:
-        if errors.is_estimator(student) and call is logits_of:
-            raise errors.no_student(student)
-        if call is logits_of and (isinstance(student, type) or not callable(student)):
-            raise errors.no_callable(student)
+        errors.check_student(student, call is logits_of)
         errors.check_teacher(teacher)
         inputs.path_or_none("journal", journal)
         for name, value, what in (
@@ -180,7 +177,7 @@ class ActiveDistiller:
         self.batch_size = inputs.positive_int("batch_size", batch_size)
         self.labelled: Pairs | Part = Pairs("labelled", labelled)
         self.holdout: Pairs | Part = self._hold_out() if holdout is None else Pairs("holdout", holdout)
-        student = prepared(student, self._classes_known(pool_logits))
+        student = prepared(student, self._classes_known(pool_logits, holdout_logits))
         self._initial, self.student = copy.deepcopy(student), student
         self._says_probabilities = False  # what it says of the pool are probabilities and no logits
         self.features = features
@@ -434,11 +431,12 @@ class ActiveDistiller:
         elif self.history:  # the student was not kept: train it again on what was paid for
             self.student = self._trained(copy.deepcopy(self._initial), len(self.history) - 1)
 
-    def _classes_known(self, pool_logits: Any) -> int:
+    def _classes_known(self, *said: Any) -> int:
         """How many classes the teacher has, or else the labels."""
-        shape = getattr(pool_logits, "shape", None)
-        if shape is not None and len(shape) == 2:
-            return int(shape[1])
+        for logits in said:
+            shape = getattr(logits, "shape", None)
+            if shape is not None and len(shape) == 2:
+                return int(shape[1])
         return 1 + int(max(self.labelled.labels.max(), self.holdout.labels.max()))
 
     def _hold_out(self) -> Part:

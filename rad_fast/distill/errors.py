@@ -23,7 +23,8 @@ def answer_rows(got: int, expected: int, kept: str) -> TeacherError:
 def answer_classes(shape: tuple[int, ...], expected: int, kept: str) -> TeacherError:
     return TeacherError(
         f"teacher: expected logits of {expected} classes, as the student and the labelled set have, got shape {shape}; "
-        f"map the teacher's classes to the student's in the callable. {kept}"
+        f"map the teacher's classes to the student's in the callable, or give a student that has them (n_classes= of a "
+        f"SklearnStudent). {kept}"
     )
 
 
@@ -195,10 +196,6 @@ def no_better_than_chance(right: int, points: int, classes: int, order: list[int
     )
 
 
-def student_rows(got: int, expected: int) -> ValueError:
-    return ValueError(f"student: expected a row of logits for each of {expected} inputs, got {got}")
-
-
 def student_classes(shape: tuple[int, ...]) -> ValueError:
     hint = "for two classes the student needs two outputs" if shape[1:] in ((), (1,)) else "flatten or choose in call="
     return ValueError(f"student: expected logits (rows, C) of 2 classes or more, got shape {shape}; {hint}")
@@ -211,9 +208,31 @@ def student_parts(count: int) -> TypeError:
     )
 
 
-def no_callable(student: Any) -> TypeError:
-    got = f"the class {student.__name__}; give {student.__name__}(...)" if isinstance(student, type) else repr(student)
-    return TypeError(f"student: expected a torch module or another callable of a batch, got {got}")
+def check_student(student: Any, asked: bool, name: str = "student") -> None:
+    """``asked``: it is called itself, and not by a callable that knows how."""
+    if not asked:
+        return
+    if is_estimator(student):
+        raise no_student(student)
+    if isinstance(student, type) or not callable(student):
+        got = (
+            f"the class {student.__name__}; give {student.__name__}(...)"
+            if isinstance(student, type)
+            else repr(student)
+        )
+        raise TypeError(f"{name}: expected a torch module or another callable of a batch, got {got}")
+
+
+def estimator_failed(name: str, what: str, error: Exception) -> ValueError:
+    return ValueError(f"student: {name} cannot {what}: {type(error).__name__}: {error}")
+
+
+def nothing_counts() -> ValueError:
+    return ValueError("dataset: expected weights of which some are above 0, got 0 for every point: nothing is learned")
+
+
+def nothing_to_learn() -> ValueError:
+    return ValueError("dataset: expected at least one point to learn, got none")
 
 
 def not_taken(name: str, error: Exception) -> ValueError:

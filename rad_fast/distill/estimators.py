@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
+from . import errors, inputs
+
 Array = npt.NDArray[Any]
 Float32s = npt.NDArray[np.float32]
 
@@ -61,8 +63,13 @@ class SklearnStudent:
                 f"estimator: expected a classifier with predict_proba or decision_function, {estimator!r} has neither; "
                 "an SVC needs probability=True or decision_function_shape='ovr'"
             )
+        if not hasattr(estimator, "predict_proba") and one_against_one(estimator):
+            raise ValueError(
+                "estimator: expected a decision function of the classes, got decision_function_shape='ovo', that of "
+                "pairs; give decision_function_shape='ovr'"
+            )
         self.estimator = estimator
-        self.n_classes = n_classes
+        self.n_classes = None if n_classes is None else inputs.positive_int("n_classes", n_classes, 2)
         self.fitted = False
 
     def __call__(self, batch: Any) -> Float32s:
@@ -72,32 +79,50 @@ class SklearnStudent:
             raise ValueError("n_classes: expected a number; give SklearnStudent(estimator, n_classes=...)")
         if not self.fitted:
             return np.zeros((len(x), self.n_classes), np.float32)
+        try:
+            return self._logits(x, self.n_classes)
+        except Exception as error:
+            raise errors.estimator_failed(
+                type(self.estimator).__name__, f"say what {len(x)} inputs are", error
+            ) from error
+
+    def _logits(self, x: Any, classes: int) -> Float32s:
         if hasattr(self.estimator, "predict_proba"):
-            p = np.full((len(x), self.n_classes), FLOOR)
+            p = np.full((len(x), classes), FLOOR)
             p[:, self.estimator.classes_] = np.maximum(self.estimator.predict_proba(x), FLOOR)
             found: Float32s = np.log(p).astype(np.float32)
             return found
         values = np.asarray(self.estimator.decision_function(x))
         if values.ndim == 1:
             values = np.column_stack([-values / 2, values / 2])
-        logits = np.repeat(values.min(axis=1, keepdims=True), self.n_classes, axis=1)
+        logits = np.repeat(values.min(axis=1, keepdims=True), classes, axis=1)
         logits[:, self.estimator.classes_] = values
         return logits.astype(np.float32)
 
     def learn(self, dataset: Any) -> SklearnStudent:
         """Fit a copy of the estimator to a data set of (input, target (C,), weight ()); returns the student with it."""
+        if len(dataset) == 0:
+            raise errors.nothing_to_learn()
         batch, targets, weights = next(iter(DataLoader(dataset, batch_size=len(dataset))))
         x, target, weight = as_rows(batch), targets.numpy().astype(np.float64), weights.numpy().astype(np.float64)
         student = copy.copy(self)
+        student.n_classes = target.shape[1] if self.n_classes is None else self.n_classes
+        inputs.as_many_classes("dataset", target.shape[1], student.n_classes)
+        if not (weight > 0).any():
+            raise errors.nothing_counts()
         student.estimator = copied(self.estimator)
         name = weight_argument(student.estimator)
-        if name is None:
-            student.estimator.fit(x, target.argmax(axis=1))
-        else:
+        labels, others = target.argmax(axis=1), {}
+        if name is not None:
             rows, labels = np.nonzero((target >= SHARE) & (weight > 0)[:, None])
             of_row = target[rows, labels] / np.bincount(rows, target[rows, labels], len(target))[rows]
             x = [x[row] for row in rows] if isinstance(x, list) else x[rows]
-            student.estimator.fit(x, labels, **{name: of_row * weight[rows]})
+            others = {name: of_row * weight[rows]}
+        try:
+            student.estimator.fit(x, labels, **others)
+        except Exception as error:
+            what = f"learn {len(labels)} rows of {len(np.unique(labels))} of {student.n_classes} classes"
+            raise errors.estimator_failed(type(student.estimator).__name__, what, error) from error
         student.fitted = True
         return student
 
@@ -120,6 +145,12 @@ def copied(estimator: Any) -> Any:
     except ImportError:
         return copy.deepcopy(estimator)
     return clone(estimator)
+
+
+def one_against_one(estimator: Any) -> bool:
+    """Whether the decision function is one of pairs of classes."""
+    steps = getattr(estimator, "steps", None)
+    return getattr(steps[-1][1] if steps else estimator, "decision_function_shape", None) == "ovo"
 
 
 def weight_argument(estimator: Any) -> str | None:

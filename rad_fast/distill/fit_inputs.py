@@ -14,8 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from . import loss_inputs
-from .errors import is_estimator
+from . import errors, loss_inputs
 from .estimators import SklearnStudent, weight_argument
 from .losses import (
     DistillationKL,
@@ -131,7 +130,7 @@ def trained_by_fit(student: Any, own: bool) -> None:
     if isinstance(student, nn.Module):
         return
     name = type(student).__name__
-    if is_estimator(student) or isinstance(student, SklearnStudent):
+    if errors.is_estimator(student) or isinstance(student, SklearnStudent):
         raise TypeError(
             f"train: expected None, with which a {name} learns by its own fit, got a Fit: it trains torch modules"
         )
@@ -157,7 +156,7 @@ def items(dataset: Any) -> None:
             f"{type(dataset).__name__}"
         )
     if len(dataset) == 0:
-        raise ValueError("dataset: expected at least one point to learn, got none")
+        raise errors.nothing_to_learn()
 
 
 def parts(value: Any) -> tuple[Any, Any, Any]:
@@ -194,9 +193,7 @@ def one_number(loss: Any) -> Tensor:
 
 def something_counts(total: float) -> None:
     if total == 0.0:
-        raise ValueError(
-            "dataset: expected weights of which some are above 0, got 0 for every point: nothing is learned"
-        )
+        raise errors.nothing_counts()
 
 
 def finite(total: float, epoch: int, lr: float, kept: bool) -> bool:

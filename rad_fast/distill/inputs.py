@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rad_fast.inputs import choice, is_number, labels, percentages, percentages_given, seed  # as for select()
+from rad_fast.inputs import (
+    Probabilities,
+    TeacherLabels,
+    choice,
+    is_number,
+    labels,
+    percentages,
+    percentages_given,
+    seed,
+)
 from rad_fast.inputs.shown import are
 
 __all__ = ["choice", "is_number", "labels", "percentages", "seed"]
@@ -81,9 +90,9 @@ def temperature(value: Any, labels: str) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name}: expected True or False, got {value!r}")
 
 
 def path_or_none(name: str, value: Any) -> None:
@@ -121,6 +130,20 @@ def host_array(name: str, value: Any) -> npt.NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected an array of numbers, got {type(value).__name__} of dtype {array.dtype}")
     return array
+
+
+def rows_of_batch(answer: npt.NDArray[Any], rows: int, before: list[npt.NDArray[np.float32]]) -> npt.NDArray[Any]:
+    """What a student says of a batch: a row for each input, as long as those of the batches before."""
+    if answer.ndim == 0 or len(answer) != rows:
+        got = len(answer) if answer.ndim else "a single number"
+        raise ValueError(f"student: expected a row of numbers for each of {rows} inputs of a batch, got {got}")
+    flat = answer.reshape(rows, -1)
+    if before and flat.shape[1] != before[0].shape[1]:
+        raise ValueError(
+            f"student: expected {before[0].shape[1]} numbers for each input, as in the batches before, got "
+            f"{flat.shape[1]}"
+        )
+    return flat
 
 
 def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -196,29 +219,6 @@ def no_probabilities(name: str, values: npt.NDArray[np.float32]) -> None:
         )
 
 
-def class_labels(value: torch.Tensor, rows: int, classes: int) -> torch.Tensor:
-    """Checked labels of a batch as classes (rows,): integers, or the likeliest class of probabilities (rows, C)."""
-    if value.ndim == 2 and value.is_floating_point():
-        if value.shape != (rows, classes):
-            raise ValueError(f"labels: expected probabilities of shape ({rows}, {classes}), got {tuple(value.shape)}")
-        if bool(value.isnan().any()):
-            raise ValueError(f"labels: expected probabilities, {int(value.isnan().any(1).sum())} rows have NaN")
-        return value.argmax(1)
-    if value.ndim != 1 or value.is_floating_point() or value.dtype == torch.bool:
-        raise TypeError(
-            f"labels: expected integers of shape ({rows},) or probabilities of shape ({rows}, {classes}), got "
-            f"{value.dtype} of shape {tuple(value.shape)}"
-        )
-    wrong = (value < 0) | (value >= classes)
-    if bool(wrong.any()):
-        at = int(wrong.int().argmax())
-        raise ValueError(
-            f"labels: expected classes from 0 to {classes - 1}, {are(int(wrong.sum()))} not, the first: "
-            f"{int(value[at])} in row {at} of the batch; leave such rows out of the loader"
-        )
-    return value.long()
-
-
 def logarithms(values: npt.NDArray[np.float32], wanted: bool) -> npt.NDArray[np.float32]:
     """Logits of probabilities, where they are wanted: finite ones. Votes, 0 and 1 alone, say which class and not how
     surely: as logits they stay as far apart as they are."""
@@ -238,6 +238,11 @@ def is_vector(value: Any) -> bool:
     return getattr(value, "ndim", None) == 1 and len(value) > 1 and "float" in str(getattr(value, "dtype", ""))
 
 
+def as_many_classes(name: str, got: int, expected: int) -> None:
+    if got != expected:
+        raise ValueError(f"{name}: expected labels of {expected} classes, as the student has, got {got}")
+
+
 def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
     if percentages(values):
         raise percentages_given(name)
@@ -246,11 +251,15 @@ def finite_logits(name: str, values: npt.NDArray[np.float32]) -> None:
             f"{name}: expected logits, got probabilities: the rows are in [0, 1] and sum to 1; give "
             "rad_fast.Probabilities(p), or their logarithm log(p)"
         )
+    finite_rows(name, values)
+
+
+def finite_rows(name: str, values: npt.NDArray[np.float32]) -> None:
     bad = invalid(values)
     if bad.any():
         raise ValueError(
             f"{name}: expected rows of finite numbers or -inf; {int(bad.sum())} have NaN, +inf or nothing finite, the "
-            f"first is row {int(bad.argmax())}"
+            f"first is row {int(bad.argmax())}; leave such points out"
         )
 
 
@@ -263,6 +272,13 @@ def invalid(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
 
 def soft_or_hard(name: str, value: Any, rows: int, classes: int | None) -> torch.Tensor:
     """Checked targets of a data set as (rows, C) float32 probabilities; labels become one-hot rows."""
+    if isinstance(value, (Probabilities, TeacherLabels)):
+        hint = ".labels, with n_classes=" if isinstance(value, TeacherLabels) else "the array it was made of"
+        raise TypeError(
+            f"{name}: expected labels (n,) or probabilities (n, C), got {type(value).__name__}; give {hint}"
+        )
+    if classes is not None:
+        positive_int("n_classes", classes, 2)
     tensor = tensor_of(name, value)
     if not tensor.is_floating_point():
         if tensor.ndim != 1 or tensor.dtype == torch.bool:
@@ -273,7 +289,7 @@ def soft_or_hard(name: str, value: Any, rows: int, classes: int | None) -> torch
             raise ValueError(f"{name}: labels alone do not say how many classes there are; give n_classes=")
         checked = labels(name, tensor.cpu().numpy(), rows, classes)
         return torch.nn.functional.one_hot(torch.from_numpy(checked), classes).float()
-    if tensor.ndim != 2 or len(tensor) != rows:
+    if tensor.ndim != 2 or len(tensor) != rows or tensor.shape[1] < 2:
         raise ValueError(f"{name}: expected probabilities of shape ({rows}, C), got {tuple(tensor.shape)}")
     if classes is not None and tensor.shape[1] != classes:
         raise ValueError(f"{name}: expected {classes} classes, got {tensor.shape[1]}")
@@ -306,6 +322,8 @@ def row_weights(name: str, value: Any, rows: int) -> torch.Tensor:
 
 def indices(name: str, value: Any, points: int | None, *, flags: bool = True) -> npt.NDArray[np.int64]:
     """Checked indices below ``points``; what looks like a mask is refused, unless ``flags`` is False."""
+    if not isinstance(value, (torch.Tensor, np.ndarray)) and hasattr(value, "indices"):
+        raise TypeError(f"{name}: expected integers of shape (n,), got a {type(value).__name__}; give its .indices")
     array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
     array = array if array.size else np.empty(0, np.int64)
     if array.dtype.kind == "b":
@@ -368,6 +386,10 @@ ROWS = "expected a data set, tensor, array, pandas column or table, or list of i
 
 def no_rows(name: str, value: Any) -> TypeError:
     return TypeError(f"{name}: {ROWS}, got {type(value).__name__}")
+
+
+def a_pair(name: str) -> TypeError:
+    return TypeError(f"{name}: expected inputs alone, got a pair of arrays, as of inputs and labels; give the first")
 
 
 def no_positions(name: str, value: Any) -> TypeError:

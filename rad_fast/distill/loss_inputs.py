@@ -89,6 +89,26 @@ def no_probabilities(name: str, value: Tensor) -> Finding:
     )
 
 
+def finite(name: str, value: Tensor) -> Finding:
+    """Logits are numbers, or -inf where a class is ruled out; not all of a row."""
+    z = value.detach()
+    wrong = ~(z < torch.inf).all(1) | (z == -torch.inf).all(1)
+    return wrong.any(), lambda: ValueError(
+        f"{name}: expected rows of finite numbers or -inf, {are(int(wrong.sum()))} not, with NaN, +inf or nothing "
+        f"finite, the first is row {first(wrong)}; leave such points out"
+    )
+
+
+def logits_of(**given: Tensor) -> list[Finding]:
+    """What there is to find in logits of models that are not trained here."""
+    return [found for name, value in given.items() for found in (no_probabilities(name, value), finite(name, value))]
+
+
+def some_rows(name: str, value: Tensor) -> None:
+    if len(value) == 0:
+        raise ValueError(f"{name}: expected at least one row, got shape {tuple(value.shape)}")
+
+
 def one_hot(name: str, value: Tensor) -> Finding:
     """Where all rows are one-hot nobody knows which class comes next."""
     few = value.detach()[:LOOKED_AT]

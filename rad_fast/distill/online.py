@@ -16,7 +16,7 @@ from rad_fast.game.solver import on_grid, solve
 from rad_fast.kernels.reference.sample import start
 from rad_fast.kernels.reference.score import Points
 
-from . import inputs, loss_inputs, online_inputs
+from . import errors, inputs, loss_inputs, online_inputs
 from .training import device_of, logits_of, moved
 
 Int64s = npt.NDArray[np.int64]
@@ -92,6 +92,7 @@ class OnlineBatches:
         if not hasattr(loader, "__iter__"):
             raise TypeError(f"loader: expected an iterable of batches, got {type(loader).__name__}")
         inputs.callable_or_none("split", split, "of one batch")
+        inputs.callable_or_none("call", call, "(model, inputs)")
         if not callable(by):
             inputs.choice("by", by, BY)
             if reference is None:
@@ -129,26 +130,29 @@ class OnlineBatches:
 
     def _chosen(self, batch: Any, labels: Any) -> Int64s:
         """Which rows to keep, ascending."""
-        target = torch.as_tensor(labels)
+        target = online_inputs.labels_of(labels)
         own = self._logits("student", self.student, batch)
         other = None if self.reference is None else self._logits("reference", self.reference, batch)
         target = target.to(own.device)
         online_inputs.rows_alike(len(target), own, other)
+        if len(own) == 0:
+            return np.empty(0, np.int64)
         count = max(1, round(self.keep * len(own)))
         if callable(self.by):
             return largest(online_inputs.scores("by", self.by(own, other, target), len(own)), count)
-        classes = inputs.class_labels(target, *own.shape)
+        classes = online_inputs.class_labels(target, *own.shape)
         if other is None:
             raise ValueError("reference: expected a model, got None")
         known, learned = (picked(logits, classes) for logits in (other, own))
-        if self.by == "learnability":
-            return largest(online_inputs.scores("logits", known - learned, len(own)), count)
         for name, said in (("reference", known), ("student", learned)):
             online_inputs.scores(name, said, len(own))
+        if self.by == "learnability":
+            return largest(online_inputs.scores("logits", known - learned, len(own)), count)
         return played(learned, known, count, self.seed + self.step)
 
     def _logits(self, name: str, model: Any, batch: Any) -> Tensor:
         """What a model says to a batch, in evaluation mode and without gradients."""
+        errors.check_student(model, self.call is logits_of, name)
         modules = list(model.modules()) if isinstance(model, nn.Module) else []
         training = [module.training for module in modules]
         if isinstance(model, nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from rad_fast.inputs import is_number
+from rad_fast.inputs.shown import are
 
 
 def share(name: str, value: Any) -> float:
@@ -14,6 +15,39 @@ def share(name: str, value: Any) -> float:
         kind = TypeError if not is_number(value) else ValueError
         raise kind(f"{name}: expected a number in (0, 1], the share of a batch to keep, got {value!r}")
     return float(value)
+
+
+def labels_of(value: Any) -> torch.Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"labels: expected integers, or probabilities (n, C), got {type(value).__name__} ({error}); use split= to "
+            "make them of a batch"
+        ) from error
+
+
+def class_labels(value: torch.Tensor, rows: int, classes: int) -> torch.Tensor:
+    """Checked labels of a batch as classes (rows,): integers, or the likeliest class of probabilities (rows, C)."""
+    if value.ndim == 2 and value.is_floating_point():
+        if value.shape != (rows, classes):
+            raise ValueError(f"labels: expected probabilities of shape ({rows}, {classes}), got {tuple(value.shape)}")
+        if bool(value.isnan().any()):
+            raise ValueError(f"labels: expected probabilities, {int(value.isnan().any(1).sum())} rows have NaN")
+        return value.argmax(1)
+    if value.ndim != 1 or value.is_floating_point() or value.dtype == torch.bool:
+        raise TypeError(
+            f"labels: expected integers of shape ({rows},) or probabilities of shape ({rows}, {classes}), got "
+            f"{value.dtype} of shape {tuple(value.shape)}"
+        )
+    wrong = (value < 0) | (value >= classes)
+    if bool(wrong.any()):
+        at = int(wrong.int().argmax())
+        raise ValueError(
+            f"labels: expected classes from 0 to {classes - 1}, {are(int(wrong.sum()))} not, the first: "
+            f"{int(value[at])} in row {at} of the batch; leave such rows out of the loader"
+        )
+    return value.long()
 
 
 def rows_alike(labels: int, student: torch.Tensor, reference: torch.Tensor | None) -> None:
@@ -36,7 +70,10 @@ def scores(name: str, value: Any, rows: int) -> torch.Tensor:
     if found.shape != (rows,):
         raise ValueError(f"{name}: expected one score per row, shape ({rows},), got {tuple(found.shape)}")
     if bool(found.isnan().any()):
-        raise ValueError(f"{name}: expected scores that are numbers, {int(found.isnan().sum())} of {rows} are NaN")
+        raise ValueError(
+            f"{name}: expected scores that are numbers, {int(found.isnan().sum())} of {rows} are NaN: "
+            "training diverged, or the inputs are no numbers"
+        )
     return found
 
 

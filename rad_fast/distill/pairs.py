@@ -87,10 +87,6 @@ class Mixed(Dataset[Any]):
     """The pool's inputs; those of some points mixed with a partner: (1 - share) x[i] + share x[partner]."""
 
     def __init__(self, pool: Any) -> None:
-        if isinstance(pool, tuple) and len(pool) == 2 and all(hasattr(part, "shape") for part in pool):
-            raise TypeError(
-                "pool: expected inputs alone, got a pair of arrays, as of inputs and labels; give the first"
-            )
         self.pool = by_position("pool", pool)
         self.partners: dict[int, tuple[int, float]] = {}
 

@@ -22,6 +22,8 @@ STACKED = {"bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float
 
 def by_position(name: str, data: Any) -> Any:
     """The same items behind ``[i]`` with i from 0; TypeError, naming the argument, where they cannot be had so."""
+    if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "shape") for part in data):
+        raise inputs.a_pair(name)
     if isinstance(data, (Tensor, np.ndarray, list, range)):
         return inputs.dense_rows(name, data)
     if isinstance(data, (str, bytes, Mapping, set, frozenset)) or data is None:

@@ -101,23 +101,22 @@ def predict(
     """
     data = by_position("data", data)
     size = inputs.positive_int("batch_size", batch_size)
+    errors.check_student(student, call is logits_of)
     device, training = device_of(student), getattr(student, "training", False)
     if isinstance(student, nn.Module):
         student.eval()
-    found = []
+    found: list[npt.NDArray[np.float32]] = []
     try:
         with torch.no_grad():
             for batch in batches(data, size, collate):
                 answer = inputs.host_array("student", call(student, moved(batch, device)))
-                found.append(answer.reshape(len(answer), -1).astype(np.float32))
+                answer = inputs.rows_of_batch(answer, min(size, len(data) - size * len(found)), found)
+                found.append(answer.astype(np.float32))
                 progress(len(answer))
     finally:
         if isinstance(student, nn.Module):
             student.train(training)
-    answers = np.concatenate(found) if found else np.empty((0, 0), np.float32)
-    if len(answers) != len(data):
-        raise errors.student_rows(len(answers), len(data))
-    return answers
+    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 
 class Fit:

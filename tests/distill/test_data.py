@@ -120,3 +120,81 @@ def test_wrong_sampler(call, error, says):
 
 def test_an_empty_selection_is_an_empty_epoch():
     assert list(SelectionSampler([])) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (
+            {"targets": torch.arange(10) % 3, "n_classes": "3"},
+            TypeError,
+            "n_classes: expected an int of at least 2, got",
+        ),
+        ({"targets": torch.arange(10) % 3, "n_classes": 3.0}, TypeError, "n_classes: expected an int"),
+        (
+            {"targets": torch.zeros(10).long(), "n_classes": 1},
+            ValueError,
+            "n_classes: expected an int of at least 2, got 1",
+        ),
+        (
+            {"targets": torch.ones(10, 1)},
+            ValueError,
+            r"targets: expected probabilities of shape \(10, C\), got \(10, 1\)",
+        ),
+        (
+            {"targets": rad_fast.TeacherLabels(np.arange(10) % 3, n_classes=3)},
+            TypeError,
+            "targets: expected labels .*, got TeacherLabels; give .labels, with n_classes=",
+        ),
+        (
+            {"targets": rad_fast.Probabilities(np.full((10, 2), 0.5, np.float32))},
+            TypeError,
+            "targets: .*, got Probabilities; give the array it was made of",
+        ),
+        (
+            {"targets": torch.zeros(2).long(), "n_classes": 3, "indices": rad_fast.Selector(2).fit(np.eye(10, 3) * 5)},
+            TypeError,
+            r"indices: expected integers of shape \(n,\), got a Selection; give its .indices",
+        ),
+    ],
+)
+def test_input_of_another_kind(arguments, error, says):
+    with pytest.raises(error, match=says):
+        SoftLabelDataset(X, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("logits", "says"),
+    [
+        ([[0.0, 1.0], [np.nan, 1.0]], "1 have NaN, .* is row 1; leave such points out"),
+        ([[0.0, 1.0], [np.inf, 1.0]], "is row 1"),
+        ([[-np.inf, -np.inf]], "nothing finite"),
+        ([[0.0], [1.0]], r"2 classes or more, got shape \(2, 1\)"),
+        ([0, 1, 2], "of labels give rad_fast.TeacherLabels"),
+    ],
+)
+def test_soft_targets_are_of_logits(logits, says):
+    with pytest.raises(ValueError, match=f"logits: expected .*{says}"):
+        soft_targets(logits)
+    assert soft_targets([[0.0, -np.inf]]).tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (None, "expected what state_dict.. returned, got None"),
+        ({"points": 3, "seed": 0}, "expected what state_dict.. returned"),
+        ({"points": 3, "seed": 0, "epoch": 0, "place": 4}, "expected a place up to 3, got 4; was it of other replicas"),
+        ({"points": 3, "seed": 0, "epoch": -1, "place": 0}, "its epoch: expected an int of at least 0"),
+    ],
+)
+def test_a_state_that_is_none_is_refused(state, says):
+    sampler = SelectionSampler([4, 5, 6])
+    with pytest.raises(ValueError, match=f"state: .*{says}"):
+        sampler.load_state_dict(state)
+    assert sorted(sampler) == [4, 5, 6]
+
+
+def test_shuffle_is_true_or_false():
+    with pytest.raises(TypeError, match="shuffle: expected True or False, got 'no'"):
+        SelectionSampler([1], shuffle="no")

@@ -131,3 +131,71 @@ def test_lightgbm_is_such_an_estimator() -> None:
     estimator = lightgbm.LGBMClassifier(n_estimators=20, min_child_samples=5, verbose=-1, n_jobs=1)
     student = SklearnStudent(estimator, 3).learn(SoftLabelDataset(X[:500], Y[:500], n_classes=3))
     assert (student(X[500:]).argmax(1) == Y[500:]).mean() > 0.7
+
+
+def test_an_estimator_that_fails_is_named() -> None:
+    student = SklearnStudent(LogisticRegression(), 3)
+    alike = SoftLabelDataset(X[:20], np.zeros(20, np.int64), n_classes=3)
+    with pytest.raises(
+        ValueError, match="student: LogisticRegression cannot learn 20 rows of 1 of 3 classes: ValueError"
+    ):
+        student.learn(alike)
+    learned = student.learn(SoftLabelDataset(X, Y, n_classes=3))
+    with pytest.raises(
+        ValueError, match=r"student: LogisticRegression cannot say what 5 inputs are: ValueError: .*NaN"
+    ):
+        learned(X[:5] * np.nan)
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), KNeighborsClassifier(3)])
+def test_what_says_nothing_is_not_learned(estimator: Any) -> None:
+    student = SklearnStudent(estimator, 3)
+    for data, says in (
+        (SoftLabelDataset(X[:0], Y[:0], n_classes=3), "dataset: expected at least one point to learn, got none"),
+        (SoftLabelDataset(X, Y, n_classes=3, weights=np.zeros(600)), "dataset: .* got 0 for every point"),
+        (SoftLabelDataset(X, Y, n_classes=4), "dataset: expected labels of 3 classes, as the student has, got 4"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            student.learn(data)
+    assert SklearnStudent(estimator).learn(SoftLabelDataset(X, Y, n_classes=4))(X[:2]).shape == (2, 4)
+
+
+def test_a_decision_function_of_pairs_is_none_of_classes() -> None:
+    from sklearn.svm import SVC
+
+    for estimator in (SVC(decision_function_shape="ovo"), make_pipeline(SVC(decision_function_shape="ovo"))):
+        with pytest.raises(
+            ValueError, match=r"estimator: expected a decision function of the classes, got .*'ovo', .*'ovr'"
+        ):
+            SklearnStudent(estimator)
+    learned = SklearnStudent(SVC()).learn(SoftLabelDataset(X, Y, n_classes=3))
+    assert (learned(X).argmax(1) == Y).mean() > 0.9
+
+
+@pytest.mark.parametrize(("n_classes", "error"), [("3", TypeError), (1, ValueError), (2.0, TypeError)])
+def test_a_number_of_classes_is_one(n_classes: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="n_classes: expected an int of at least 2, got"):
+        SklearnStudent(LogisticRegression(), n_classes)
+
+
+@pytest.mark.parametrize("which", ["pool_logits", "holdout_logits", "neither"])
+def test_classes_are_as_many_as_the_teacher_has(which: str) -> None:
+    """Though the labels show two of three."""
+    two = np.flatnonzero(Y < 2)
+    given = {"pool_logits": LOGITS[300:], "holdout_logits": LOGITS[two[20:60]], "neither": None}
+    distiller = ActiveDistiller(
+        SklearnStudent(LogisticRegression()),
+        lambda batch: LOGITS[: len(batch)],
+        labelled=(X[two[:20]], Y[two[:20]]),
+        holdout=(X[two[20:60]], Y[two[20:60]]),
+        pool=X[300:],
+        budget=5,
+        progress=False,
+        **({} if which == "neither" else {which: given[which]}),
+    )
+    assert distiller.classes == (2 if which == "neither" else 3)
+    if which == "neither":
+        with pytest.raises(
+            RuntimeError, match=r"logits of 2 classes.*give a student that has them \(n_classes= of a Skl"
+        ):
+            distiller.run()

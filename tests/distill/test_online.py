@@ -195,7 +195,7 @@ def test_batches_that_cannot_be_scored_are_named():
     with pytest.raises(ValueError, match=r"by: expected one score per row, shape \(64,\), got \(2,\)"):
         list(OnlineBatches([(x, y)], student, by=lambda *_: [0.0, 1.0]))
     broken = Lookup(torch.full((64, 5), float("nan")))
-    with pytest.raises(ValueError, match="logits: expected scores that are numbers, 64 of 64 are NaN"):
+    with pytest.raises(ValueError, match="reference: expected scores that are numbers, 64 of 64 are NaN"):
         list(OnlineBatches([(x, y)], student, broken))
 
 
@@ -236,3 +236,35 @@ def test_a_score_that_is_no_number_is_named():
     batches = OnlineBatches([(x, y)], torch.nn.Linear(4, 4), by=lambda *_: "high")
     with pytest.raises(TypeError, match="by: expected one score per row, got str"):
         next(iter(batches))
+
+
+def test_a_model_that_diverged_is_named():
+    student, reference, y = models()
+    broken = Lookup(torch.full((64, 5), torch.nan))
+    for by in ("learnability", "rad"):
+        for pair, name in (((broken, reference), "student"), ((student, broken), "reference")):
+            with pytest.raises(
+                ValueError, match=f"{name}: expected scores that are numbers, 64 of 64 are NaN: training"
+            ):
+                first(OnlineBatches([(torch.arange(64), y)], *pair, by=by))
+
+
+@pytest.mark.parametrize("by", ["learnability", "rad"])
+def test_of_an_empty_batch_nothing_is_kept(by):
+    student, reference, y = models()
+    batches = OnlineBatches([(torch.arange(0), y[:0]), (torch.arange(64), y)], student, reference, by=by)
+    assert [len(x) for x, _ in batches] == [0, 16]
+
+
+def test_what_cannot_be_asked_is_refused():
+    student, reference, y = models()
+    with pytest.raises(TypeError, match="student: expected a torch module or another callable of a batch, got None"):
+        first(OnlineBatches([(torch.arange(64), y)], None, reference))
+    with pytest.raises(TypeError, match="reference: expected a torch module or another callable of a batch, got 'gpt'"):
+        first(OnlineBatches([(torch.arange(64), y)], student, "gpt"))
+    with pytest.raises(TypeError, match=r"call: expected a callable .*, got int"):
+        OnlineBatches([], student, reference, call=3)
+    with pytest.raises(
+        TypeError, match=r"labels: expected integers, or probabilities \(n, C\), got list .* use split= to"
+    ):
+        first(OnlineBatches([(torch.arange(64), ["a"] * 64)], student, reference))

@@ -27,6 +27,7 @@ from rad_fast.distill import (  # noqa: E402
     SubclassDistillation,
     WeightedDistillation,
     distillation_kl,
+    predict,
     self_distillation,
     soft_cross_entropy,
     soft_targets,
@@ -283,3 +284,35 @@ def test_a_fit_collates_inputs_as_its_distiller_does():
     made.run()
     assert len(made.dataset()) == 50
     assert fit.collate is not made.train.collate  # the given one is left as it is
+
+
+# What a student says.
+
+
+@pytest.mark.parametrize(
+    ("student", "error", "says"),
+    [
+        (None, TypeError, "another callable of a batch, got None"),
+        (Student, TypeError, r"got the class Student; give Student\(...\)"),
+        (lambda x: 3.0, ValueError, "a row of numbers for each of 25 inputs of a batch, got a single number"),
+        (lambda x: torch.zeros(len(x) + 1, 3), ValueError, "for each of 25 inputs of a batch, got 26"),
+        (
+            lambda x: torch.zeros(len(x) - (float(x[0, 0]) != float(X[0, 0])), 3),
+            ValueError,
+            "for each of 25 inputs of a batch, got 24",
+        ),
+        (lambda x: torch.zeros(0, 3), ValueError, "for each of 25 inputs of a batch, got 0"),
+        (lambda x: torch.zeros(len(x), 3 - (len(x) < 25)), ValueError, "3 numbers for each input, .* before, got 2"),
+        (lambda x: (x, x), TypeError, "got 2 things at once"),
+    ],
+)
+def test_a_student_says_as_much_of_every_input(student, error, says):
+    with pytest.raises(error, match=f"student: expected .*{says}"):
+        predict(student, X, batch_size=25)
+
+
+def test_inputs_beside_their_labels_are_no_inputs():
+    with pytest.raises(TypeError, match="data: expected inputs alone, got a pair of arrays"):
+        predict(Student(), (X, Y))
+    with pytest.raises(TypeError, match="data: expected inputs alone, got a pair of arrays"):
+        SoftLabelDataset((X, Y), Y, n_classes=CLASSES)

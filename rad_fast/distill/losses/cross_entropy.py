@@ -98,7 +98,7 @@ def distillation_kl(
     scale = inputs.positive("temperature", temperature)
     loss_inputs.refuse(
         loss_inputs.no_probabilities("student_logits", student_logits),
-        loss_inputs.no_probabilities("teacher_logits", teacher_logits),
+        *loss_inputs.logits_of(teacher_logits=teacher_logits),
         *weighting(weight, reduction, len(student_logits)),
     )
     logp = F.log_softmax(student_logits / scale, dim=1)

@@ -38,8 +38,8 @@ def partial_labels(logits: Tensor, k: int = 2) -> Tensor:
     """
     loss_inputs.logits_tensor("logits", logits)
     top = min(inputs.positive_int("k", k), logits.shape[1])
-    if 1 < top < logits.shape[1]:
-        loss_inputs.refuse(loss_inputs.one_hot("logits", logits))
+    unclear = [loss_inputs.one_hot("logits", logits)] if 1 < top < logits.shape[1] else []
+    loss_inputs.refuse(loss_inputs.finite("logits", logits), *unclear)
     found = torch.zeros_like(logits).scatter_(1, logits.topk(top, dim=1).indices, 1.0 / top)
     return found.detach()
 
@@ -81,7 +81,7 @@ def self_distillation(
     loss_inputs.logits_tensor("earlier_student_logits", earlier_student_logits, student_logits)
     share = inputs.positive("xi", xi, zero=True)
     loss_inputs.refuse(
-        loss_inputs.no_probabilities("earlier_student_logits", earlier_student_logits),
+        *loss_inputs.logits_of(earlier_student_logits=earlier_student_logits),
         *weighting(weight, reduction, len(earlier_student_logits)),
     )
     given = soft_cross_entropy(student_logits, targets, reduction="none")

@@ -73,6 +73,8 @@ class SubclassDistillation(nn.Module):
         classes : C, where neither the classifier nor the labels show all of them.
         """
         loss_inputs.logits_tensor("embedding", embedding)
+        loss_inputs.some_rows("embedding", embedding)
+        loss_inputs.refuse(loss_inputs.finite("embedding", embedding))
         if classifier is not None:
             loss_inputs.logits_tensor("classifier", classifier)
             if classifier.shape[1] != embedding.shape[1]:
@@ -106,7 +108,7 @@ class SubclassDistillation(nn.Module):
         """(n, C S) probabilities: those of the classes, each split by the embedding (n, D)."""
         self._check_fitted()
         loss_inputs.logits_tensor("teacher_logits", teacher_logits)
-        loss_inputs.refuse(loss_inputs.no_probabilities("teacher_logits", teacher_logits))
+        loss_inputs.refuse(*loss_inputs.logits_of(teacher_logits=teacher_logits))
         if teacher_logits.shape[1] != len(self.means_) or embedding.shape != (
             len(teacher_logits),
             *self.means_[0].shape,

@@ -19,13 +19,6 @@ def margin(logits: Tensor) -> Tensor:
     return two[:, 0] - two[:, 1]
 
 
-def refuse_probabilities(student_logits: Tensor, teacher_logits: Tensor) -> None:
-    loss_inputs.refuse(
-        loss_inputs.no_probabilities("student_logits", student_logits),
-        loss_inputs.no_probabilities("teacher_logits", teacher_logits),
-    )
-
-
 class DebiasingWeights:
     """Weights of weighted distillation: how much less the student would lose with the truth than with the teacher's
     label, learned on labelled points and carried to others by their neighbours.
@@ -68,8 +61,9 @@ class DebiasingWeights:
         With ``soft`` the loss of the teacher's label is that of its soft label.
         """
         loss_inputs.logits_tensor("student_logits", student_logits)
+        loss_inputs.some_rows("student_logits", student_logits)
         loss_inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
-        refuse_probabilities(student_logits, teacher_logits)
+        loss_inputs.refuse(*loss_inputs.logits_of(student_logits=student_logits, teacher_logits=teacher_logits))
         truth = inputs.labels("labels", labels, len(student_logits), student_logits.shape[1])
         said = F.softmax(teacher_logits, dim=1) if self.soft else teacher_logits.argmax(1)
         right = soft_cross_entropy(student_logits, torch.from_numpy(truth).to(student_logits.device), reduction="none")
@@ -86,7 +80,7 @@ class DebiasingWeights:
             raise ValueError("weights: expected fitted DebiasingWeights; call .fit(student, teacher, labels) first")
         loss_inputs.logits_tensor("student_logits", student_logits)
         loss_inputs.logits_tensor("teacher_logits", teacher_logits, student_logits)
-        refuse_probabilities(student_logits, teacher_logits)
+        loss_inputs.refuse(*loss_inputs.logits_of(student_logits=student_logits, teacher_logits=teacher_logits))
         places = torch.stack([margin(teacher_logits), margin(student_logits)], dim=1).to(self._places)
         found = []
         for begin in range(0, len(places), 4096):  # (4096, n) distances at a time

@@ -149,3 +149,42 @@ def test_where_there_are_no_numbers_none_are_looked_at():
     found = torch.func.vmap(torch.func.grad(one))(Z, P)
     torch.testing.assert_close(found, Z.softmax(1) - P)
     assert soft_cross_entropy(Z.to("meta"), P.to("meta")).shape == ()
+
+
+SPOILED = Z.clone()
+SPOILED[3, 1] = math.nan
+SPOILED[7] = -math.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("teacher_logits", lambda z: distillation_kl(Z, z)),
+        ("teacher_logits", lambda z: DebiasingWeights().fit(EARLIER, z, LABELS)),
+        ("student_logits", lambda z: DebiasingWeights().fit(z, TEACHER, LABELS)),
+        ("student_logits", lambda z: WEIGHTS.predict(z, TEACHER)),
+        ("earlier_student_logits", lambda z: self_distillation(Z, LABELS, z)),
+        ("teacher_logits", lambda z: SUBCLASS.targets(z, torch.zeros(ROWS, 3))),
+        ("embedding", lambda z: SubclassDistillation().fit(z, LABELS, classes=CLASSES)),
+        ("logits", partial_labels),
+    ],
+)
+def test_what_is_not_trained_here_has_numbers(name, call):
+    with pytest.raises(
+        ValueError, match=f"^{name}: expected rows of finite numbers or -inf, 2 are not.* is row 3; leave"
+    ):
+        call(SPOILED)
+    call(Z.index_fill(1, torch.tensor([2]), -100.0))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda z, y: DebiasingWeights().fit(z, z, y),
+        lambda z, y: MixingEstimator().fit(z, y),
+        lambda z, y: SubclassDistillation().fit(z, y),
+    ],
+)
+def test_of_no_points_nothing_is_learned(call):
+    with pytest.raises(ValueError, match=r": expected at least one row, got shape \(0, 4\)"):
+        call(Z[:0], LABELS[:0])
