@@ -232,7 +232,9 @@ class ActiveDistiller:
             run |= digests(self.pool.pool, self.holdout, self.labelled, given_logits)
             run["course"] = course(self.train, self.call, self.collate, self._initial if self.restart else None)
         self._ledger = Ledger(journal, run, self.pool, self.pool_logits)
-        self._memory: dict[str, Any] = {}
+        self._memory, forgotten = self._ledger.memory()
+        if forgotten:
+            warnings.warn(errors.forgotten(forgotten), stacklevel=2)
         self.history: list[RoundReport] = []
         try:
             self._restore()
@@ -316,6 +318,7 @@ class ActiveDistiller:
         choice = self.strategy(round_)
         seconds = time.perf_counter() - started
         checked = round_inputs.choice_of(choice, available, round_.budget)
+        self._ledger.remember(self._memory)
         self._ledger.choose(number, checked, seconds)
 
     def _available(self) -> npt.NDArray[np.bool_]:
@@ -429,7 +432,9 @@ class ActiveDistiller:
                 journal.append("trained", report=report)
                 self.history.append(RoundReport(**report))
         elif self.history:  # the student was not kept: train it again on what was paid for
-            self.student = self._trained(copy.deepcopy(self._initial), len(self.history) - 1)
+            self.student = copy.deepcopy(self._initial)
+            for number in range(len(self.history) - 1 if self.restart else 0, len(self.history)):
+                self.student = self._trained(self.student, number)
 
     def _classes_known(self, *said: Any) -> int:
         """How many classes the teacher has, or else the labels."""

@@ -164,6 +164,13 @@ def not_written(error: OSError) -> str:
     return f"journal: the record could not be written ({error.strerror}); everything before it is kept"
 
 
+def forgotten(names: list[str]) -> str:
+    return (
+        f"strategy: what it noted in memory as {', '.join(map(repr, names))} is not kept in the journal: the rounds to "
+        "come begin without it; arrays of whole numbers are kept"
+    )
+
+
 def student_not_used(path: Any, why: str) -> str:
     return f"journal: {path} is not used ({why}); the student is trained again on what the journal holds"
 

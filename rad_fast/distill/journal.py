@@ -7,6 +7,7 @@ open its journal. Records:
 
     run       what the run is: a journal of another run is refused
     choice    the points of a round, before the teacher is asked
+    memory    what the strategy noted for the rounds to come
     weights   how much the answered points of a round count
     answers   logits of a batch of points of the pool or of the hold-out
     rejected  an answer that could not be used, as it came

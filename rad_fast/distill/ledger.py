@@ -25,6 +25,7 @@ from .pairs import Mixed, Pairs, Part
 from .querying import Answers
 from .strategies import Choice
 
+AGAIN = "neighbours"  # what the strategies here compute again where it is missing
 Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
 
@@ -84,6 +85,22 @@ class Ledger:
             certificate=choice.certificate,
         )
         self._take(self.choices[-1])
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Keep what a strategy noted for the rounds to come: arrays of whole numbers, and the names of all else."""
+        before, forgotten = self.memory()
+        arrays = {name: value for name, value in memory.items() if noted(value)}
+        changed = [name for name in arrays if name not in before or not np.array_equal(arrays[name], before[name])]
+        new = {name: packed(arrays[name]) for name in changed}
+        others = sorted(set(memory) - set(arrays) - {AGAIN})
+        if new or others != forgotten:
+            self.journal.append("memory", arrays=new, others=others)
+
+    def memory(self) -> tuple[dict[str, Any], list[str]]:
+        """What was noted, and the names of what is not kept."""
+        records = self.journal.of("memory")
+        found = {name: unpacked(value) for record in records for name, value in record["arrays"].items()}
+        return found, records[-1]["others"] if records else []
 
     def _take(self, choice: dict[str, Any]) -> None:
         """Mix what is to be mixed; what is not has its answer in ``pool_logits``, where they are given."""
@@ -155,6 +172,10 @@ class Ledger:
             why = f"{type(error).__name__}: {error}"
         warnings.warn(errors.student_not_used(path, why), stacklevel=5)
         return None
+
+
+def noted(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iub"
 
 
 def as_it_is(item: Any) -> Any:

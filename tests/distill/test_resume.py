@@ -14,9 +14,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
-from rad_fast.distill import ActiveDistiller, TeacherError  # noqa: E402
+from rad_fast.distill import ActiveDistiller, Choice, TeacherError  # noqa: E402
 
-from .distill_problem import Teacher, arguments, weights_of  # noqa: E402
+from .distill_problem import Teacher, arguments, plane, truth, weights_of  # noqa: E402
 
 TOTAL = 40 + 2 * 15  # hold-out and two rounds
 
@@ -227,3 +227,43 @@ def test_more_rounds_can_be_added(tmp_path):
     made.run()
     assert teacher.points == 15
     assert [report.number for report in made.history] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("strategy", ["rad", "cluster-margin", "coreset"])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, strategy, restart, lost):
+    """Also where the student's file is lost, and where a strategy notes something in its first round."""
+    pool = plane()[0][60:]
+    given = {"strategy": strategy, "restart": restart, "pool_logits": truth(pool + 0.15), "budget": 10}
+    whole = ActiveDistiller(**arguments(**given, rounds=3))
+    whole.run()
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(**given, rounds=2, journal=path)).run()
+    if lost:
+        (tmp_path / "journal.student").unlink()
+    made = ActiveDistiller(**arguments(**given, rounds=3, journal=path))
+    made.run()
+    assert np.array_equal(made.selected, whole.selected)
+    assert np.array_equal(weights_of(made.student), weights_of(whole.student))
+
+
+def test_what_a_strategy_notes_is_kept_or_said_not_to_be(tmp_path):
+    seen = []
+
+    def noting(r):
+        seen.append({name: np.copy(value) if name != "words" else value for name, value in r.memory.items()})
+        r.memory["times"] = r.memory.get("times", np.zeros(2, np.int64)) + r.number + 1
+        if r.number == 2:
+            r.memory["words"] = ["a list"]
+        return Choice(r.left[: r.budget])
+
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(strategy=noting, rounds=2, journal=path)).run()
+    ActiveDistiller(**arguments(strategy=noting, rounds=3, journal=path)).run()
+    assert [note.get("times", np.zeros(1)).tolist() for note in seen] == [[0.0], [1, 1], [3, 3]]
+    with pytest.warns(UserWarning, match="strategy: what it noted in memory as 'words' is not kept in the journal"):
+        made = ActiveDistiller(**arguments(strategy=noting, rounds=4, journal=path))
+    made.run()
+    assert seen[-1]["times"].tolist() == [6, 6]
+    assert "words" not in seen[-1]

@@ -39,7 +39,7 @@ class Round:
         vectors, or a frozen encoder's embedding. None: the student's logits.
     unanswered : (N,) bool or None, points for which the teacher has no answer: they are not available, their rows of
         ``teacher_logits`` say nothing, and nobody chose them.
-    memory : a dictionary that is handed on from round to round.
+    memory : a dictionary that is handed on from round to round; a journal keeps arrays of whole numbers in it.
     left : indices of the available points.
     student, student_margin : (N, C), (N,) float64, probabilities of the student and their margins.
     rng : a random generator, seeded by the pair (seed, number).
