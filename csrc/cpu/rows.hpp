@@ -142,7 +142,7 @@ RAD_FAST_APART void score_rows_of_two(const Rows<T>& rows, int64_t first, int64_
   if (z.stride == 2 && !given) {  // reads what there is, and nothing behind
     for (; at + lanes <= count; at += lanes) {
       const T* const these = z.at(first + at);
-      score_two(these, 2, nullptr, lanes, ask_ahead(these, 2, 2, 1), out.other != nullptr, tile);
+      score_two(these, 2, nullptr, lanes, ask_ahead<false>(these, 2, 2, 1), out.other != nullptr, tile);
       finish_tile(tile, at, lanes);
     }
   }
@@ -153,7 +153,7 @@ RAD_FAST_APART void score_rows_of_two(const Rows<T>& rows, int64_t first, int64_
       continue;
     }
     const T* const these = z.at(first + at);
-    score_two(these, z.stride, given ? given + at : nullptr, some, ask_ahead(these, z.stride, 2, 1), out.other != nullptr, tile);
+    score_two(these, z.stride, given ? given + at : nullptr, some, ask_ahead<false>(these, z.stride, 2, 1), out.other != nullptr, tile);
     finish_tile(tile, at, some);
   }
 }
@@ -190,7 +190,7 @@ RAD_FAST_APART void score_rows_of_few(const Rows<T>& rows, int64_t first, int64_
         at += side_by_side * lanes;
       } else {
         const int some = static_cast<int>(to - at < lanes ? to - at : lanes);
-        score_few<0, 1>(these, z.stride, classes, tile_given, some, ask_ahead(these, z.stride, classes, 1), out.other != nullptr, tile);
+        score_few<0, 1>(these, z.stride, classes, tile_given, some, ask_ahead<false>(these, z.stride, classes, 1), out.other != nullptr, tile);
         at += lanes;
       }
     }
@@ -207,7 +207,7 @@ RAD_FAST_APART void score_rows_of_few(const Rows<T>& rows, int64_t first, int64_
   }
 }
 
-template <class T>
+template <bool large, class T>
 RAD_FAST_APART void score_rows_in_lanes(const Rows<T>& rows, int64_t first, int64_t count, const int32_t* given, const Scores& scores,
                                         Invalid& invalid) {
   const Rows<T> z = rows;
@@ -220,7 +220,7 @@ RAD_FAST_APART void score_rows_in_lanes(const Rows<T>& rows, int64_t first, int6
     for (Tile* tile = tiles; at < to && z.whole(first + at); at += lanes, ++tile) {
       const T* const these = z.at(first + at);
       const int some = static_cast<int>(to - at < lanes ? to - at : lanes);
-      score_in_lanes(these, z.stride, classes, given ? given + at : nullptr, some, ask_ahead(these, z.stride, classes, 1),
+      score_in_lanes<large>(these, z.stride, classes, given ? given + at : nullptr, some, ask_ahead<large>(these, z.stride, classes, 1),
                      out.other != nullptr, *tile);
     }
     const int64_t end = at < to ? at : to;
@@ -231,7 +231,7 @@ RAD_FAST_APART void score_rows_in_lanes(const Rows<T>& rows, int64_t first, int6
     from = end;
     if (end < to) {
       from = to - end < lanes ? to : end + lanes;
-      score_copied<T>(score_rows_in_lanes<T>, z, first, from - end, given, out, end, invalid);
+      score_copied<T>(score_rows_in_lanes<false, T>, z, first, from - end, given, out, end, invalid);
     }
   }
 }
@@ -257,7 +257,10 @@ RAD_FAST_INLINE void score_rows(const Logits& logits, int64_t first, int64_t cou
   const Rows<T> z(static_cast<const T*>(logits.data), logits.row_stride, logits.classes, logits.rows);
   if (z.classes == 2) return score_rows_of_two(z, first, count, given, out, invalid);
   if (z.classes < plain_classes) return score_rows_of_few(z, first, count, given, out, invalid);
-  if (z.classes <= lane_classes) return score_rows_in_lanes(z, first, count, given, out, invalid);
+  if (z.classes <= lane_classes) {
+    if (z.stride == z.classes && crowds<T>(z.classes)) return score_rows_in_lanes<true>(z, first, count, given, out, invalid);
+    return score_rows_in_lanes<false>(z, first, count, given, out, invalid);
+  }
   score_long_rows(z, first, count, given, out, invalid);
 }
 

@@ -18,22 +18,38 @@ constexpr int lane_classes = lanes == 16 ? 128 : 192;
 // keeps its rounding errors, fewer where products are rounded too. (With 10, C = 32 errs more than PyTorch.)
 constexpr int plain_classes = lanes == 4 ? 4 : 16;
 
-// The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a fifth of
-// its speed. What is asked for lies `ahead_bytes` past the tile; with 2 KiB C = 100 is slower by a half, with 8 KiB none is faster.
-// Rows without gaps are asked for little by little while the tile is worked on: all at once they fill the queue of misses, and C = 64
-// takes twice as long.
-constexpr int64_t ahead_bytes = 4096;
+// The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a fifth of its speed. Rows
+// without gaps are asked for little by little while a tile is worked on: all at once they fill the queue of misses, and C = 64 takes
+// twice as long. What is asked into L1 lies `ahead_bytes` past the tile. Large tiles crowd L1, so theirs is asked into L2 first, 4 KiB
+// past the tile, and with AVX-512, whose tiles are twice as large, into L1 no earlier than the next tile. With 4 KiB into L1
+// for all of them AVX2 took up to a fifth longer from 64 classes on, AVX-512 from 32 on, and three quarters longer at 128.
+constexpr int64_t ahead_bytes = 2048, far_bytes = 4096;
+constexpr int64_t near_of_large = lanes == 16 ? 0 : ahead_bytes;
+
+template <class T>
+RAD_FAST_INLINE bool crowds(int64_t classes) {  // L1
+  return lanes * classes * int64_t{sizeof(T)} >= 2048;
+}
+
+template <bool large, class T>
+RAD_FAST_INLINE void ask(const T* ahead, int64_t count) {
+  const char* const address = reinterpret_cast<const char*>(ahead);
+  for (int64_t i = 0; i < count * int64_t{sizeof(T)}; i += 64) {
+    __builtin_prefetch(address + i);
+    if (large) __builtin_prefetch(address + i + (far_bytes - near_of_large), 0, 2);  // into L2
+  }
+}
 
 template <class T>
 RAD_FAST_INLINE void prefetch_apart(const T* rows, int64_t stride, int64_t classes) {
-  const int64_t tiles = 1 + ahead_bytes / 2 / (lanes * classes * int64_t{sizeof(T)});
+  const int64_t tiles = 1 + ahead_bytes / (lanes * classes * int64_t{sizeof(T)});
   for (int r = 0; r < lanes; ++r) prefetch(rows + (tiles * lanes + r) * stride, classes);
 }
 
 // What lies ahead of `tiles` of rows without gaps; of others it is asked for here.
-template <class T>
+template <bool large, class T>
 RAD_FAST_INLINE const T* ask_ahead(const T* rows, int64_t stride, int64_t classes, int tiles) {
-  if (stride == classes) return rows + tiles * lanes * classes + ahead_bytes / int64_t{sizeof(T)};
+  if (large || stride == classes) return rows + tiles * lanes * classes + (large ? near_of_large : ahead_bytes) / int64_t{sizeof(T)};
   for (int k = 0; k < tiles; ++k) prefetch_apart(rows + k * lanes * stride, stride, classes);
   return rows;  // nothing new
 }
@@ -167,15 +183,15 @@ RAD_FAST_INLINE void add_columns(const Scalar* columns, V top, const Reference& 
 }
 
 // The exponentials of columns c .. classes - 1, fewer than plain_classes. What is `ahead` is asked for meanwhile.
-template <bool reduced, class T, class Scalar, class V>
+template <bool reduced, bool large, class T, class Scalar, class V>
 RAD_FAST_INLINE Float sum_plainly(const Scalar* columns, int c, int classes, V top, const Reference& to, const T* ahead) {
   Float some[2][2] = {};
   for (; c + 4 <= classes; c += 4) {
-    prefetch(ahead + c * lanes, 4 * lanes);
+    ask<large>(ahead + c * lanes, 4 * lanes);
     add_columns<reduced, 2>(columns + c * lanes, top, to, some[0]);
     add_columns<reduced, 2>(columns + (c + 2) * lanes, top, to, some[1]);
   }
-  prefetch(ahead + c * lanes, 3 * lanes);
+  ask<large>(ahead + c * lanes, 3 * lanes);
   if (classes & 2) add_columns<reduced, 2>(columns + c * lanes, top, to, some[0]);
   if (classes & 1) add_columns<reduced, 1>(columns + (classes - 1) * lanes, top, to, some[1]);
   return (some[0][0] + some[0][1]) + (some[1][0] + some[1][1]);
@@ -183,7 +199,7 @@ RAD_FAST_INLINE Float sum_plainly(const Scalar* columns, int c, int classes, V t
 
 // The exponentials of all columns, plain_classes or more. A run of plain_classes joins the sum once the next run's operations are under
 // way: operations that wait for their input crowd others out of the processor's queue.
-template <class T, class Scalar, class V>
+template <bool large, class T, class Scalar, class V>
 RAD_FAST_INLINE Sum sum_columns(const Scalar* columns, int classes, V top, const Reference& to, const T* ahead) {
   Sum sum;
   Float before[2][2] = {};
@@ -193,7 +209,7 @@ RAD_FAST_INLINE Sum sum_columns(const Scalar* columns, int classes, V top, const
     Float some[2][2] = {};
 #pragma GCC unroll 1
     for (int k = c; k < c + plain_classes; k += 4) {
-      prefetch(ahead + k * lanes, 4 * lanes);
+      ask<large>(ahead + k * lanes, 4 * lanes);
       add_columns<false, 2>(columns + k * lanes, top, to, some[0]);
       add_columns<false, 2>(columns + (k + 2) * lanes, top, to, some[1]);
     }
@@ -204,7 +220,7 @@ RAD_FAST_INLINE Sum sum_columns(const Scalar* columns, int classes, V top, const
     sum.add(whole());
     return sum;
   }
-  const Float rest = sum_plainly<false>(columns, c, classes, top, to, ahead);
+  const Float rest = sum_plainly<false, large>(columns, c, classes, top, to, ahead);
   sum.add(whole());
   sum.add(rest);
   return sum;
@@ -280,7 +296,7 @@ RAD_FAST_INLINE void score_few(const T* rows, int64_t stride, int classes, const
       }
     }
 #pragma GCC unroll 1
-    for (int k = 0; k < tiles; ++k) store(tile[k].sum, sum_plainly<false>(below[k], 0, classes, Float{}, to, ahead_of(k)));
+    for (int k = 0; k < tiles; ++k) store(tile[k].sum, sum_plainly<false, false>(below[k], 0, classes, Float{}, to, ahead_of(k)));
   } else {
     alignas(64) Scalar columns[tiles][most];
     typename Compared<T>::Vector top[tiles];
@@ -289,7 +305,7 @@ RAD_FAST_INLINE void score_few(const T* rows, int64_t stride, int classes, const
 #pragma GCC unroll 1
     for (int k = 0; k < tiles; ++k) top[k] = compare(k, columns[k]);
 #pragma GCC unroll 1
-    for (int k = 0; k < tiles; ++k) store(tile[k].sum, sum_plainly<true>(columns[k], 0, classes, top[k], to, ahead_of(k)));
+    for (int k = 0; k < tiles; ++k) store(tile[k].sum, sum_plainly<true, false>(columns[k], 0, classes, top[k], to, ahead_of(k)));
   }
 }
 
@@ -316,7 +332,7 @@ RAD_FAST_INLINE Fours<T> columns_of(const T* rows, int64_t stride, int classes, 
 
 constexpr int large_tile = 3200;  // bytes: with 4096 it is up to a fifth slower from memory to look last
 
-template <class T>
+template <bool large, class T>
 RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, const int32_t* given, int count, const T* ahead,
                                     bool with_other, Tile& tile) {
   alignas(64) typename Compared<T>::Scalar columns[lane_classes * lanes];
@@ -324,7 +340,7 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
   Float reference = reference_of(columns), largest = relative_top(fours.top1);
   const auto add_up = [&](const T* asked_for) RAD_FAST_FORCED {
     const Reference to = relative_to(reference);
-    const Sum sum = sum_columns(columns, classes, fours.top1, to, asked_for);
+    const Sum sum = sum_columns<large>(columns, classes, fours.top1, to, asked_for);
     store(tile.sum, sum.sum);
     store(tile.lost, sum.lost);
     store_first(exponential(largest, to), tile);
@@ -335,10 +351,10 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
     store_leaders(leaders, rows, stride, classes, given, count, tile);
   };
   // What waits for the few logits that are looked for would hold up the sum. Those of a large tile would have left L1 meanwhile.
-  const bool large = lanes * classes * static_cast<int>(sizeof(T)) > large_tile;
-  if (large) look();
+  const bool look_first = lanes * classes * static_cast<int>(sizeof(T)) > large_tile;
+  if (look_first) look();
   add_up(ahead);
-  if (!large) look();
+  if (!look_first) look();
   if (reduce_columns(largest, reference, columns, classes)) add_up(rows);
 }
 
@@ -349,7 +365,7 @@ RAD_FAST_INLINE void score_two(const T* rows, int64_t stride, const int32_t* giv
   using Scalar = typename Compared<T>::Scalar;
   typename Compared<T>::Vector x, y;
   typename Compared<T>::Index zero, one;
-  prefetch(ahead, 2 * lanes);
+  ask<false>(ahead, 2 * lanes);
   if (stride == 2)
     two_columns_dense(rows, x, y);
   else
@@ -387,7 +403,7 @@ constexpr int side_by_side = lanes == 16 ? 2 : 4;
 // side_by_side tiles of fewer classes than plain_classes, all of which may be read as whole groups.
 template <class T>
 RAD_FAST_INLINE void score_tiles(const T* rows, int64_t stride, int classes, const int32_t* given, bool with_other, Tile* tile) {
-  const T* const ahead = ask_ahead(rows, stride, classes, side_by_side);
+  const T* const ahead = ask_ahead<false>(rows, stride, classes, side_by_side);
   // The commonest is told to the compiler, which unrolls the loops: C = 10 is a tenth faster by that.
   if (classes == 10) {
     if (stride == 10) return score_few<10, side_by_side>(rows, 10, 10, given, lanes, ahead, with_other, tile);
