@@ -10,9 +10,9 @@
 namespace rad_fast {
 namespace RAD_FAST_LEVEL {
 
-// Measured from memory: from 200 classes on (128 with AVX-512) a tile, its columns and what is ahead of it crowd L1, and the second way is
-// faster.
-constexpr int lane_classes = lanes == 16 ? 128 : 192;
+// Up to here vectors along the row take a fifth to three quarters longer with AVX2 and AVX-512; at 256 they are level, and from 320 on
+// faster from memory, where a tile, its columns and what is ahead of it crowd L1.
+constexpr int lane_classes = lanes == 4 ? 192 : 224;
 
 // Each plain addition to the maximum's 1 may err by 2^-24: no more than 6 of them (4 in each of four sums, then 2) before a sum that
 // keeps its rounding errors, fewer where products are rounded too. (With 10, C = 32 errs more than PyTorch.)
@@ -20,15 +20,15 @@ constexpr int plain_classes = lanes == 4 ? 4 : 16;
 
 // The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a fifth of its speed. Rows
 // without gaps are asked for little by little while a tile is worked on: all at once they fill the queue of misses, and C = 64 takes
-// twice as long. What is asked into L1 lies `ahead_bytes` past the tile. Large tiles crowd L1, so theirs is asked into L2 first, 4 KiB
-// past the tile, and with AVX-512, whose tiles are twice as large, into L1 no earlier than the next tile. With 4 KiB into L1
-// for all of them AVX2 took up to a fifth longer from 64 classes on, AVX-512 from 32 on, and three quarters longer at 128.
+// twice as long. What is asked into L1 lies `ahead_bytes` past the tile. Large tiles crowd L1: what follows them is asked into L2 first,
+// 4 KiB past the tile, and with AVX-512, whose tiles are twice as large, into L1 no earlier than the next tile. With 4 KiB
+// into L1 for all, AVX2 took up to a fifth longer from 64 classes on, AVX-512 from 32 on, and up to twice as long at 64 to 128.
 constexpr int64_t ahead_bytes = 2048, far_bytes = 4096;
 constexpr int64_t near_of_large = lanes == 16 ? 0 : ahead_bytes;
 
 template <class T>
-RAD_FAST_INLINE bool crowds(int64_t classes) {  // L1
-  return lanes * classes * int64_t{sizeof(T)} >= 2048;
+RAD_FAST_INLINE bool crowds(int64_t classes) {  // L1; 16-bit rows of less lose by it
+  return lanes * classes * int64_t{sizeof(T)} >= (sizeof(T) == 2 ? 3072 : 2048);
 }
 
 template <bool large, class T>
