@@ -92,7 +92,8 @@ def assert_no_worse_than_torch(kernels: Backend, logits: np.ndarray, peer: Peer)
 
 
 # 2: binary. 3, 10: less than a vector. 16, 17, 31, 32, 33: a vector of any level, and one more or less. 64, 100, 129:
-# tiles that are large or not, by level. 224, 225: where tiles of rows give way to rows. 1000: ImageNet. 4097, 32,000: beyond L1. 262,144: a language model's vocabulary.
+# tiles that are large or not, by level. 224, 225: where tiles of rows give way to rows. 1000: ImageNet. 4097, 32,000: beyond
+# L1. 262,144: a language model's vocabulary.
 CLASSES = [2, 3, 5, 10, 16, 17, 31, 32, 33, 64, 100, 129, 224, 225, 1000, 4097, 32_000, 262_144]
 
 
@@ -228,7 +229,8 @@ def test_a_rows_scores_do_not_depend_on_its_position_nor_on_other_rows(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", [2, 10, 33, 129, 225, 1000])  # binary; tiles; part vectors; large tiles; rows; several vectors a row
+# Binary; tiles; part vectors; large tiles; rows; several vectors a row.
+@pytest.mark.parametrize("classes", [2, 10, 33, 129, 225, 1000])
 def test_nan_plus_inf_and_nothing_finite_are_seen_in_every_place(kernels: Backend, classes: int, dtype: str) -> None:
     z = np.random.default_rng(1).normal(0, 3, (90, classes))
     bad = {}
@@ -310,7 +312,9 @@ def appraised(
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("classes", "of_student"), [(10, 10), (200, 200), (250, 250), (10, 3), (3, 129)])  # alike; not alike
+@pytest.mark.parametrize(
+    ("classes", "of_student"), [(10, 10), (200, 200), (250, 250), (10, 3), (3, 129)]
+)  # alike; not alike
 def test_gain_and_correctness_are_the_specifications(
     kernels: Backend, reference: Backend, rule: Rule, dtype: str, classes: int, of_student: int
 ) -> None:
