@@ -92,7 +92,7 @@ def assert_no_worse_than_torch(kernels: Backend, logits: np.ndarray, peer: Peer)
 
 
 # 2: binary. 3, 10: less than a vector. 16, 17, 31, 32, 33: a vector of any level, and one more or less. 64, 100, 129:
-# tiles that are large or not, by level. 224, 225: where tiles of rows give way to rows. 1000: ImageNet. 4097, 32,000: beyond
+# large tiles or not, by level. 224, 225: where tiles of rows give way to rows. 1000: ImageNet. 4097, 32,000: beyond
 # L1. 262,144: a language model's vocabulary.
 CLASSES = [2, 3, 5, 10, 16, 17, 31, 32, 33, 64, 100, 129, 224, 225, 1000, 4097, 32_000, 262_144]
 
