@@ -140,6 +140,7 @@ class Selector(Parameters):
     def _fit(self, given: Given) -> Selection:
         self._state = Scored(self._files)
         if self._files is not None:
+            inputs.same_folder(self._files.folder, self.scores)
             self._files.restart()
         logits = given.logits
         if isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.dtype.kind == "f":
@@ -178,6 +179,8 @@ class Selector(Parameters):
         logits, student_logits, gain, correctness, chosen, exclude, agreement = given
         if self.scores is not None and self._files is None:  # only now: an error here is heard by all ranks of a group
             self._files = self._state.store = ScoreFiles(Path(self.scores))
+        if self._files is not None:
+            inputs.same_folder(self._files.folder, self.scores)
         inputs.agreement_of(agreement, correctness)
         of_rows = {"student_logits": student_logits, "gain": gain, "correctness": correctness}
         inputs.refuse_reordered("logits", logits, {**of_rows, "chosen": chosen, "exclude": exclude})

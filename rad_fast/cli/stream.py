@@ -131,7 +131,9 @@ def decide(stream: StreamSelector, file: IO[bytes], name: str, arguments: argpar
         if arguments.state is not None and decisions:  # what is printed stays decided, also after Ctrl-C
             write_state(arguments.state, stream.state_dict())
         if error is not None:
-            raise ValueError(f"{name}, row {row}: {error}") from error
+            text = str(error).replace(", the first is row 0", "")  # of the one that was offered
+            with said_of({}):
+                raise ValueError(f"{name}, row {row}: {text}") from error
 
 
 def decided(stream: StreamSelector, rows: Rows) -> tuple[list[bool], Exception | None]:

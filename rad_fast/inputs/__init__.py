@@ -29,6 +29,7 @@ from .arguments import (
     no_kernels,
     no_labelled_points,
     page_path,
+    same_folder,
     seed,
     unusable,
 )
@@ -160,6 +161,7 @@ __all__ = [
     "refuse_reordered",
     "same",
     "same_classes",
+    "same_folder",
     "same_rows",
     "same_source",
     "seed",

@@ -180,6 +180,12 @@ def folder(name: str, value: Any) -> Path | None:
     return Path(os.fspath(value))
 
 
+def same_folder(kept: Path, value: Any) -> None:
+    """Refuse another folder of scores than that which a selector has begun with."""
+    if folder("scores", value) != kept:
+        raise ValueError(f"scores: expected {kept}, where the points so far are, got {value!r}; make a new Selector")
+
+
 INSTEAD = {  # of Selection.save, by the suffix of what was wanted
     ".npy": "numpy.save(path, selection.indices) stores the indices",
     ".csv": "selection.table().to_csv(path) stores the selected points, with pandas",

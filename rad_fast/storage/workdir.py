@@ -76,6 +76,8 @@ class ScoreFiles:
         self.rows = 0
         self.capacity = 0
         self.maps = empty_points(0, other=True)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder, got a file", str(folder))
         folder.mkdir(exist_ok=True)
         self.unlock = weakref.finalize(self, os.close, locked(folder))
         try:
@@ -252,8 +254,6 @@ class Workdir:
         self.earlier()  # another job is refused before anything is touched
         if not folder.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "expected a place for a folder, nothing is there", str(folder))
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "expected a folder, got a file", str(folder))
         self.files = ScoreFiles(folder, rows=self.earlier, also=lambda: also(folder))
         self.files.whole = True
         if not self.manifest.exists():

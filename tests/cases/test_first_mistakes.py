@@ -261,3 +261,17 @@ def test_places_of_files_and_figures_are_checked_by_name(tmp_path):
     assert rad_fast.Selection.load(tmp_path / "selection.npz").budget == 5
     with pytest.raises(TypeError, match="ax: expected the Axes of matplotlib, got int"):
         selection.plot(5)
+
+
+def test_the_folder_of_scores_is_the_one_that_a_selector_says(tmp_path):
+    selector = rad_fast.Selector(5, scores=tmp_path / "a").partial_fit(LOGITS)
+    for other in (tmp_path / "b", None):
+        selector.scores = other
+        for call in (selector.partial_fit, selector.fit):
+            with pytest.raises(ValueError, match=r"scores: expected .*a, where the points so far are, got"):
+                call(LOGITS)
+    selector.scores = str(tmp_path / "a")
+    assert np.array_equal(selector.fit(LOGITS).indices, rad_fast.select(LOGITS, 5))
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="expected a folder, got a file"):
+        rad_fast.Selector(5, scores=tmp_path / "file").fit(LOGITS)

@@ -50,6 +50,12 @@ def test_labels_given_as_logits_are_told_the_option(tmp_path):
     assert "for a teacher that only names a class use --teacher-labels --classes C" in error
 
 
+def test_an_array_of_a_file_is_named_as_a_column(tmp_path):
+    np.savez(tmp_path / "both.npz", a=np.eye(5), b=np.eye(5))
+    error = refused("select", "both.npz:a", "--budget", 2, cwd=tmp_path, status=2)
+    assert "both.npz:a: expected files of logits; give --column a with both.npz" in error
+
+
 def test_everything_at_once_equals_the_library(data, tmp_path):
     done = rad(
         *("select", data / "logits.npy", "--budget", "2.5%", "--student", data / "student.npy", "--seed", 3),

@@ -233,3 +233,10 @@ def test_a_state_of_another_stream_or_another_file_is_refused(inside, tmp_path):
         status, _, error = inside("--rate", 0.1, "--state", "state.npz", given=b"")
         assert status == 1
         assert "state.npz: expected the state of a stream, as rad-fast stream --state writes it" in error
+
+
+def test_a_row_that_is_no_distribution_is_told_with_its_number_and_the_option(inside):
+    got, out, error = inside("--rate", 0.5, given=b"[1.5, 2.5]\n[NaN, 2.0]\n[1.0, 2.0]\n")
+    assert (got, len(out)) == (1, 1)
+    assert "row 1: logits: expected rows of finite numbers" in error
+    assert "nothing finite; fix them, or leave them out with --invalid exclude" in error

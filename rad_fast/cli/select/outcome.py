@@ -20,12 +20,16 @@ from rad_fast.storage.readers.flat import without_column
 
 def output(arguments: argparse.Namespace) -> Path:
     """Where the indices go."""
+    given: list[Path] = arguments.logits
+    files, column = without_column(given)
+    named = column is not None and arguments.teacher_labels
+    if column is not None and not named:
+        raise UsageError(f"{given[-1]}: expected files of logits; give --column {column} with {files[-1]}")
     if arguments.out is not None:
         return Path(arguments.out)
     if arguments.workdir is not None:
         return Path(arguments.workdir, "selected.npy")
-    given: list[Path] = arguments.logits
-    if len(given) == 1 and not given[0].exists() and not has_magic(str(given[0])) and not without_column(given)[1]:
+    if len(given) == 1 and not given[0].exists() and not has_magic(str(given[0])) and not named:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(given[0]))
     if len(given) > 1 or not given[0].exists():
         raise UsageError("--out: expected a place for the result, as several SHARDS have no single place beside them")
