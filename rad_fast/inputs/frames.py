@@ -33,7 +33,9 @@ def as_array(name: str, value: Any) -> Any:
     if library == "pyarrow" and kind == "Tensor":
         return value.to_numpy()
     if library == "pyarrow" and hasattr(value, "type") and hasattr(value, "is_null"):
-        return matrix_of(name, value) if is_list(value.type) else numbers(name, value, library)
+        if not is_list(value.type):
+            return numbers(name, value, library)
+        return matrix_of(name, value, integers=value_dtype(value.type, integers=True) is not None)
     if library == "polars" and hasattr(value, "dtype"):
         if str(value.dtype).startswith("Array"):
             value = value.arr.to_list()

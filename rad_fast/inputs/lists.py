@@ -37,7 +37,8 @@ def value_dtype(kind: Any, *, integers: bool = False) -> str | None:
     values = storage(storage(kind).value_type)
     if is_list(values):
         values = storage(values.value_type)
-    return (INTEGERS if integers else FLOATS).get(str(values))
+    dtype = (INTEGERS if integers else FLOATS).get(str(values))
+    return "int64" if integers and dtype is not None and dtype.startswith("u") else dtype  # which has a -1
 
 
 def matrix_of(name: str, column: Any, classes: int | None = None, first: int = 0, *, integers: bool = False) -> Array:
@@ -87,7 +88,7 @@ def rows_of(name: str, lists: Any, dtype: str, classes: int | None, first: int) 
         row = first + int(at if there is None or not there.any() else np.flatnonzero(there)[at])
         raise ValueError(f"{name}: expected lists of equal length, {wanted}, got {lengths[at]} in row {row}")
     if values.null_count and not dtype.startswith("float"):
-        values = values.fill_null(-1)
+        values = values.cast(dtype, safe=False).fill_null(-1)
     array: Array = values.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(len(kept), wanted)
     if there is None:
         return array

@@ -99,8 +99,8 @@ class Shards:
 
     def read(self, begin: int, end: int) -> Array:
         """The rows from ``begin`` to ``end``; where they lie in one shard of a mapped file, nothing is copied."""
-        if not (inputs.is_whole(begin) and inputs.is_whole(end) and 0 <= begin <= end <= self.rows):
-            raise ValueError(f"rows: expected 0 <= begin <= end <= {self.rows}, the rows there are; got {begin}, {end}")
+        if not all(inputs.is_whole(at) and 0 <= at <= self.rows for at in (begin, end)):
+            raise ValueError(f"rows: expected begin and end from 0 to {self.rows}, got {begin} and {end}")
         parts: list[Array] = []
         number = bisect.bisect_right(self.ends, begin)
         while begin < end:
