@@ -190,12 +190,14 @@ class SelectionSampler(Sampler[int]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where ``state_dict`` was taken; ValueError where it is of other points or another seed."""
-        if not isinstance(state, dict) or not {"epoch", "place", "points", "seed"} <= state.keys():
+        if not isinstance(state, dict):
             raise ValueError(f"state: expected what state_dict() returned, got {state!r}")
         if state.get("points") != len(self.indices) or state.get("seed") != self.seed:
             raise ValueError(
                 f"state: expected that of a sampler over {len(self.indices)} points with seed {self.seed}, got {state}"
             )
+        if not {"epoch", "place"} <= state.keys():
+            raise ValueError(f"state: expected what state_dict() returned, got {state!r}")
         epoch, place = (inputs.positive_int(f"state: its {name}", state[name], 0) for name in ("epoch", "place"))
         if place > len(self):
             raise ValueError(f"state: expected a place up to {len(self)}, got {place}; was it of other replicas?")

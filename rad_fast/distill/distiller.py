@@ -20,7 +20,7 @@ import rad_fast.inputs
 from rad_fast.calibration import Calibrator
 from rad_fast.inputs.shown import card
 
-from . import errors, fit_inputs, inputs, round_inputs
+from . import errors, fit_inputs, inputs, overlap, round_inputs
 from .answers import given as given_answers
 from .answers import unanswered
 from .estimators import SklearnStudent, prepared
@@ -101,6 +101,7 @@ class ActiveDistiller:
     Warns
     -----
     BudgetWarning : fewer points are left than a round should have.
+    UserWarning : what is doubtful: points in two places, a teacher that guesses, a run that goes on otherwise.
 
     References
     ----------
@@ -191,7 +192,8 @@ class ActiveDistiller:
         self.temperature = inputs.temperature(temperature, self.labels)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
         loss = self.train.loss if type(self.train) is Fit else None
-        for said in fit_inputs.doubts(student, loss, self.labels, self.temperature, self.weights):
+        doubts = fit_inputs.doubts(student, loss, self.labels, self.temperature, self.weights)
+        for said in [*doubts, *overlap.doubts(self.labelled, self.holdout, self.pool)]:
             warnings.warn(said, stacklevel=2)
         self.restart, self.evaluate = inputs.flag("restart", restart), evaluate
         self.progress = progress
