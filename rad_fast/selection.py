@@ -43,7 +43,7 @@ HELD = ("indices", "_indices", "_pieces", "_kernels", "_wrap")  # not saved as t
 class Selection:
     """The points chosen for the student, and the game behind the choice.
 
-    Arrays are in the library of the logits.
+    Arrays are in the library of the logits. Those of all points are NumPy's to read, not to write to.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Selection:
         entry per class.
     quotas : (C,) float64, how much of the budget each class gets; the sum is ``budget``. None without quotas. With
         quotas, ``value`` is the sum over classes, each with mistakes in proportion to its points.
-    calibrator : the Calibrator that correctness came from, or None.
+    calibrator : the Calibrator that correctness came from, as it was then, or None.
 
     Notes
     -----
@@ -112,6 +112,8 @@ class Selection:
     @classmethod
     def _of(cls, **fields: Any) -> Selection:
         """As ``Selection(...)``, in half the time: a frozen dataclass sets one field after the other."""
+        if isinstance(fields["_indices"], np.ndarray):
+            fields["_indices"] = fields["_indices"].copy()  # the others are the caller's, who may change them
         made = object.__new__(cls)
         object.__setattr__(made, "__dict__", fields)
         return made
@@ -134,15 +136,22 @@ class Selection:
 
     @cached_property
     def gain(self) -> Any:
-        return self._wrap(self._points.gain)
+        return self._shown(self._points.gain)
 
     @cached_property
     def correctness(self) -> Any:
-        return self._wrap(self._points.correctness)
+        return self._shown(self._points.correctness)
 
     @cached_property
     def labels(self) -> Any:
-        return self._wrap(self._points.label)
+        return self._shown(self._points.label)
+
+    def _shown(self, field: Any) -> Any:
+        """A field of the points; of NumPy not to be written to, as all that is asked for later rests on it."""
+        if self._wrap is inputs.same and isinstance(field, np.ndarray):
+            field = field.view()
+            field.flags.writeable = False
+        return self._wrap(field)
 
     @property
     def _points(self) -> Points:
@@ -352,7 +361,7 @@ class Selection:
             share=stage.answer.share,
             backend=self._host_kernels.name,
             quotas=stage.quotas,
-            _indices=stage.indices,
+            _indices=stage.indices.copy(),
             _pieces=Pieces([points]),
             _kernels=self._host_kernels,
             _wrap=wrap,
@@ -399,7 +408,7 @@ class Selection:
         """
         content = archive.read(path, "Selection", SAVED, SAVED_CLASSES)
         indices, points = content.pop("indices"), content.pop("points")
-        given = {"indices": indices, "_indices": indices, "_pieces": Pieces([points]), "_wrap": inputs.same}
+        given = {"indices": indices, "_indices": indices.copy(), "_pieces": Pieces([points]), "_wrap": inputs.same}
         return Selection(**content, **given, _kernels=backend("auto"))
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
 from types import FrameType
@@ -179,7 +180,7 @@ class Source(NamedTuple):
 def source(teacher: Matrix, student: Matrix | None, correctness: Any, gain: str = "of the margin") -> Source:
     kind, calibrator, average = "the teacher's confidence", None, None
     if correctness is not None and hasattr(correctness, "predict"):
-        kind, calibrator = "a Calibrator", correctness
+        kind, calibrator = "a Calibrator", copy.copy(correctness)  # as it is now: it may be fitted again
     elif is_number(correctness):
         kind, average = "the average accuracy", float(correctness)
     elif correctness is not None:
@@ -196,6 +197,8 @@ def same_source(before: Source | None, now: Source) -> None:
     if before.columns != now.columns:
         refuse_other_order("logits", now.columns, before.columns, "in the calls before")
         now = now._replace(columns=before.columns)
+    if learned(before.calibrator) == learned(now.calibrator):
+        now = now._replace(calibrator=before.calibrator)
     if before == now:
         return
     if before.classes != now.classes:
@@ -207,8 +210,16 @@ def same_source(before: Source | None, now: Source) -> None:
         )
     if before.gain != now.gain:
         raise ValueError(f"gain: expected one {before.gain} as before, the same in every call; got one {now.gain}")
+    again = " that was fitted otherwise" if before.kind == now.kind == "a Calibrator" else ""
     raise ValueError(
-        f"correctness: expected {before.kind} as in the calls before, the same in every call; got {now.kind}"
+        f"correctness: expected {before.kind} as in the calls before, the same in every call; got {now.kind}{again}"
+    )
+
+
+def learned(calibrator: object) -> Any:
+    """What tells a fitted Calibrator from others."""
+    return (
+        None if calibrator is None else (getattr(calibrator, "rule_", None), getattr(calibrator, "n_labelled_", None))
     )
 
 

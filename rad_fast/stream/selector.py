@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,7 +161,7 @@ class StreamSelector:
         host_backend(backend)
         self.rate, self.budget, self.of, self.slack = rate, budget, of, pace.slack
         self.window, points = window, inputs.window(window, pace)
-        self.correctness, self.mistakes = correctness, mistakes
+        self.correctness, self.mistakes = copy.copy(correctness), mistakes  # a Calibrator may be fitted again
         self.seed = inputs.seed(seed)
         self.invalid = inputs.choice("invalid", invalid, ("raise", "exclude"))
         self.backend = backend

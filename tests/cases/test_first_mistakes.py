@@ -291,3 +291,46 @@ def test_classes_in_arrow_lists_are_read_in_any_width_with_what_is_missing(tmp_p
     assert np.array_equal(rad_fast.select(in_memory, 5), rad_fast.select(rad_fast.TopKLogits(values, top, 5), 5))
     with pytest.raises(TypeError, match="logits: expected float64, float32, float16 or bfloat16, got int64"):
         rad_fast.select(pyarrow.array(top.tolist()), 5)
+
+
+def test_a_calibrator_that_is_fitted_again_changes_nothing_that_was_decided():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (500, 6)).astype(np.float32)
+    truth = logits.argmax(1)
+    spoilt = np.where(rng.random(500) < 0.5, 0, truth)
+    calibrator = rad_fast.Calibrator().fit(logits[:200], spoilt[:200])
+    selection = rad_fast.Selector(9).fit(logits, correctness=calibrator)
+    chunks = rad_fast.Selector(9).partial_fit(logits[:100], correctness=calibrator)
+    stream, expected = (StreamSelector(0.1, correctness=calibrator, backend="reference") for _ in range(2))
+    promise, whole = selection.certificate(), expected.offer(logits)
+    first = stream.offer(logits[:250])
+    calibrator.fit(logits[:200], truth[:200])
+    assert selection.certificate() == promise
+    assert np.array_equal(np.concatenate([first, stream.offer(logits[250:])]), whole)
+    with pytest.raises(
+        ValueError, match=r"correctness: expected a Calibrator as .* got a Calibrator that was fitted otherw"
+    ):
+        chunks.partial_fit(logits[100:], correctness=calibrator)
+
+
+def test_chunks_go_on_with_a_calibrator_after_they_were_pickled():
+    calibrator = rad_fast.Calibrator().fit(LOGITS, LOGITS.argmax(1))
+    selector = rad_fast.Selector(5).partial_fit(LOGITS[:20], correctness=calibrator)
+    again = pickle.loads(pickle.dumps(selector)).partial_fit(LOGITS[20:], correctness=calibrator).finalize()
+    assert np.array_equal(again.indices, rad_fast.select(LOGITS, 5, correctness=calibrator))
+
+
+def test_what_is_done_to_the_arrays_of_a_selection_does_not_change_it(tmp_path):
+    selection = rad_fast.Selector(5).fit(LOGITS, exclude=[3])
+    for name in ("gain", "correctness", "labels"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(selection, name)[3] = 0
+    expected = rad_fast.Selector(5).fit(LOGITS, exclude=[3]).weights
+    selection.save(tmp_path / "selection.npz")
+    for made in (selection, rad_fast.Selection.load(tmp_path / "selection.npz")):
+        indices = made.indices
+        indices += 100  # as of a later shard
+        assert np.array_equal(made.weights, expected)
+    larger = selection.extend(9)
+    larger.indices[:] = 0
+    assert len(set(larger.extend(12).indices.tolist())) == 12
