@@ -41,7 +41,10 @@ def soft_targets(logits: Any, temperature: float = 1.0) -> Tensor:
     inputs.no_probabilities("logits", found)
     inputs.finite_rows("logits", found)
     values = torch.from_numpy(found)
-    return torch.softmax(values / inputs.positive("temperature", temperature), dim=1)
+    scaled = values / inputs.positive("temperature", temperature)
+    if bool(scaled.isposinf().any()):  # so cold that only the top class is left
+        scaled = (values - values.amax(1, keepdim=True)) / temperature
+    return torch.softmax(scaled, dim=1)
 
 
 class SoftLabelDataset(Dataset[tuple[Any, Tensor, Tensor]]):

@@ -128,6 +128,7 @@ def doubts(student: Any, loss: Any, labels: str, temperature: float, weights: st
 def trained_by_fit(student: Any, own: bool) -> None:
     """``Fit`` trains modules. ``own``: it was not asked for, but is the default."""
     if isinstance(student, nn.Module):
+        trainable(student)
         return
     name = type(student).__name__
     if errors.is_estimator(student) or isinstance(student, SklearnStudent):
@@ -168,6 +169,17 @@ def parts(value: Any) -> tuple[Any, Any, Any]:
             "n_classes=...)"
         )
     return value[0], value[1], value[2]
+
+
+def logits_of_batch(value: Any) -> Tensor:
+    """What a student says of a batch while it learns."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"student: expected a tensor of logits (n, C), which gradients can flow through, got {type(value).__name__}"
+        )
+    if value.ndim != 2 or value.shape[1] < 2:
+        raise errors.student_classes(tuple(value.shape))
+    return value.float()
 
 
 def numbers(logits: Tensor, targets: Any, weight: Any) -> None:

@@ -474,5 +474,20 @@ def unknown_strategy(name: Any, known: list[str]) -> ValueError:
     return ValueError(f"strategy: expected one of {', '.join(known)}, or a callable of a Round; got {name!r}")
 
 
+def round_of(budget: Any, available: Any, student: Any, teacher: Any) -> None:
+    """What a strategy sees of the pool is of as many points, and has the points that are asked for."""
+    given = {"available": available, "student_logits": student, "teacher_logits": teacher}
+    for name, value in given.items():
+        if value is not None and not isinstance(value, np.ndarray):
+            raise TypeError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+        if value is not None and len(value) != len(student):
+            raise ValueError(f"{name}: expected a row for each of {len(student)} points, got {len(value)}")
+    if available.dtype != np.bool_:
+        raise TypeError(f"available: expected a mask, got dtype {available.dtype}")
+    if positive_int("budget", budget, 0) > available.sum():
+        raise ValueError(f"budget: expected at most the {int(available.sum())} points that are available, got {budget}")
+    finite_rows("student_logits", student)
+
+
 def needs(strategy: str, what: str, how: str) -> ValueError:
     return ValueError(f"strategy: {strategy!r} needs {what}: {how}")

@@ -140,7 +140,7 @@ def batches(data: Any, size: int, collate: Callable[[list[Any]], Any]) -> Iterat
         if not sliced:
             yield collate([first_of(item) for item in items(data, range(begin, end))])
         elif isinstance(whole, Tensor):
-            yield whole[begin:end]
+            yield whole[begin:end].clone()  # a model may work in place
         else:
             yield torch.from_numpy(np.array(whole[begin:end], order="C"))
 

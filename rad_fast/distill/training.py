@@ -122,9 +122,9 @@ def predict(
 class Fit:
     """Trains a student: AdamW, one cosine from ``lr`` to zero, mixed precision on a GPU, early stopping.
 
-    Call it with (student, dataset): items are (input, target (C,), weight ()), as ``SoftLabelDataset`` gives them. With
-    a hold-out of (input, label) training stops once its cross-entropy has not improved for ``patience`` epochs, and the
-    student has the weights of its best epoch.
+    Call it with (student, dataset): items are (input, target (C,), weight ()), as ``SoftLabelDataset`` gives them. The
+    student is trained in place, and returned. With a hold-out of (input, label) training stops once its cross-entropy
+    has not improved for ``patience`` epochs, and the student has the weights of its best epoch.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class Fit:
                 batch, targets, weight = fit_inputs.parts(together)
                 with torch.autocast(device.type, dtype=kind, enabled=half):
                     logits = self.call(student, moved(batch, device))
-                logits = logits.float()
+                logits = fit_inputs.logits_of_batch(logits)
                 if softmax is None:
                     softmax = inputs.likely_probabilities(logits.detach().cpu().numpy())
                 if epoch == 1 and self.loss is weighted:  # while they are in host memory

@@ -198,3 +198,13 @@ def test_a_state_that_is_none_is_refused(state, says):
 def test_shuffle_is_true_or_false():
     with pytest.raises(TypeError, match="shuffle: expected True or False, got 'no'"):
         SelectionSampler([1], shuffle="no")
+
+
+@pytest.mark.parametrize("temperature", [1e-40, 1e-38, 1e30])
+def test_soft_targets_at_any_temperature(temperature):
+    """Divided by so little the logits overflow."""
+    found = soft_targets([[3.0, 1.0, -np.inf], [-2.0, -1.0, -9.0]], temperature)
+    assert found.sum(1).tolist() == pytest.approx([1.0, 1.0])
+    cold = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    warm = [[0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]]
+    np.testing.assert_allclose(found, cold if temperature < 1 else warm, atol=1e-6)

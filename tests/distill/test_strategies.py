@@ -210,3 +210,24 @@ def test_unknown_names():
     with pytest.raises(ValueError, match="strategy: expected one of rad, uniform"):
         strategy("random")
     assert strategy("rad") is STRATEGIES["rad"]
+
+
+@pytest.mark.parametrize(
+    ("others", "error", "says"),
+    [
+        ({"budget": 4}, ValueError, "budget: expected at most the 3 points that are available, got 4"),
+        ({"budget": 1.5}, TypeError, "budget: expected an int"),
+        ({"available": np.ones(5, bool)}, ValueError, "available: expected a row for each of 4 points, got 5"),
+        ({"available": [True] * 4}, TypeError, "available: expected a NumPy array, got list"),
+        ({"available": np.ones(4, int)}, TypeError, "available: expected a mask, got dtype int64"),
+        ({"student_logits": [[0.0, 0.0]] * 4}, TypeError, "student_logits: expected a NumPy array, got list"),
+        ({"student_logits": np.full((4, 2), np.nan, np.float32)}, ValueError, "student_logits: .* 4 have NaN"),
+        ({"teacher_logits": np.zeros((3, 2), np.float32)}, ValueError, "teacher_logits: expected a row for each of 4"),
+    ],
+)
+def test_a_round_is_of_as_many_points_everywhere(others, error, says):
+    available = np.array([True, False, True, True])
+    given = {"budget": 3, "available": available, "student_logits": np.zeros((4, 2), np.float32)}
+    with pytest.raises(error, match=says):
+        Round(**{**given, **others})
+    assert STRATEGIES["uniform"](Round(**given)).indices.tolist() == [0, 2, 3]

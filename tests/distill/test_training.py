@@ -316,3 +316,34 @@ def test_inputs_beside_their_labels_are_no_inputs():
         predict(Student(), (X, Y))
     with pytest.raises(TypeError, match="data: expected inputs alone, got a pair of arrays"):
         SoftLabelDataset((X, Y), Y, n_classes=CLASSES)
+
+
+def test_a_model_that_works_in_place_leaves_the_caller_s_inputs_as_they_are():
+    x = X.clone()
+    found = predict(lambda batch: batch.mul_(2.0), x, batch_size=25)
+    assert torch.equal(x, X)
+    np.testing.assert_array_equal(found, 2.0 * X.numpy())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda student, batch: None, TypeError, r"a tensor of logits \(n, C\), which gradients .*, got NoneType"),
+        (lambda student, batch: student(batch).detach().numpy(), TypeError, "got ndarray"),
+        (
+            lambda student, batch: student(batch)[:, 0],
+            ValueError,
+            r"2 classes or more, got shape \(60,\); for two classes",
+        ),
+    ],
+)
+def test_gradients_flow_through_a_row_of_logits_for_each_point(call, error, says):
+    with pytest.raises(error, match=f"student: expected .*{says}"):
+        Fit(epochs=1, call=call)(Student(), DATA)
+
+
+def test_a_frozen_student_is_refused_before_the_teacher_is_asked():
+    teacher = Teacher()
+    with pytest.raises(ValueError, match="student: expected parameters to train, got none that requires a gradient"):
+        ActiveDistiller(**arguments(teacher=teacher, student=Student().requires_grad_(False)))
+    assert teacher.calls == 0

@@ -72,6 +72,9 @@ class Round:
     unanswered: npt.NDArray[np.bool_] | None = None
     memory: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        inputs.round_of(self.budget, self.available, self.student_logits, self.teacher_logits)
+
     @cached_property
     def rng(self) -> np.random.Generator:
         return np.random.default_rng((self.seed, self.number))
