@@ -192,7 +192,7 @@ class ActiveDistiller:
         self.temperature = inputs.temperature(temperature, self.labels)
         self.weights = None if weights is None else inputs.choice("weights", weights, ("correctness",))
         loss = self.train.loss if type(self.train) is Fit else None
-        doubts = fit_inputs.doubts(student, loss, self.labels, self.temperature, self.weights)
+        doubts = fit_inputs.doubts(student, loss, self._strategy_name, self.labels, self.temperature, self.weights)
         for said in [*doubts, *overlap.doubts(self.labelled, self.holdout, self.pool)]:
             warnings.warn(said, stacklevel=2)
         self.restart, self.evaluate = inputs.flag("restart", restart), evaluate

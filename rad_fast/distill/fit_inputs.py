@@ -103,7 +103,7 @@ def named(loss: Any) -> str:
     return getattr(loss, "__name__", type(loss).__name__)
 
 
-def doubts(student: Any, loss: Any, labels: str, temperature: float, weights: str | None) -> list[str]:
+def doubts(student: Any, loss: Any, strategy: str, labels: str, temperature: float, weights: str | None) -> list[str]:
     """What is to be said of a distiller's loss and student with such labels and weights."""
     found = []
     if isinstance(loss, SoftCrossEntropy) and loss.temperature not in (1.0, temperature):
@@ -121,6 +121,11 @@ def doubts(student: Any, loss: Any, labels: str, temperature: float, weights: st
         found.append(
             f"labels: soft ones asked for, but fit of {type(student.estimator).__name__} takes no sample_weight, and "
             'it learns the likeliest class alone; give labels="hard", or another estimator'
+        )
+    if strategy == "unixkd" and labels == "hard":
+        found.append(
+            'strategy: "unixkd" mixes inputs, and the top class of a mixture says little; give labels="soft", with '
+            "which it was published"
         )
     return found
 

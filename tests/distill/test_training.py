@@ -148,6 +148,11 @@ def test_an_estimator_that_cannot_learn_soft_labels_is_spoken_of():
     assert said_of(student=student, train=None) == []
 
 
+def test_labels_of_mixtures_are_soft():
+    assert said_of(strategy="unixkd")[0].startswith('strategy: "unixkd" mixes inputs, and the top class of a mixture')
+    assert said_of(strategy="unixkd", labels="soft") == []
+
+
 # Students.
 
 
