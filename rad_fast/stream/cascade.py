@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +117,8 @@ class Cascade:
         )
         inputs.calibrator(calibrator)
         host_backend(backend)
-        self.small, self.large, self.rate, self.calibrator = small, large, rate, calibrator
+        self.small, self.large, self.rate = small, large, rate
+        self.calibrator = copy.copy(calibrator)  # as it is now: it may be fitted again
         self.window, self.slack = inputs.window(window, pace), pace.slack
         self.seed, self.backend = inputs.seed(seed), backend
         self._kernels = backend_of(backend)
@@ -139,14 +141,17 @@ class Cascade:
         answers, logits = split(small(queries), "small")
         if logits is None:
             raise inputs.no_logits(answers)
+        given = rows_given(queries)
+        if given is not None:  # before any is decided
+            inputs.answers_of("small", logits, given)
+            inputs.answers_of("small", answers, given)
         by_large, certainty = self._routed(logits)
-        count = len(by_large)
-        inputs.answers_of("small", len(answers), count)
+        inputs.answers_of("small", answers, len(by_large))
         at = np.flatnonzero(by_large)
         if not len(at):
             return CascadeAnswer(answers, by_large, certainty)
         better, _ = split(large(part_of(queries, at)), "large")
-        inputs.answers_of("large", len(better), len(at))
+        inputs.answers_of("large", better, len(at))
         return CascadeAnswer(merged(answers, better, at), by_large, certainty)
 
     def route(self, logits: Any) -> Bools:
@@ -200,11 +205,14 @@ class Cascade:
         checked, _ = rows_of("logits", logits)
         if not self._looked.others:  # rows that may still be probabilities, given for logits
             self._looked = self._looked.after(checked, None)
+        if self.calibrator is not None:
+            self.calibrator.check_classes("logits", checked.classes)
+            self.calibrator.check_columns(checked)
         points = empty_points(checked.rows)
         rule = Rule() if self.calibrator is None else self.calibrator.rule_
         bad, _ = topk.appraise(self._kernels, checked.data, None, rule, None, points)
         if bad.rows:
-            raise invalid_rows("logits", bad.rows, bad.first)
+            raise invalid_rows("logits", bad.rows, bad.first, "fix them, or leave these queries out")
         margin = np.float32(1) - points.gain
         if self.calibrator is None:
             return margin
@@ -222,7 +230,8 @@ class Cascade:
         self._decider.load(state)
 
     def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("rate", "window", "slack", "seed")}
+        settings = {name: getattr(self, name) for name in ("rate", "window", "slack", "seed")}
+        return {**settings, "calibrator": inputs.told_apart(self.calibrator)}
 
     def __repr__(self) -> str:
         return f"Cascade(rate={self.rate}, seen={self.seen}, asked={self.asked})"
@@ -244,6 +253,15 @@ def split(returned: Any, name: str) -> tuple[Any, Any]:
     return topk.score(backend_of("auto"), checked.data, None, name).label.astype(np.int64), returned
 
 
+def rows_given(queries: Any) -> int | None:
+    """How many queries a batch has, where its kind says so."""
+    if isinstance(queries, dict):
+        return rows_given(next(iter(queries.values()), None))
+    if isinstance(queries, (list, tuple)) or getattr(queries, "ndim", 0) > 0:
+        return len(queries)
+    return None
+
+
 def part_of(queries: Any, at: npt.NDArray[np.int64]) -> Any:
     """Some of the queries, as the kind of batch that they came in."""
     if isinstance(queries, (list, tuple)):
@@ -253,10 +271,15 @@ def part_of(queries: Any, at: npt.NDArray[np.int64]) -> Any:
     return queries[at]
 
 
+def alike(one: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    """Whether one array can hold answers of both dtypes as they are."""
+    return one.kind == other.kind or {one.kind, other.kind} <= set("iuf")
+
+
 def merged(answers: Any, better: Any, at: npt.NDArray[np.int64]) -> Any:
     """The small model's answers, the large one's in their places."""
-    if isinstance(answers, np.ndarray) and isinstance(better, np.ndarray):
-        joined = answers.copy()
+    if isinstance(answers, np.ndarray) and isinstance(better, np.ndarray) and alike(answers.dtype, better.dtype):
+        joined = answers.astype(np.result_type(answers, better))  # that holds both: longer texts, fractions
         joined[at] = better
         return joined
     found = list(answers)

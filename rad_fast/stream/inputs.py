@@ -223,9 +223,11 @@ def calibrator(value: Any) -> None:
         )
 
 
-def answers_of(name: str, got: int, expected: int) -> None:
-    if got != expected:
-        raise ValueError(f"{name}: expected an answer for each of {expected} queries, got {got}")
+def answers_of(name: str, answers: Any, expected: int) -> None:
+    if not hasattr(answers, "__len__"):
+        raise TypeError(f"{name}: expected an answer for each of {expected} queries, got {type(answers).__name__}")
+    if len(answers) != expected:
+        raise ValueError(f"{name}: expected an answer for each of {expected} queries, got {len(answers)}")
 
 
 def same_queries(small: int, large: int) -> None:

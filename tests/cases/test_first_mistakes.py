@@ -10,7 +10,7 @@ import pytest
 
 import rad_fast
 from rad_fast.readers import open_shards
-from rad_fast.stream import StreamSelector
+from rad_fast.stream import Cascade, StreamSelector
 
 LOGITS = np.random.default_rng(0).normal(0, 4, (60, 5)).astype(np.float32)
 ANSWERS = rad_fast.TeacherLabels(LOGITS.argmax(1), n_classes=5)
@@ -334,3 +334,43 @@ def test_what_is_done_to_the_arrays_of_a_selection_does_not_change_it(tmp_path):
     larger = selection.extend(9)
     larger.indices[:] = 0
     assert len(set(larger.extend(12).indices.tolist())) == 12
+
+
+def asked_about(rows: np.ndarray) -> np.ndarray:
+    return LOGITS[rows]
+
+
+def test_a_cascade_answers_each_query_or_says_who_did_not():
+    queries = np.arange(60)
+    with pytest.raises(ValueError, match="small: expected an answer for each of 60 queries, got 3"):
+        Cascade(lambda rows: LOGITS[:3], asked_about, 0.1)(queries)
+    with pytest.raises(TypeError, match=r"large: expected an answer for each of \d+ queries, got NoneType"):
+        Cascade(asked_about, lambda rows: None, 0.9)(queries)
+    with pytest.raises(ValueError, match="the first is row 0; fix them, or leave these queries out"):
+        Cascade(lambda rows: LOGITS[rows] * np.nan, asked_about, 0.1)(queries)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "expected"),
+    [
+        (np.array(["no"] * 60), np.array(["perhaps"] * 60), {"no", "perhaps"}),
+        (np.zeros(60, int), np.full(60, 0.5), {0.0, 0.5}),
+        (np.zeros(60, int), np.array(["perhaps"] * 60), {0, "perhaps"}),
+    ],
+)
+def test_a_cascade_keeps_the_answers_of_both_models_whole(small, large, expected):
+    cascade = Cascade(lambda rows: (small[rows], LOGITS[rows]), lambda rows: large[rows], 0.5)
+    assert set(cascade(np.arange(60)).answers) == expected
+
+
+def test_a_cascade_has_one_calibrator_and_its_classes():
+    truth = LOGITS.argmax(1)
+    calibrator = rad_fast.Calibrator().fit(LOGITS, truth)
+    cascade = Cascade(asked_about, asked_about, 0.1, calibrator)
+    with pytest.raises(ValueError, match="logits: expected 5 classes, as the labelled points of the Calibrator have"):
+        cascade.route(LOGITS[:, :4])
+    state = cascade.state_dict()
+    with pytest.raises(ValueError, match="state: expected one of a stream with calibrator="):
+        Cascade(asked_about, asked_about, 0.1).load_state_dict(state)
+    calibrator.fit(LOGITS, np.roll(truth, 1))
+    cascade.load_state_dict(state)
