@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(cpu.compiled() is None, reason="the levels are t
 def test_each_level_is_measured_at_its_own_and_the_best_is_left_in_use() -> None:
     module, seen = cpu.compiled(), []
     best = module.level()
-    ratios = levels.alternated(lambda: seen.append(module.level()), lambda: None, 2)
-    assert list(ratios) == module.levels()
+    seconds = levels.timed(lambda: seen.append(module.level()), lambda: None, 2)
+    assert list(levels.ratios(seconds)) == module.levels()
     assert seen == module.levels() * 3  # an uncounted turn, and two
     assert module.level() == best
 
@@ -31,7 +31,7 @@ def test_all_threads_are_measured_at_the_level_aimed_at_alone(monkeypatch: pytes
     def peers() -> tuple[Work, Work]:
         return lambda: seen.append((module.level(), backends.threads())), lambda: None
 
-    row = levels.with_all_threads("that", peers, 1)
+    row = levels.row("that", levels.visited(levels.Figure("that", peers, 1), 1))
     assert list(row.reached) == [*module.levels(), f"{levels.AIMED_AT}, 3 threads"]
     one, all_threads = [(level, 1) for level in module.levels()] * 2, [(levels.AIMED_AT, 3)] * 2
     assert seen == one + all_threads  # an uncounted turn, and one
@@ -40,8 +40,19 @@ def test_all_threads_are_measured_at_the_level_aimed_at_alone(monkeypatch: pytes
 
 def test_a_peer_may_take_turns_at_every_level_too() -> None:
     module, ours, peers = cpu.compiled(), [], []
-    levels.alternated(lambda: ours.append(module.level()), lambda: peers.append(module.level()), 2, level_by_level=True)
+    levels.timed(lambda: ours.append(module.level()), lambda: peers.append(module.level()), 2, level_by_level=True)
     assert ours == peers == module.levels() * 3
+
+
+def test_a_figures_turns_are_spread_over_the_visits() -> None:
+    seven, once = (levels.Figure("that", lambda: (print, print), 7, visits=visits) for visits in (levels.VISITS, 1))
+    assert [levels.turns_of(seven, visit) for visit in range(levels.VISITS)] == [2, 2, 3]
+    assert [levels.turns_of(once, visit) for visit in range(levels.VISITS)] == [7, 0, 0]
+    taken = {}
+    levels.add(taken, {levels.ONE: {levels.NUMPY: [2.0], "x86-64-v3": [1.0]}})
+    levels.add(taken, {levels.ONE: {levels.NUMPY: [8.0], "x86-64-v3": [1.0]}})
+    assert taken == {levels.ONE: {levels.NUMPY: [2.0, 8.0], "x86-64-v3": [1.0, 1.0]}}
+    assert levels.row("that", taken).reached == {"x86-64-v3": pytest.approx(3.2)}  # the fifth lies at 3.2
 
 
 TABLE = """| figure | target | before | x86-64-v4 | x86-64-v3 |
@@ -64,7 +75,7 @@ def test_the_page_gets_the_table_of_its_section_alone() -> None:
 
 
 def test_every_target_and_earlier_figure_is_one_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(levels, "alternated", lambda *_, **__: {"x86-64-v3": 1.0})
+    monkeypatch.setattr(levels, "timed", lambda *_, **__: {levels.NUMPY: [1.0], "x86-64-v3": [1.0]})
     monkeypatch.setattr(levels.cpu, "logits", lambda dtype, classes, elements: np.zeros((4, classes), np.float32))
     monkeypatch.setattr(
         levels.cpu, "game", lambda points: Case("", 4, {cpu.OURS: lambda: None, cpu.SORT: lambda: None})
