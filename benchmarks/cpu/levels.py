@@ -314,9 +314,9 @@ def undisturbed(seconds: list[float]) -> float:
 
 def markdown(found: list[Row], turns: int) -> str:
     said = [
-        f"Ratios of the fastest fifths of {turns} turns in {VISITS} visits, of all levels and the peer alternately (games:",
-        "a quarter as many, the largest three). One thread against one thread, by the processor's time; in the last",
-        "column all threads on both sides, by the clock on the wall (numpy.sort has one thread).",
+        f"Ratios of the fastest fifths of {turns} turns in {VISITS} visits, of all levels and the peer alternately",
+        "(games: a quarter as many, the largest three). One thread against one thread, by the processor's time; in the",
+        "last column all threads on both sides, by the clock on the wall (numpy.sort has one thread).",
         f"Targets are those of {AIMED_AT}, which is AVX2; bold is short of them.",
         "Before: AVX2 on an AMD EPYC 7003, two threads.",
     ]
