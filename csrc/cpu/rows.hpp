@@ -169,8 +169,8 @@ RAD_FAST_INLINE void for_tiles(const Tile* tiles, int64_t from, int64_t count, c
   for (int64_t at = 0; at < count; at += lanes, ++tiles) work(*tiles, from + at, static_cast<int>(count - at < lanes ? count - at : lanes));
 }
 
-// Fewer than plain_classes.
-template <class T>
+// At most few_classes.
+template <bool with_other, class T>
 RAD_FAST_APART void score_rows_of_few(const Rows<T>& rows, int64_t first, int64_t count, const int32_t* given, const Scores& scores,
                                       Invalid& invalid) {
   const Rows<T> z = rows;
@@ -186,28 +186,28 @@ RAD_FAST_APART void score_rows_of_few(const Rows<T>& rows, int64_t first, int64_
       const T* const these = z.at(first + at);
       const int32_t* const tile_given = given ? given + at : nullptr;
       if (to - at >= side_by_side * lanes && z.whole(first + at + (side_by_side - 1) * lanes)) {
-        score_tiles(these, z.stride, classes, tile_given, out.other != nullptr, tile);
+        score_tiles<with_other>(these, z.stride, classes, tile_given, tile);
         at += side_by_side * lanes;
       } else {
         const int some = static_cast<int>(to - at < lanes ? to - at : lanes);
-        score_few<0, 1>(these, z.stride, classes, tile_given, some, ask_ahead<false>(these, z.stride, classes, 1), out.other != nullptr, tile);
+        score_few<0, 1, with_other>(these, z.stride, classes, tile_given, some, ask_ahead<false>(these, z.stride, classes, 1), tile);
         at += lanes;
       }
     }
     const int64_t end = at < to ? at : to;
     for_tiles(tiles, from, end - from, [&](const Tile& tile, int64_t place, int some) RAD_FAST_FORCED {
-      if (out.other) store_some(reinterpret_cast<float*>(out.other + place), load<Float>(tile.other), some);
+      if (with_other) store_some(reinterpret_cast<float*>(out.other + place), load<Float>(tile.other), some);
       finish(ends_of_few(tile, largest), given ? tile.given : nullptr, some, first + place, out, place, invalid);
     });
     from = end;
     if (end < to) {
       from = to - end < lanes ? to : end + lanes;
-      score_copied<T>(score_rows_of_few<T>, z, first, from - end, given, out, end, invalid);
+      score_copied<T>(score_rows_of_few<with_other, T>, z, first, from - end, given, out, end, invalid);
     }
   }
 }
 
-template <bool large, class T>
+template <bool large, bool with_other, class T>
 RAD_FAST_APART void score_rows_in_lanes(const Rows<T>& rows, int64_t first, int64_t count, const int32_t* given, const Scores& scores,
                                         Invalid& invalid) {
   const Rows<T> z = rows;
@@ -220,20 +220,28 @@ RAD_FAST_APART void score_rows_in_lanes(const Rows<T>& rows, int64_t first, int6
     for (Tile* tile = tiles; at < to && z.whole(first + at); at += lanes, ++tile) {
       const T* const these = z.at(first + at);
       const int some = static_cast<int>(to - at < lanes ? to - at : lanes);
-      score_in_lanes<large>(these, z.stride, classes, given ? given + at : nullptr, some, ask_ahead<large>(these, z.stride, classes, 1),
-                     out.other != nullptr, *tile);
+      score_in_lanes<large, with_other>(these, z.stride, classes, given ? given + at : nullptr, some,
+                                        ask_ahead<large>(these, z.stride, classes, 1), *tile);
     }
     const int64_t end = at < to ? at : to;
     for_tiles(tiles, from, end - from, [&](const Tile& tile, int64_t place, int some) RAD_FAST_FORCED {
-      if (out.other) store_some(reinterpret_cast<float*>(out.other + place), load<Float>(tile.other), some);
+      if (with_other) store_some(reinterpret_cast<float*>(out.other + place), load<Float>(tile.other), some);
       finish(ends_of(tile), given ? tile.given : nullptr, some, first + place, out, place, invalid);
     });
     from = end;
     if (end < to) {
       from = to - end < lanes ? to : end + lanes;
-      score_copied<T>(score_rows_in_lanes<false, T>, z, first, from - end, given, out, end, invalid);
+      score_copied<T>(score_rows_in_lanes<false, with_other, T>, z, first, from - end, given, out, end, invalid);
     }
   }
+}
+
+template <bool with_other, class T>
+RAD_FAST_INLINE void score_short_rows(const Rows<T>& z, int64_t first, int64_t count, const int32_t* given, const Scores& out,
+                                      Invalid& invalid) {
+  if (z.classes <= few_classes) return score_rows_of_few<with_other>(z, first, count, given, out, invalid);
+  if (z.stride == z.classes && crowds<T>(z.classes)) return score_rows_in_lanes<true, with_other>(z, first, count, given, out, invalid);
+  score_rows_in_lanes<false, with_other>(z, first, count, given, out, invalid);
 }
 
 template <class T>
@@ -256,11 +264,8 @@ RAD_FAST_INLINE void score_rows(const Logits& logits, int64_t first, int64_t cou
                                 Invalid& invalid) {
   const Rows<T> z(static_cast<const T*>(logits.data), logits.row_stride, logits.classes, logits.rows);
   if (z.classes == 2) return score_rows_of_two(z, first, count, given, out, invalid);
-  if (z.classes < plain_classes) return score_rows_of_few(z, first, count, given, out, invalid);
-  if (z.classes <= lane_classes) {
-    if (z.stride == z.classes && crowds<T>(z.classes)) return score_rows_in_lanes<true>(z, first, count, given, out, invalid);
-    return score_rows_in_lanes<false>(z, first, count, given, out, invalid);
-  }
+  if (z.classes <= lane_classes)
+    return out.other ? score_short_rows<true>(z, first, count, given, out, invalid) : score_short_rows<false>(z, first, count, given, out, invalid);
   score_long_rows(z, first, count, given, out, invalid);
 }
 

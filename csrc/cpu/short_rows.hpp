@@ -17,6 +17,7 @@ constexpr int lane_classes = lanes == 4 ? 192 : 224;
 // Each plain addition to the maximum's 1 may err by 2^-24: no more than 6 of them (4 in each of four sums, then 2) before a sum that
 // keeps its rounding errors, fewer where products are rounded too. (With 10, C = 32 errs more than PyTorch.)
 constexpr int plain_classes = lanes == 4 ? 4 : 16;
+constexpr int few_classes = lanes == 4 ? 4 : 15;  // at most, for score_few; others have two fours at least
 
 // The processor's own prefetchers do not follow the transposition's order of reads: without this C = 10 runs at a fifth of its speed. Rows
 // without gaps are asked for little by little while a tile is worked on: all at once they fill the queue of misses, and C = 64 takes
@@ -55,15 +56,15 @@ RAD_FAST_INLINE const T* ask_ahead(const T* rows, int64_t stride, int64_t classe
 }
 
 // Of every lane's row, in fours of columns of which each lane keeps the maximum alone: the two largest maxima, and where the four
-// of the largest (the first of them) start.
+// of the largest (the first of them) starts; of the second largest, too, where it is asked for.
 template <class T>
 struct Fours {
-  typename Compared<T>::Index at, next;
+  typename Compared<T>::Index at, second_at, next;
   typename Compared<T>::Vector top1, top2;
 };
 
 // Takes in the next four columns; of these `left` exist.
-template <class T>
+template <bool with_other, class T>
 RAD_FAST_INLINE void include_four(Fours<T>& so_far, const typename Compared<T>::Scalar* columns, int left) {
   typename Compared<T>::Vector highest, x;
   typename Compared<T>::Index four;
@@ -80,24 +81,42 @@ RAD_FAST_INLINE void include_four(Fours<T>& so_far, const typename Compared<T>::
       highest = maximum(highest, x);
     }
   }
+  if (with_other) {
+    const auto second_at = where_greater(highest, so_far.top2, so_far.next, so_far.second_at);
+    so_far.second_at = where_greater(highest, so_far.top1, so_far.at, second_at);
+  }
   so_far.at = where_greater(highest, so_far.top1, so_far.next, so_far.at);
   set(four, 4);
   so_far.next = plus(so_far.next, four);
   include(so_far.top1, so_far.top2, highest);
 }
 
-// The two largest of every lane's row, and the first column that holds the largest.
+// The two largest of every lane's row, and the first column that holds the largest. Where it is asked for, the first besides that one
+// that holds the second largest.
 template <class T>
 struct Leaders {
-  typename Compared<T>::Index label;
+  typename Compared<T>::Index label, other;
   typename Compared<T>::Vector top1, top2;
 };
 
+// Which of four columns is the first to hold `value`; `none` where none does. Whole numbers: the compiler makes constants of Index
+// from scalars, with two operations.
+template <class V>
+RAD_FAST_INLINE V first_within(const V (&x)[4], V value, int none) {
+  V within, k;
+  set(within, none);
+  for (int i = none == 3 ? 2 : 3; i >= 0; --i) {
+    set(k, i);
+    within = where_equal(x[i], value, k, within);
+  }
+  return within;
+}
+
 // Looks into the fours of the largest. Reads a row's elements up to the next multiple of four.
-template <class T>
+template <bool with_other, class T>
 RAD_FAST_INLINE Leaders<T> leaders_of(const Fours<T>& fours, const T* rows, int64_t stride, int classes) {
-  typename Compared<T>::Vector x[4];
-  typename Compared<T>::Vector within, k;  // whole numbers: the compiler makes constants of Index from scalars, with two operations
+  using Vector = typename Compared<T>::Vector;
+  Vector x[4];
   typename Compared<T>::Index last;
   four_columns(rows, stride, to_int(fours.at), x);
   if (classes % 4) {
@@ -107,18 +126,51 @@ RAD_FAST_INLINE Leaders<T> leaders_of(const Fours<T>& fours, const T* rows, int6
   }
   const auto even = maximum(x[0], x[1]), odd = maximum(x[2], x[3]);
   const auto second = maximum(minimum(even, odd), maximum(minimum(x[0], x[1]), minimum(x[2], x[3])));
-  set(within, 3);
-  for (int i = 2; i >= 0; --i) {
-    set(k, i);
-    within = where_equal(x[i], fours.top1, k, within);
+  const Vector within = first_within(x, fours.top1, 3);
+  Leaders<T> leaders;
+  leaders.label = plus(fours.at, whole_number(within));
+  leaders.top1 = fours.top1;
+  leaders.top2 = maximum(fours.top2, second);
+  if (with_other) {
+    constexpr int none = 1 << 20;  // more than there are classes
+    Vector y[4], k, nan;
+    set(nan, static_cast<typename Compared<T>::Scalar>(__builtin_nanf("")));
+    for (int i = 0; i < 4; ++i) {
+      set(k, i);
+      x[i] = where_equal(within, k, nan, x[i]);
+    }
+    // Where all other fours are -inf the first of them is the second four. What is read behind a row's end comes after all that is equal.
+    typename Compared<T>::Index second_at;
+    set(second_at, 4);
+    second_at = where_same(fours.second_at, fours.at, second_at, fours.second_at);
+    four_columns(rows, stride, to_int(second_at), y);
+    const auto near = plus(fours.at, whole_number(first_within(x, leaders.top2, none)));
+    leaders.other = lesser(near, plus(second_at, whole_number(first_within(y, leaders.top2, none))));
   }
-  return {plus(fours.at, whole_number(within)), fours.top1, maximum(fours.top2, second)};
+  return leaders;
+}
+
+// Where the two largest are equal the first column that holds them is the label.
+template <class T>
+RAD_FAST_INLINE void find_other_of_equals(const typename Compared<T>::Scalar* columns, int classes, Leaders<T>& leaders) {
+  if (!equal_lanes(difference(leaders.top2, leaders.top1), Float{})) return;
+  typename Compared<T>::Vector x, other, c, one;
+  const Int label = to_int(leaders.label);
+  set(other, 0);
+  set(c, classes);
+  set(one, 1);
+  for (int k = classes - 1; k >= 0; --k) {
+    load_lanes(columns + k * lanes, x);
+    c = minus(c, one);
+    other = where_equal(rule_out(x, label == k), leaders.top2, c, other);
+  }
+  leaders.other = whole_number(other);
 }
 
 // The same of all of a few columns, two at a time.
-template <class T>
+template <bool with_other, class T>
 RAD_FAST_INLINE Leaders<T> leaders_of(const typename Compared<T>::Scalar* columns, int classes) {
-  typename Compared<T>::Vector top1, top2, x, y, label, j, one;
+  typename Compared<T>::Vector top1, top2, x, y, label, other, j, one;
   load_lanes(columns, x);
   load_lanes(columns + lanes, y);
   top1 = maximum(x, y);
@@ -134,13 +186,19 @@ RAD_FAST_INLINE Leaders<T> leaders_of(const typename Compared<T>::Scalar* column
   }
   set(label, classes - 1);
   set(one, 1);
-  j = label;
+  j = other = label;
   for (int c = classes - 2; c >= 0; --c) {
     load_lanes(columns + c * lanes, x);
     j = minus(j, one);
     label = where_equal(x, top1, j, label);
+    if (with_other) other = where_equal(x, top2, j, other);
   }
-  return {whole_number(label), top1, top2};
+  Leaders<T> leaders{whole_number(label), {}, top1, top2};
+  if (with_other) {
+    leaders.other = whole_number(other);
+    find_other_of_equals(columns, classes, leaders);
+  }
+  return leaders;
 }
 
 // The first of every lane's row, which its exponentials are relative to: they need not wait for the largest. 0 where it is far from 0
@@ -182,7 +240,7 @@ RAD_FAST_INLINE void add_columns(const Scalar* columns, V top, const Reference& 
   add_exponentials(logits, to, sums);
 }
 
-// The exponentials of columns c .. classes - 1, fewer than plain_classes. What is `ahead` is asked for meanwhile.
+// The exponentials of columns c .. classes - 1, at most plain_classes. What is `ahead` is asked for meanwhile.
 template <bool reduced, bool large, class T, class Scalar, class V>
 RAD_FAST_INLINE Float sum_plainly(const Scalar* columns, int c, int classes, V top, const Reference& to, const T* ahead) {
   Float some[2][2] = {};
@@ -226,30 +284,6 @@ RAD_FAST_INLINE Sum sum_columns(const Scalar* columns, int classes, V top, const
   return sum;
 }
 
-// The first class besides the label whose logit is the second largest. Only where that is the largest, too, can it be the label.
-template <class T>
-RAD_FAST_INLINE Int other_of(const typename Compared<T>::Scalar* columns, int classes, const Leaders<T>& leaders) {
-  typename Compared<T>::Vector x, other, c, one;
-  set(other, 0);
-  set(c, classes);
-  set(one, 1);
-  for (int k = classes - 1; k >= 0; --k) {
-    load_lanes(columns + k * lanes, x);
-    c = minus(c, one);
-    other = where_equal(x, leaders.top2, c, other);
-  }
-  if (equal_lanes(difference(leaders.top2, leaders.top1), Float{})) {
-    const Int label = to_int(leaders.label);
-    set(c, classes);
-    for (int k = classes - 1; k >= 0; --k) {
-      load_lanes(columns + k * lanes, x);
-      c = minus(c, one);
-      other = where_equal(rule_out(x, label == k), leaders.top2, c, other);
-    }
-  }
-  return to_int(whole_number(other));
-}
-
 template <class T>
 RAD_FAST_INLINE void store_leaders(const Leaders<T>& leaders, const T* rows, int64_t stride, int classes, const int32_t* given, int count,
                                    Tile& tile) {
@@ -261,12 +295,12 @@ RAD_FAST_INLINE void store_leaders(const Leaders<T>& leaders, const T* rows, int
   for (int r = 0; r < count; ++r) tile.given[r] = given_difference(rows + r * stride, classes, given[r], tops[r]);
 }
 
-// Fewer classes than plain_classes; `tiles` of them, one after another in memory. One step for all of them before the next: a tile has so
+// At most few_classes; `tiles` of them, one after another in memory. One step for all of them before the next: a tile has so
 // few operations that they would wait for one another. Exponentials are relative to the largest: here a subtraction more of every logit
 // is less than what another reference takes. `fixed`: the number of classes where the compiler is to know it; else 0.
-template <int fixed, int tiles, class T>
+template <int fixed, int tiles, bool with_other, class T>
 RAD_FAST_INLINE void score_few(const T* rows, int64_t stride, int classes, const int32_t* given, int count, const T* ahead,
-                               bool with_other, Tile* tile) {
+                               Tile* tile) {
   using Scalar = typename Compared<T>::Scalar;
   constexpr int group = 16 / sizeof(T), most = (plain_classes + group) * lanes;
   const Reference to = relative_to(Float{});
@@ -276,8 +310,8 @@ RAD_FAST_INLINE void score_few(const T* rows, int64_t stride, int classes, const
     for (int c = 0; c < classes; c += group) transpose_group(mine + c, stride, classes - c, columns + c * lanes);
   };
   const auto compare = [&](int k, const Scalar* columns) RAD_FAST_FORCED {
-    const Leaders<T> leaders = leaders_of<T>(columns, classes);
-    if (with_other) store(tile[k].other, other_of<T>(columns, classes, leaders));
+    const Leaders<T> leaders = leaders_of<with_other, T>(columns, classes);
+    if (with_other) store(tile[k].other, to_int(leaders.other));
     store_leaders(leaders, rows + k * lanes * stride, stride, classes, given ? given + k * lanes : nullptr, count, tile[k]);
     return leaders.top1;
   };
@@ -310,33 +344,33 @@ RAD_FAST_INLINE void score_few(const T* rows, int64_t stride, int classes, const
 }
 
 // The rows in columns, and the fours of the largest.
-template <class T>
+template <bool with_other, class T>
 RAD_FAST_INLINE Fours<T> columns_of(const T* rows, int64_t stride, int classes, typename Compared<T>::Scalar* columns) {
   constexpr int group = 16 / sizeof(T), step = group < 4 ? 4 : group;
   Fours<T> fours;
   set(fours.top1, -static_cast<typename Compared<T>::Scalar>(infinity));
   fours.top2 = fours.top1;
   set(fours.at, 0);
-  fours.next = fours.at;
+  fours.second_at = fours.next = fours.at;
   int c = 0;
   for (; lanes != 16 && c + step <= classes; c += step) {  // without tests: a twentieth faster, but slower from memory with AVX-512
     for (int k = c; k < c + step; k += group) transpose_group(rows + k, stride, group, columns + k * lanes);
-    for (int k = c; k < c + step; k += 4) include_four(fours, columns + k * lanes, 4);
+    for (int k = c; k < c + step; k += 4) include_four<with_other>(fours, columns + k * lanes, 4);
   }
   for (; c < classes; c += step) {
     for (int k = c; k < c + step && k < classes; k += group) transpose_group(rows + k, stride, classes - k, columns + k * lanes);
-    for (int k = c; k < c + step && k < classes; k += 4) include_four(fours, columns + k * lanes, classes - k);
+    for (int k = c; k < c + step && k < classes; k += 4) include_four<with_other>(fours, columns + k * lanes, classes - k);
   }
   return fours;
 }
 
 constexpr int large_tile = 3200;  // bytes: with 4096 it is up to a fifth slower from memory to look last
 
-template <bool large, class T>
+template <bool large, bool with_other, class T>
 RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, const int32_t* given, int count, const T* ahead,
-                                    bool with_other, Tile& tile) {
+                                    Tile& tile) {
   alignas(64) typename Compared<T>::Scalar columns[lane_classes * lanes];
-  const Fours<T> fours = columns_of(rows, stride, classes, columns);
+  const Fours<T> fours = columns_of<with_other>(rows, stride, classes, columns);
   Float reference = reference_of(columns), largest = relative_top(fours.top1);
   const auto add_up = [&](const T* asked_for) RAD_FAST_FORCED {
     const Reference to = relative_to(reference);
@@ -346,14 +380,15 @@ RAD_FAST_INLINE void score_in_lanes(const T* rows, int64_t stride, int classes, 
     store_first(exponential(largest, to), tile);
   };
   const auto look = [&] RAD_FAST_FORCED {
-    const Leaders<T> leaders = leaders_of(fours, rows, stride, classes);
-    if (with_other) store(tile.other, other_of<T>(columns, classes, leaders));
+    const Leaders<T> leaders = leaders_of<with_other>(fours, rows, stride, classes);
+    if (with_other) store(tile.other, to_int(leaders.other));
     store_leaders(leaders, rows, stride, classes, given, count, tile);
   };
   // What waits for the few logits that are looked for would hold up the sum. Those of a large tile would have left L1 meanwhile.
   const bool look_first = lanes * classes * static_cast<int>(sizeof(T)) > large_tile;
   if (look_first) look();
   add_up(ahead);
+  if (lanes == 8) asm("" ::: "memory");  // no earlier: the compiler would mix some of it in, and C = 16 to 48 take 4% longer
   if (!look_first) look();
   if (reduce_columns(largest, reference, columns, classes)) add_up(rows);
 }
@@ -400,16 +435,16 @@ RAD_FAST_INLINE int64_t padded_classes(int64_t classes) {
 // Tiles of few classes that are worked on side by side. With AVX-512 four of them take a fifth longer from memory than two.
 constexpr int side_by_side = lanes == 16 ? 2 : 4;
 
-// side_by_side tiles of fewer classes than plain_classes, all of which may be read as whole groups.
-template <class T>
-RAD_FAST_INLINE void score_tiles(const T* rows, int64_t stride, int classes, const int32_t* given, bool with_other, Tile* tile) {
+// side_by_side tiles of at most few_classes, all of which may be read as whole groups.
+template <bool with_other, class T>
+RAD_FAST_INLINE void score_tiles(const T* rows, int64_t stride, int classes, const int32_t* given, Tile* tile) {
   const T* const ahead = ask_ahead<false>(rows, stride, classes, side_by_side);
   // The commonest is told to the compiler, which unrolls the loops: C = 10 is a tenth faster by that.
   if (classes == 10) {
-    if (stride == 10) return score_few<10, side_by_side>(rows, 10, 10, given, lanes, ahead, with_other, tile);
-    return score_few<10, side_by_side>(rows, stride, 10, given, lanes, ahead, with_other, tile);
+    if (stride == 10) return score_few<10, side_by_side, with_other>(rows, 10, 10, given, lanes, ahead, tile);
+    return score_few<10, side_by_side, with_other>(rows, stride, 10, given, lanes, ahead, tile);
   }
-  score_few<0, side_by_side>(rows, stride, classes, given, lanes, ahead, with_other, tile);
+  score_few<0, side_by_side, with_other>(rows, stride, classes, given, lanes, ahead, tile);
 }
 
 }  // namespace RAD_FAST_LEVEL

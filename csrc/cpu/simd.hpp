@@ -274,6 +274,11 @@ RAD_FAST_INLINE Longs where_equal(Doubles x, Doubles y, Longs j, Longs otherwise
   return {x.low == y.low ? j.low : otherwise.low, x.high == y.high ? j.high : otherwise.high};
 }
 
+RAD_FAST_INLINE Int where_same(Int a, Int b, Int j, Int otherwise) { return a == b ? j : otherwise; }
+RAD_FAST_INLINE Longs where_same(Longs a, Longs b, Longs j, Longs otherwise) {
+  return {a.low == b.low ? j.low : otherwise.low, a.high == b.high ? j.high : otherwise.high};
+}
+
 RAD_FAST_INLINE void load_index(const void* from, Int& v) { v = load<Int>(from); }  // `lanes` int32
 RAD_FAST_INLINE void load_index(const void* from, Longs& v) {
   v.low = __builtin_convertvector(load<NarrowInt>(from), Long);

@@ -197,7 +197,9 @@ def logits_of(dtype: str, rows: int, classes: int, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint16"])
-@pytest.mark.parametrize("classes", [2, 3, 10, 17, 112, 113, 256])  # even, odd, each way through a row, as many as fit
+@pytest.mark.parametrize(
+    "classes", [2, 3, 10, 17, 112, 113, 225, 256]
+)  # even, odd, each way through a row, as many as fit
 @pytest.mark.parametrize("student_classes", [None, 0, 5])  # none; those of the teacher; others
 def test_the_gain_of_the_label_and_the_likeliest_other_class_equal_the_reference(
     kernels: backends.Backend, reference: backends.Backend, dtype: str, classes: int, student_classes: int | None
@@ -220,6 +222,24 @@ def test_the_gain_of_the_label_and_the_likeliest_other_class_equal_the_reference
         assert (expected.other[valid] != expected.label[valid]).all()
     grid = found.gain[valid].astype(np.float64) * 2.0**24
     assert (grid == np.floor(grid)).all(), "gains are multiples of 2**-24"
+
+
+@pytest.mark.parametrize("classes", [4, 5, 15, 16, 17, 33, 66, 223, 224, 225])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_the_other_class_of_rows_with_hardly_anything_finite_and_of_ties_is_the_references(
+    kernels: backends.Backend, reference: backends.Backend, dtype: str, classes: int
+) -> None:
+    rng = np.random.default_rng(classes)
+    z = np.where(rng.random((61, classes)) < 0.9, -np.inf, rng.integers(0, 2, (61, classes)))
+    z[np.arange(61), rng.integers(0, classes, 61)] = 1.0
+    z[:5] = rng.integers(0, 2, (5, classes))
+    z[5] = -np.inf
+    z[5, -1] = 0.0
+    expected, found = empty_points(61, other=True), empty_points(61, other=True)
+    reference.appraise(z.astype(dtype), None, Rule(), None, expected)
+    kernels.appraise(z.astype(dtype), None, Rule(), None, found)
+    assert_same(found.label, expected.label, "labels")
+    assert_same(found.other, expected.other, "other classes")
 
 
 def test_rows_that_are_strided_or_byte_swapped_have_the_same_other_classes(
