@@ -76,11 +76,16 @@ QUICK = "not (" + " or ".join(SLOW) + ")"
 TESTS = {
     "rad_fast/calibration": "tests/calibration tests/inputs/test_teacher_labels.py "
     "tests/cases/test_lines_that_matter.py tests/cases/test_certificates.py",
-    "rad_fast/distill/journal.py": "tests/distill/test_journal.py tests/cases/test_journals_and_identity.py",
-    "rad_fast/distill/ledger.py": "tests/distill/test_ledger.py",
+    "rad_fast/distill/journal.py": "tests/distill/test_journal.py tests/cases/test_journals_and_identity.py "
+    "tests/distill/test_resumed_settings.py",
+    "rad_fast/distill/ledger.py": "tests/distill/test_ledger.py tests/distill/test_resume.py",
+    "rad_fast/distill/fit_inputs.py": "tests/distill/test_training.py",
+    "rad_fast/distill/loss_inputs.py": "tests/distill/losses/test_refused.py tests/distill/test_losses.py",
+    "rad_fast/distill/overlap.py": "tests/distill/test_overlap.py",
+    "rad_fast/distill/round_inputs.py": "tests/distill/test_rounds.py tests/distill/test_distiller.py",
     "rad_fast/distill/querying.py": "tests/distill/test_querying.py",
     "rad_fast/distill/rows.py": "tests/cases/test_rows_by_position.py",
-    "rad_fast/distill/identity.py": "tests/cases/test_digests.py",
+    "rad_fast/distill/identity.py": "tests/cases/test_digests.py tests/distill/test_resumed_settings.py",
     "rad_fast/distill/data.py": "tests/distill/test_data.py tests/cases/test_training_and_sampling.py",
     "rad_fast/game": "tests/game tests/cases/test_certificates.py tests/cases/test_threads_and_forks.py",
     "rad_fast/storage/workdir.py": "tests/storage/test_score_files.py tests/storage/test_workdir.py "
