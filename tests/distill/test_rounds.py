@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
 from rad_fast.distill import ActiveDistiller, Choice, TeacherError  # noqa: E402
+from rad_fast.distill.round_inputs import doubtful_teacher  # noqa: E402
 
 from .distill_problem import CLASSES, Student, Teacher, arguments, plane, truth, weights_of  # noqa: E402
 
@@ -38,6 +39,14 @@ def at(value, points=15, partners=None):
     [
         (lambda r: r.left[: r.budget], TypeError, r"a Choice, got ndarray; return Choice\(indices\)"),
         (lambda r: None, TypeError, "a Choice, got NoneType"),
+        (
+            lambda r: Choice(r.left[:14]),
+            ValueError,
+            "15 distinct points .*, got 14, 14 of them distinct, 0 chosen before",
+        ),
+        (lambda r: Choice(r.left[[0, *range(14)]]), ValueError, "got 15, 14 of them distinct, 0 chosen before"),
+        (at(np.ones(16)), ValueError, r"got shapes \(15,\) and \(16,\)"),
+        (at(np.ones(15), 16), ValueError, r"got shapes \(16,\) and \(15,\)"),
         (at(None), ValueError, "partners and shares, or neither; got one of them"),
         (lambda r: Choice(r.left[: r.budget], None, np.ones(15)), ValueError, "partners and shares, or neither"),
         (at(np.ones(3), 3), ValueError, r"a share for each of 15 points, got shapes \(3,\) and \(3,\)"),
@@ -189,6 +198,24 @@ def test_a_teacher_that_only_guesses_is_spoken_of():
     assert (
         warned(teacher=lambda batch: truth(batch)[:, [2, 0, 1]], holdout=(X[20:29], Y[20:29])) == []
     )  # too few to tell
+
+
+@pytest.mark.parametrize(
+    ("truth_", "label", "says"),
+    [
+        ([0] * 12 + [1] * 4 + [2] * 4, [1, 2] * 6 + [2] * 4 + [1] * 4, "look at what it says"),  # no order is better
+        ([0, 1] * 10, [1, 0] * 10, "in the order [1, 0, 2] it would be right on 20"),
+        ([0, 1] * 10, [1, 0] * 5 + [2] * 10, "look at what it says"),  # half of them
+        ([0] * 10 + [1] * 10, [1] * 6 + [2] * 4 + [0] * 6 + [2] * 4, "in the order [1, 0, 2] it would be right on 12"),
+        ([0, 1, 2, 0, 1, 2, 0, 1, 2], [1, 2, 0] * 3, None),  # too few points
+        ([0] * 10 + [1] * 11, [0] * 8 + [1] * 2 + [0] * 11, None),  # 8 of 21 are more than a third
+        ([0] * 10 + [1] * 11, [0] * 7 + [1] * 3 + [0] * 11, "right on 7 of 21 points"),
+    ],
+)
+def test_when_a_teacher_only_guesses(truth_, label, says):
+    found = doubtful_teacher(np.eye(3, dtype=np.float32)[label], np.array(truth_))
+    assert (found is None) == (says is None)
+    assert found is None or says in found
 
 
 def test_with_its_columns_in_that_order_it_is_right():
