@@ -130,7 +130,6 @@ def test_before_the_first_round_is_trained_nothing_has_changed(tmp_path):
 
 def test_a_student_that_never_begins_anew_may_begin_otherwise(tmp_path):
     path = begun(tmp_path, restart=False)
-    resumed(path, restart=False, student=Student().requires_grad_(False))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         resumed(path, restart=False, student=Other())
