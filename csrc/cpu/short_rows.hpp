@@ -99,8 +99,8 @@ struct Leaders {
   typename Compared<T>::Vector top1, top2;
 };
 
-// Which of four columns is the first to hold `value`; `none` where none does. Whole numbers: the compiler makes constants of Index
-// from scalars, with two operations.
+// Which of four columns is the first to hold `value`; `none` where none does, 3 if one must be the last. Whole numbers: the compiler
+// makes constants of Index from scalars, with two operations.
 template <class V>
 RAD_FAST_INLINE V first_within(const V (&x)[4], V value, int none) {
   V within, k;

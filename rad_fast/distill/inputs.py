@@ -1,4 +1,5 @@
-"""Every check of what is given to rad_fast.distill, and every message about it, but for losses: ``loss_inputs``.
+"""Every check of what is given to rad_fast.distill, and every message about it, but for those of losses
+(``loss_inputs``), of what trains a student (``fit_inputs``) and of what comes back in a round (``round_inputs``).
 
 A message names the argument, what was expected, what came, and what to do. Nothing given is ever modified.
 """

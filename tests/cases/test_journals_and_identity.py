@@ -484,19 +484,3 @@ def test_a_student_that_was_kept_before_the_journal_said_so_is_used(tmp_path):
         made = ActiveDistiller(**settings(path, train=train))
     assert torch.equal(made.run().weight, student.weight)
     assert len(made.history) == 2
-
-
-def test_the_student_s_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "journal"
-    ActiveDistiller(**settings(path)).run()
-    before = (tmp_path / "journal.student").read_bytes()
-
-    def torn(state: object, file: object) -> None:
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", torn)
-    with pytest.raises(OSError, match="No space"):
-        ActiveDistiller(**settings(path, rounds=2)).run()
-    assert (tmp_path / "journal.student").read_bytes() == before
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["journal", "journal.student"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,17 @@ def arguments(**others: Any) -> dict[str, Any]:
         "progress": False,
     }
     return {**made, **others}
+
+
+def said_of(**others: Any) -> list[str]:
+    """What is said of such arguments; every warning is of the line that gives them."""
+    from rad_fast.distill import ActiveDistiller
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ActiveDistiller(**arguments(**others))
+    assert all(one.filename == __file__ for one in caught)
+    return [str(one.message) for one in caught]
 
 
 def no_sleep(seconds: float) -> None:

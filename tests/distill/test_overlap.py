@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="rad_fast.distill needs torch")
 
-from rad_fast.distill import ActiveDistiller, overlap  # noqa: E402
+from rad_fast.distill import overlap  # noqa: E402
 from rad_fast.distill.pairs import Mixed, Pairs  # noqa: E402
 
-from .distill_problem import arguments, plane  # noqa: E402
+from .distill_problem import plane, said_of  # noqa: E402
 
 X, Y = plane()
 TEXTS = [f"{a} {b}" for a, b in X.tolist()]
-
-
-def said_of(**others) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        ActiveDistiller(**arguments(**others))
-    assert all(one.filename == __file__ for one in caught)
-    return [str(one.message) for one in caught]
 
 
 @pytest.mark.parametrize(

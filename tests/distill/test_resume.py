@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -267,3 +268,19 @@ def test_what_a_strategy_notes_is_kept_or_said_not_to_be(tmp_path):
     made.run()
     assert seen[-1]["times"].tolist() == [6, 6]
     assert "words" not in seen[-1]
+
+
+def test_the_student_s_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "journal"
+    ActiveDistiller(**arguments(journal=path)).run()
+    before = (tmp_path / "journal.student").read_bytes()
+
+    def torn(state: object, file: object) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(OSError, match="No space"):
+        ActiveDistiller(**arguments(journal=path, rounds=3)).run()
+    assert (tmp_path / "journal.student").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["journal", "journal.student"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ from rad_fast.distill import (  # noqa: E402
     student_label_mixing,
 )
 
-from .distill_problem import CLASSES, Student, Teacher, arguments, plane, truth, weights_of  # noqa: E402
+from .distill_problem import CLASSES, Student, Teacher, arguments, plane, said_of, truth, weights_of  # noqa: E402
 
 X, Y = plane(60)
 LOGITS = truth(X)
@@ -105,14 +104,6 @@ def test_a_loss_that_takes_labels_for_logits_is_refused_before_the_teacher_is_as
     assert not np.array_equal(weights_of(student), weights_of(Student()))
     with pytest.raises(ValueError, match="teacher_logits: expected logits, got probabilities"):
         fit(Student(), TensorDataset(X, LOGITS.softmax(1), torch.ones(60)))
-
-
-def said_of(**others) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        ActiveDistiller(**arguments(**others))
-    assert all(one.filename == __file__ for one in caught)
-    return [str(one.message) for one in caught]
 
 
 def test_a_temperature_that_the_labels_do_not_have_is_spoken_of():
